@@ -1,0 +1,117 @@
+#include "bench/host.h"
+#include <string.h>
+#include <sys/stat.h>
+
+int host_fail(const char *what, int code, const struct firn_error *err)
+{
+	(void)fprintf(stderr, "firn-bench: %s: %s: %s\n", what, firn_code_name(code),
+	              err ? err->text : "");
+	return code;
+}
+
+void host_size(struct host *h, uint64_t bytes, size_t record)
+{
+	/* A record's descriptors and padding, then twice, so that it stays below half. */
+	uint64_t need = bytes / record * (record + 256);
+	h->wal_bytes = need * 2 + (64 << 20);
+}
+
+int host_make(struct host *h, const struct bench *b, const char *name)
+{
+	int rc = scratch_make(b->dir, name, h->dir, sizeof h->dir);
+	(void)snprintf(h->store, sizeof h->store, "file://%s/store", h->dir);
+	return rc;
+}
+
+int host_start(struct host *h)
+{
+	char dir[4160];
+	struct firn_error err = FIRN_ERROR_INIT;
+	(void)snprintf(dir, sizeof dir, "%s/engine", h->dir);
+	struct firn_engine_opts o = { .struct_size = sizeof o, .dir = dir };
+	o.wal_bytes = h->wal_bytes;
+	o.memory_bytes = h->memory_bytes;
+	int rc = firn_engine_open(&o, &h->engine, &err);
+	return rc ? host_fail("open", rc, &err) : 0;
+}
+
+static int attach_one(struct host *h, unsigned i)
+{
+	char name[32];
+	struct firn_event ev = { 0 };
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_attach a = FIRN_ATTACH_INIT;
+	(void)snprintf(name, sizeof name, "bench-%02u", i);
+	a.store = h->store;
+	a.name = name;
+	a.attach_flags = FIRN_ATTACH_CREATE;
+	if (!h->uploads) {
+		a.segment_bytes = UINT64_C(1) << 30;
+		a.upload_interval_ms = 3600 * 1000;
+	}
+	int rc = firn_engine_call(h->engine, &a.req, &ev, &err);
+	if (rc)
+		(void)host_fail("attach", rc, &err);
+	else
+		h->volume[i] = ((const struct firn_attached *)ev.result)->volume;
+	firn_release(ev.result);
+	return rc;
+}
+
+int host_attach(struct host *h)
+{
+	char name[32];
+	int rc = 0;
+	for (unsigned i = 0; rc == 0 && i < h->n_volume; i++)
+		rc = attach_one(h, i);
+	for (unsigned i = 0; rc == 0 && i < h->n_stream; i++) {
+		struct firn_error err = FIRN_ERROR_INIT;
+		(void)snprintf(name, sizeof name, "stream-%04u", i);
+		rc = firn_stream_open(h->volume[i % h->n_volume], name, &h->stream[i], &err);
+		if (rc)
+			(void)host_fail("stream", rc, &err);
+	}
+	return rc;
+}
+
+int host_open(struct host *h)
+{
+	int rc = host_start(h);
+	return rc ? rc : host_attach(h);
+}
+
+static int detach_one(struct host *h, unsigned i, uint32_t mode)
+{
+	struct firn_event ev = { 0 };
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_detach d = FIRN_DETACH_INIT;
+	d.volume = h->volume[i];
+	d.mode = mode;
+	d.req.timeout_ms = FIRN_FOREVER;
+	int rc = firn_engine_call(h->engine, &d.req, &ev, &err);
+	firn_release(ev.result);
+	h->volume[i] = NULL;
+	return rc ? host_fail("detach", rc, &err) : 0;
+}
+
+int host_close(struct host *h, uint32_t detach_mode)
+{
+	int rc = 0;
+	for (unsigned i = 0; i < h->n_volume; i++)
+		if (h->volume[i]) {
+			int one = detach_one(h, i, detach_mode);
+			rc = rc ? rc : one;
+		}
+	int last = h->engine ? firn_engine_close(h->engine) : 0;
+	h->engine = NULL;
+	if (last)
+		(void)host_fail("close", last, NULL);
+	return rc ? rc : last;
+}
+
+void host_remove(struct host *h)
+{
+	if (h->engine)
+		(void)host_close(h, FIRN_DETACH_ABORT);
+	scratch_remove(h->dir);
+}

@@ -1,0 +1,141 @@
+# The tests. A file's place decides what it becomes:
+#
+#   tests/unit/**/x_test.c          Criterion, one program each; may include internal headers
+#   tests/integration/**/x_test.c   the same with more time; by habit the public headers only
+#   tests/stress/x.c tests/crash/x.c  programs with a main(); stress runs bare as a test, crash is driven by its *.sh
+#   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus
+#   tests/**/x_test.sh              scripts; also tests/crash/*.sh and tests/headers/check.sh
+#
+# Any other C file below tests/unit, tests/integration or tests/support is a helper that all may call;
+# one below tests/stress or tests/crash that has no main() helps the programs of its folder.
+
+set(FIRN_TESTS_DIR ${PROJECT_SOURCE_DIR}/tests)
+set(FIRN_SLOWDOWN 1)
+if(FIRN_SANITIZE)
+  set(FIRN_SLOWDOWN 4)
+endif()
+
+set(FIRN_TEST_ENV
+  FIRN_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
+  FIRN_SOURCE_DIR=${PROJECT_SOURCE_DIR}
+  FIRN_BUILD_DIR=${CMAKE_BINARY_DIR}
+  CC=${CMAKE_C_COMPILER}
+  CXX=${CMAKE_CXX_COMPILER}
+  UBSAN_OPTIONS=print_stacktrace=1)
+
+function(firn_test_properties name label seconds)
+  math(EXPR seconds "${seconds} * ${FIRN_SLOWDOWN}")
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${seconds}
+    ENVIRONMENT "${FIRN_TEST_ENV}")
+endfunction()
+
+# tests/unit/wal/decode_test.c -> unit/wal/decode_test (the test) and unit-wal-decode_test (the target)
+function(firn_test_name file out_test out_target)
+  file(RELATIVE_PATH test ${FIRN_TESTS_DIR} ${file})
+  string(REGEX REPLACE "\\.(c|sh)$" "" test ${test})
+  string(REPLACE "/" "-" target ${test})
+  set(${out_test} ${test} PARENT_SCOPE)
+  set(${out_target} ${target} PARENT_SCOPE)
+endfunction()
+
+function(firn_test_program target)
+  add_executable(${target} ${ARGN})
+  target_link_libraries(${target} PRIVATE firn_build firn_static m)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endfunction()
+
+# ---- Criterion (its sandbox does not live with ThreadSanitizer: there the stress programs do the work)
+
+if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
+  pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET criterion)
+
+  file(GLOB_RECURSE helpers CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/support/*.c
+    ${FIRN_TESTS_DIR}/unit/*.c ${FIRN_TESTS_DIR}/integration/*.c)
+  list(FILTER helpers EXCLUDE REGEX "_test\\.c$")
+  if(helpers)
+    add_library(firn_test_support STATIC ${helpers})
+    target_link_libraries(firn_test_support PRIVATE firn_build PkgConfig::CRITERION)
+  endif()
+
+  foreach(label unit integration)
+    file(GLOB_RECURSE files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*_test.c)
+    foreach(file ${files})
+      firn_test_name(${file} test target)
+      firn_test_program(${target} ${file})
+      if(helpers)
+        target_link_libraries(${target} PRIVATE firn_test_support firn_static)
+      endif()
+      target_link_libraries(${target} PRIVATE PkgConfig::CRITERION)
+      add_test(NAME ${test} COMMAND ${target})
+      if(label STREQUAL "unit")
+        firn_test_properties(${test} unit 60)
+      else()
+        firn_test_properties(${test} integration 240)
+      endif()
+    endforeach()
+  endforeach()
+endif()
+
+# ---- programs with a main() of their own
+
+if(NOT FIRN_FUZZ)
+  foreach(label stress crash)
+    file(GLOB files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*.c)
+    set(programs)
+    set(helpers)
+    foreach(file ${files})
+      file(STRINGS ${file} has_main REGEX "^(int )?main\\(")
+      if(has_main)
+        list(APPEND programs ${file})
+      else()
+        list(APPEND helpers ${file})
+      endif()
+    endforeach()
+    foreach(file ${programs})
+      firn_test_name(${file} test target)
+      firn_test_program(${target} ${file} ${helpers})
+      if(label STREQUAL "stress")
+        add_test(NAME ${test} COMMAND ${target})
+        firn_test_properties(${test} stress 240)
+        set_tests_properties(${test} PROPERTIES PROCESSORS 2)
+      endif()
+    endforeach()
+  endforeach()
+endif()
+
+# ---- fuzzers
+
+file(GLOB files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/fuzz/*_fuzz.c)
+foreach(file ${files})
+  firn_test_name(${file} test target)
+  string(REGEX REPLACE "^.*/(.*)_fuzz$" "\\1" name ${test})
+  if(FIRN_FUZZ)
+    firn_test_program(${target} ${file})
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz
+      OUTPUT_NAME ${name}_fuzz)
+  else()
+    firn_test_program(${target} ${file} ${FIRN_TESTS_DIR}/fuzz/replay_main.c)
+    add_test(NAME ${test} COMMAND ${target} ${FIRN_TESTS_DIR}/fuzz/corpus/${name})
+    firn_test_properties(${test} fuzz 60)
+  endif()
+endforeach()
+
+# ---- scripts
+
+if(NOT FIRN_FUZZ)
+  file(GLOB_RECURSE scripts CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/*_test.sh)
+  file(GLOB more CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/crash/*.sh ${FIRN_TESTS_DIR}/headers/check.sh)
+  list(APPEND scripts ${more})
+  list(REMOVE_DUPLICATES scripts)
+  foreach(file ${scripts})
+    firn_test_name(${file} test target)
+    string(REGEX REPLACE "/.*" "" label ${test})
+    # What is about packaging and headers says nothing new under a sanitizer.
+    if(FIRN_SANITIZE AND (label STREQUAL "headers" OR test STREQUAL "integration/install_test"))
+      continue()
+    endif()
+    add_test(NAME ${test} COMMAND bash ${file})
+    firn_test_properties(${test} ${label} 240)
+  endforeach()
+endif()

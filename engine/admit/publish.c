@@ -1,0 +1,306 @@
+/* What the disk has confirmed becomes visible: records are applied to the durable state in rev order, and
+ * who waits is told. The same application replays a WAL at attach. */
+#include "engine/api/engine.h"
+#include "engine/base/mem.h"
+#include "engine/read/read.h"
+#include <string.h>
+
+static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn, uint32_t len, bool replay)
+{
+	const struct batch *b = &op->batch;
+	struct stream *s = volume_stream(v, op->stream);
+	if (!s)
+		return FIRN_ECORRUPT;
+	int rc = 0;
+	struct tail_entry *last = s->tail_n ? (struct tail_entry *)(uintptr_t)stream_tail_at(s, s->tail_n - 1) : NULL;
+	if (last && last->lsn == lsn) {
+		last->last_op = op->pos;
+	} else {
+		struct tail_entry e = { b->offset, lsn, op->pos, len };
+		rc = stream_tail_push(v, s, &e);
+	}
+	s->durable = b->offset + b->n_offsets;
+	s->bytes += b->payload_len;
+	s->first_ms = s->first_ms ? s->first_ms : b->append_ms;
+	s->last_ms = b->append_ms;
+	if (replay) {
+		s->assigned = s->durable;
+		s->last_append_ms = b->append_ms;
+		struct dedup_limits lim;
+		stream_limits(s, &lim);
+		if (!rc && (b->flags & BATCH_PRODUCER || b->key_len))
+			rc = dedup_remember(&s->dedup, v->engine->env, &lim, b);
+	}
+	stream_follow(s);
+	read_notify(v, s);
+	return rc;
+}
+
+static int apply_config(struct volume *v, struct stream *s, const struct wal_op *op)
+{
+	struct firn_stream_config *c = NULL;
+	if (op->config_len) {
+		c = mem_zalloc(v->engine->env, sizeof *c);
+		if (!c)
+			return FIRN_ENOMEM;
+		if (config_decode(op->config, op->config_len, c)) {
+			mem_free(v->engine->env, c);
+			return FIRN_ECORRUPT;
+		}
+	}
+	mem_free(v->engine->env, s->config);
+	s->config = c;
+	stream_follow(s);
+	read_notify(v, s);
+	return 0;
+}
+
+static int apply_create(struct volume *v, const struct wal_op *op, bool replay)
+{
+	struct stream *s = volume_stream(v, op->stream);
+	if (replay && !s) {
+		s = stream_new(v, op->stream, op->name, op->name_len, op->at);
+		uint64_t counter = op->stream & ((UINT64_C(1) << 40) - 1);
+		if (s && op->stream >> 40 == v->epoch && counter >= v->next_stream)
+			v->next_stream = counter + 1;
+	}
+	if (!s)
+		return replay ? FIRN_ENOMEM : FIRN_ECORRUPT;
+	s->creating = false;
+	v->n_live++;
+	return apply_config(v, s, op);
+}
+
+static int apply_delete(struct volume *v, struct stream *s, uint64_t rev)
+{
+	if (s->deleted)
+		return 0;
+	s->deleting = s->deleted = true;
+	s->delete_rev = rev;
+	v->n_live--;
+	stream_unname(v, s);
+	kv_apply_delete_stream(v->kv, s->id, rev);
+	read_stream_gone(s);
+	return 0;
+}
+
+static int apply_trim(struct volume *v, struct stream *s, uint64_t at, bool replay)
+{
+	if (at <= s->start)
+		return 0;
+	if (at >= s->durable)
+		s->bytes = 0;
+	s->start = at;
+	if (replay && at > s->start_assigned)
+		s->start_assigned = at;
+	stream_follow(s);
+	read_notify(v, s);
+	return 0;
+}
+
+static int apply_op(struct volume *v, const struct wal_op *op, uint64_t rev, uint64_t lsn, uint32_t len,
+	bool replay)
+{
+	struct stream *s;
+	switch (op->kind) {
+	case WAL_OP_APPEND:
+		return apply_append(v, op, lsn, len, replay);
+	case WAL_OP_KV_PUT:
+		return kv_apply(v->kv, op->stream, op->key, op->key_len, op->value, op->value_len, rev);
+	case WAL_OP_KV_DELETE:
+		kv_apply_delete(v->kv, op->stream, op->key, op->key_len, op->key_to, op->key_to_len, rev);
+		return 0;
+	case WAL_OP_CREATE:
+		return apply_create(v, op, replay);
+	default:
+		s = volume_stream(v, op->stream);
+		if (!s)
+			return FIRN_ECORRUPT;
+		if (op->kind == WAL_OP_TRIM)
+			return apply_trim(v, s, op->at, replay);
+		if (op->kind == WAL_OP_CONFIG)
+			return apply_config(v, s, op);
+		return apply_delete(v, s, rev);
+	}
+}
+
+int volume_group_push(struct volume *v, const struct volume_group *g)
+{
+	if (v->group_n == v->group_cap) {
+		uint32_t cap = v->group_cap ? v->group_cap * 2 : 64;
+		struct volume_group *group = mem_alloc(v->engine->env, cap * sizeof *group);
+		if (!group)
+			return FIRN_ENOMEM;
+		for (uint32_t i = 0; i < v->group_n; i++)
+			group[i] = v->group[(v->group_head + i) & (v->group_cap - 1)];
+		mem_free(v->engine->env, v->group);
+		v->group = group;
+		v->group_cap = cap;
+		v->group_head = 0;
+	}
+	v->group[(v->group_head + v->group_n++) & (v->group_cap - 1)] = *g;
+	v->unstored_bytes += g->bytes;
+	return 0;
+}
+
+int publish_record(struct volume *v, const struct wal_record *r, uint64_t lsn, uint32_t len, bool replay)
+{
+	struct wal_op op;
+	int rc = 0;
+	for (const uint8_t *at = NULL; !rc && (at = wal_op_next(r, at, &op)) != NULL;)
+		rc = apply_op(v, &op, r->rev, lsn, len, replay);
+	v->rev_durable = r->rev;
+	if (replay)
+		v->rev_assigned = v->rev_published = r->rev;
+	return rc;
+}
+
+static void wake_durable(struct volume *v, int code)
+{
+	while (v->ring_n) {
+		struct waiter *w = &v->ring[v->ring_head];
+		if (!code && w->rev > v->rev_durable)
+			break;
+		w->ev.code = code;
+		if (!code && w->silent) {
+			complete_silent(&w->to);
+			firn_release(w->ev.result);
+		} else {
+			if (code) {
+				firn_release(w->ev.result);
+				w->ev.result = NULL;
+			}
+			complete(&w->to, &w->ev);
+		}
+		v->ring_head = (v->ring_head + 1) & (v->ring_cap - 1);
+		v->ring_n--;
+	}
+}
+
+/* Ends what is stored; with a code, what is above a rev (0: everything). */
+static void wake_stored(struct volume *v, int code, uint64_t above)
+{
+	struct waiter **link = &v->stored_first, *w, *last = NULL;
+	while ((w = *link) != NULL) {
+		uint64_t reached = w->durable ? v->rev_durable : v->rev_stored;
+		if (code ? w->rev <= above : w->rev > reached) {
+			last = w;
+			link = &w->next;
+			continue;
+		}
+		*link = w->next;
+		w->ev.code = code;
+		if (code && w->ev.kind == FIRN_REQ_WRITE) {
+			firn_release(w->ev.result);
+			w->ev.result = NULL;
+		}
+		if (!code && w->silent)
+			complete_silent(&w->to);
+		else
+			complete(&w->to, &w->ev);
+		mem_free(v->engine->env, w);
+	}
+	v->stored_last = last;
+}
+
+void volume_fail_waiters(struct volume *v, int code)
+{
+	wake_durable(v, code);
+	wake_stored(v, code, 0);
+}
+
+static const struct wal_span *span_of(const struct wal_group *g, uint32_t volume_no)
+{
+	for (uint32_t i = 0; i < g->n_span; i++)
+		if (g->span[i].volume_no == volume_no)
+			return &g->span[i];
+	return NULL;
+}
+
+static void wrong(struct volume *v, int rc)
+{
+	/* Memory, or our own bug: the state in memory is no longer that of the disk. Stop taking writes; a
+	 * new attach reads all of it again. */
+	v->failed = true;
+	v->engine->env->log(v->engine->env->ctx, FIRN_LOG_ERROR, "admit", firn_code_name(rc));
+}
+
+/* The acks of one volume go out in one go, behind its last record of the group. */
+static void leave(struct volume *v)
+{
+	if (!v)
+		return;
+	wake_durable(v, 0);
+	if (v->stored_first)
+		wake_stored(v, 0, 0);
+	bool kick = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->detaching;
+	pthread_mutex_unlock(&v->lock);
+	if (kick)
+		upload_kick(v->engine);
+}
+
+/* The group joins the volume's list before its first record is applied: whole, so that a round which
+ * takes it takes all of it. */
+static int apply_one(struct volume *v, const struct wal_group *g, const struct wal_span *s,
+	const struct wal_record *r)
+{
+	if (r->rev == s->rev_first) {
+		struct volume_group vg = { g->lsn, s->rev_first, s->rev_last, s->bytes, r->append_ms, g->len, 0 };
+		int rc = volume_group_push(v, &vg);
+		if (rc)
+			return rc;
+	}
+	return publish_record(v, r, g->lsn, g->len, false);
+}
+
+void publish_group(struct engine *e, struct wal_group *g)
+{
+	struct volume *v = NULL;
+	const struct wal_span *s = NULL;
+	struct wal_record r;
+	uint32_t pos = g->n_records ? WAL_GROUP_HEADER : 0;
+	while (pos && (pos = wal_record_next(g->data, g->used, pos, &r)) != 0) {
+		if (r.type != WAL_WRITE)
+			continue;
+		if (!s || s->volume_no != r.volume_no) {
+			leave(v);
+			s = span_of(g, r.volume_no);
+			v = s ? s->volume : NULL;
+			if (v)
+				pthread_mutex_lock(&v->lock);
+		}
+		int rc = v && !v->failed ? apply_one(v, g, s, &r) : 0;
+		if (v)
+			v->rev_published = r.rev;
+		if (rc)
+			wrong(v, rc);
+	}
+	leave(v);
+	engine_room(e);
+}
+
+void publish_poison(struct engine *e)
+{
+	pthread_rwlock_rdlock(&e->volumes_lock);
+	for (uint32_t i = 0; i < e->n_volume; i++) {
+		struct volume *v = e->volume[i];
+		pthread_mutex_lock(&v->lock);
+		v->failed = true;
+		wake_durable(v, FIRN_EUNKNOWN);
+		wake_stored(v, FIRN_EUNKNOWN, v->rev_durable);
+		pthread_mutex_unlock(&v->lock);
+	}
+	pthread_rwlock_unlock(&e->volumes_lock);
+	engine_room(e);
+}
+
+void publish_stored(struct volume *v)
+{
+	while (v->group_n && v->group[v->group_head].rev_last <= v->rev_stored) {
+		v->unstored_bytes -= v->group[v->group_head].bytes;
+		v->group_head = (v->group_head + 1) & (v->group_cap - 1);
+		v->group_n--;
+	}
+	v->share_checked = 0;
+	wake_stored(v, 0, 0);
+}

@@ -1,0 +1,36 @@
+/* Completion queues and blocked callers: where every request ends. */
+#ifndef API_CQ_H
+#define API_CQ_H
+#include "engine/api/engine.h"
+
+enum { CQ_NOTICES = 64 };
+
+struct firn_cq {
+	struct firn_cq *next;        /* of the engine's list, under engine.lock */
+	struct engine *engine;
+	int fd;                      /* eventfd */
+	uint32_t depth;
+	pthread_mutex_t lock;
+	/* guarded */
+	uint32_t n_reserved;         /* requests in flight and events not reaped: at most depth */
+	struct firn_event *ring;     /* depth + CQ_NOTICES */
+	uint32_t head, n, n_notice;
+	bool signalled, reaping, woken;
+	bool wants_room;             /* refused with EFULL since the last WRITABLE */
+	uint64_t room_user_data;
+	uint32_t ev_mask;
+	uint64_t ev_user_data, n_dropped;
+};
+
+/* A blocked caller. The caller may give up first: then the completion frees it. */
+struct call {
+	const struct firn_env *env;
+	atomic_uint refs;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done, abandoned;
+	struct firn_event ev;
+	struct firn_error err;
+};
+void call_release(struct call *c);
+#endif

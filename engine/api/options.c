@@ -1,0 +1,127 @@
+/* Options: the struct's members and the rarer "name=value" strings. */
+#include "engine/api/engine.h"
+#include "engine/base/error.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct firn_option options[] = {
+	{ "segment_bytes", "size", "B", "33554432", "Un-stored bytes of a volume that start an upload." },
+	{ "upload_interval_ms", "duration", "ms", "60000", "Age of the oldest un-stored write that does." },
+	{ "wal_direct", "bool", "", "true", "Write the WAL with O_DIRECT where the file system can." },
+	{ "wal_file_bytes", "size", "B", "0", "Size of a WAL file; 0 = a 32nd of wal_bytes, 1 MiB to 128 MiB." },
+	{ "wal_io", "enum", "", "auto", "How the WAL is written: auto (io_uring where there is), uring, pwrite." },
+	{ "wal_preallocate", "bool", "", "false", "Fill all of wal_bytes at open instead of ahead of need." },
+	{ "zstd_level", "uint", "", "1", "Compression of segments, 1 to 19; 0 = none." },
+};
+
+const struct firn_option *firn_options(size_t *n)
+{
+	*n = sizeof options / sizeof options[0];
+	return options;
+}
+
+static int number(const char *text, uint64_t *out)
+{
+	char *end;
+	if (*text < '0' || *text > '9')
+		return -1;
+	unsigned long long v = strtoull(text, &end, 10);
+	int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+	end += shift != 0;
+	if (*end || (shift && v >> (63 - shift)))
+		return -1;
+	*out = (uint64_t)v << shift;
+	return 0;
+}
+
+static int boolean(const char *text, bool *out)
+{
+	*out = !strcmp(text, "true") || !strcmp(text, "1");
+	return *out || !strcmp(text, "false") || !strcmp(text, "0") ? 0 : -1;
+}
+
+static int set(struct engine_options *o, const char *name, size_t len, const char *value)
+{
+	uint64_t n = 0;
+	int rc = -1;
+	if (len == 7 && !memcmp(name, "wal_io", 6))
+		return -1;
+	if (len == 6 && !memcmp(name, "wal_io", 6)) {
+		o->wal_io = !strcmp(value, "pwrite") ? WAL_IO_PWRITE : WAL_IO_AUTO;
+		return !strcmp(value, "auto") || !strcmp(value, "uring") || !strcmp(value, "pwrite") ? 0 : -1;
+	}
+	if (len == 10 && !memcmp(name, "wal_direct", len))
+		return boolean(value, &o->wal_direct);
+	if (len == 15 && !memcmp(name, "wal_preallocate", len))
+		return boolean(value, &o->wal_preallocate);
+	if (number(value, &n))
+		return -1;
+	if (len == 14 && !memcmp(name, "wal_file_bytes", len))
+		rc = (o->wal_file_bytes = n, n % 4096 || (n && n < 1u << 20) || n > 1u << 30);
+	else if (len == 13 && !memcmp(name, "segment_bytes", len))
+		rc = (o->segment_bytes = n, n < 4096 || n > 1u << 30);
+	else if (len == 18 && !memcmp(name, "upload_interval_ms", len))
+		rc = (o->upload_interval_ms = (uint32_t)n, n > INT32_MAX);
+	else if (len == 10 && !memcmp(name, "zstd_level", len))
+		rc = (o->zstd_level = (uint32_t)n, n > 19);
+	return rc ? -1 : 0;
+}
+
+static int parse_list(struct engine_options *o, const char *const *list, struct firn_error *err)
+{
+	for (; list && *list; list++) {
+		const char *eq = strchr(*list, '=');
+		if (!eq || set(o, *list, (size_t)(eq - *list), eq + 1))
+			return fail(err, FIRN_EINVAL, 0, "engine", "option %.100s is unknown or malformed", *list);
+	}
+	return 0;
+}
+
+int attach_options_check(const char *const *list, struct firn_error *err)
+{
+	if (list && *list)
+		return fail(err, FIRN_EINVAL, 0, "attach", "option %.100s is unknown", *list);
+	return 0;
+}
+
+static int check_shares(const struct engine *e, struct firn_error *err)
+{
+	if (e->memory_bytes < 16u << 20)
+		return fail(err, FIRN_EINVAL, 0, "engine", "memory_bytes must be at least 16 MiB");
+	if (e->tail_bytes + e->cache_bytes + e->pin_bytes > e->memory_bytes)
+		return fail(err, FIRN_EINVAL, 0, "engine", "tail, cache and pin shares exceed memory_bytes");
+	return 0;
+}
+
+int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct firn_error *err)
+{
+	struct engine_options *o = &e->options;
+	if (opts->flags & ~(uint32_t)FIRN_ENGINE_NO_THREADS)
+		return fail(err, FIRN_EUNSUPPORTED, 0, "engine", "unknown flag");
+	e->no_threads = opts->flags & FIRN_ENGINE_NO_THREADS;
+	e->linger_us = opts->linger_us;
+	e->memory_bytes = opts->memory_bytes ? opts->memory_bytes : 256u << 20;
+	e->tail_bytes = opts->tail_bytes ? opts->tail_bytes : e->memory_bytes / 4;
+	e->cache_bytes = opts->cache_bytes ? opts->cache_bytes : e->memory_bytes / 2;
+	e->pin_bytes = opts->pin_bytes ? opts->pin_bytes : e->memory_bytes / 8;
+	*o = (struct engine_options){ .upload_interval_ms = 60000, .zstd_level = 1, .wal_direct = true };
+	o->segment_bytes = e->memory_bytes / 8 < 32u << 20 ? e->memory_bytes / 8 : 32u << 20;
+	int rc = parse_list(o, opts->options, err);
+	rc = rc ? rc : check_shares(e, err);
+	if (rc)
+		return rc;
+	uint64_t wal = opts->wal_bytes ? opts->wal_bytes : UINT64_C(4) << 30;
+	if (!o->wal_file_bytes) {
+		o->wal_file_bytes = wal / 32 / 4096 * 4096;
+		if (o->wal_file_bytes < 1u << 20)
+			o->wal_file_bytes = 1u << 20;
+		if (o->wal_file_bytes > 128u << 20)
+			o->wal_file_bytes = 128u << 20;
+	}
+	if (wal < 4 * o->wal_file_bytes)
+		return fail(err, FIRN_EINVAL, 0, "engine", "wal_bytes must hold four files of %llu bytes",
+			(unsigned long long)o->wal_file_bytes);
+	e->wal_bytes = wal;
+	return 0;
+}

@@ -1,0 +1,419 @@
+/* Requests: one submit, one blocking call, one cancel. */
+#include "engine/api/cq.h"
+#include "engine/api/handle.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/upload/upload.h"
+#include <string.h>
+#include <time.h>
+
+static const uint32_t sizes[] = { 0, sizeof(struct firn_attach), sizeof(struct firn_detach),
+	sizeof(struct firn_write), sizeof(struct firn_fetch), sizeof(struct firn_lookup),
+	sizeof(struct firn_flush) };
+
+static int check_head(const struct firn_req *r, struct firn_error *err)
+{
+	if (!r || r->kind < FIRN_REQ_ATTACH || r->kind > FIRN_REQ_FLUSH)
+		return fail(err, r ? FIRN_EUNSUPPORTED : FIRN_EINVAL, 0, "submit", "unknown kind of request");
+	uint32_t size = sizes[r->kind];
+	if (r->struct_size < size || r->_pad || r->_zero[0] || r->_zero[1] || r->_zero[2] ||
+	    r->cls > FIRN_CLASS_BULK)
+		return fail(err, FIRN_EINVAL, 0, "submit", "struct_size, class, or a reserved member is not 0");
+	for (uint32_t i = size; i < r->struct_size && i < size + 4096; i++)
+		if (((const char *)r)[i])
+			return fail(err, FIRN_EUNSUPPORTED, 0, "submit", "a member of a newer release is set");
+	uint16_t known = r->kind == FIRN_REQ_WRITE ? FIRN_REQ_SILENT : r->kind == FIRN_REQ_FETCH ? 15 : 0;
+	if (r->flags & ~known)
+		return fail(err, FIRN_EUNSUPPORTED, 0, "submit", "unknown request flag");
+	return 0;
+}
+
+static uint64_t deadline(struct engine *e, const struct firn_req *r)
+{
+	return r->timeout_ms && r->timeout_ms != FIRN_FOREVER ?
+		e->env->mono_ns(e->env->ctx) + r->timeout_ms * UINT64_C(1000000) : 0;
+}
+
+static char *copy_text(struct engine *e, const char *s)
+{
+	return s ? mem_dup(e->env, s, strlen(s) + 1) : NULL;
+}
+
+static void push_job(struct engine *e, struct upload_job *j)
+{
+	pthread_mutex_lock(&e->lock);
+	if (e->job_last)
+		e->job_last->next = j;
+	else
+		e->job_first = j;
+	e->job_last = j;
+	pthread_mutex_unlock(&e->lock);
+	upload_kick(e);
+}
+
+static int submit_attach(struct engine *e, const struct firn_attach *a, const struct completion *to,
+	struct firn_error *err)
+{
+	const uint32_t known = FIRN_ATTACH_CREATE | FIRN_ATTACH_CHECK;
+	if (!a->store || !a->name || !a->name[0] || strlen(a->name) > 255)
+		return fail(err, FIRN_EINVAL, 0, "attach", "store and name (1 to 255 bytes) must be set");
+	if (a->attach_flags & ~known)
+		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "this release attaches as writer only");
+	if (a->takeover && strcmp(a->takeover, "moved") != 0)
+		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "takeover=%s is not in this release", a->takeover);
+	int rc = attach_options_check(a->options, err);
+	if (rc)
+		return rc;
+	struct upload_job *j = mem_zalloc(e->env, sizeof *j);
+	if (!j)
+		return fail(err, FIRN_ENOMEM, 0, "attach", "no memory");
+	j->to = *to;
+	j->deadline_ns = deadline(e, &a->req);
+	j->uri = copy_text(e, a->store);
+	j->name = copy_text(e, a->name);
+	j->node = copy_text(e, a->node);
+	j->takeover = copy_text(e, a->takeover);
+	j->segment_bytes = a->segment_bytes;
+	j->upload_interval_ms = a->upload_interval_ms;
+	j->attach_flags = a->attach_flags;
+	if (!j->uri || !j->name || (a->node && !j->node) || (a->takeover && !j->takeover)) {
+		job_free(e, j);
+		return fail(err, FIRN_ENOMEM, 0, "attach", "no memory");
+	}
+	push_job(e, j);
+	return 0;
+}
+
+static int submit_detach(struct engine *e, const struct firn_detach *d, const struct completion *to,
+	struct firn_error *err)
+{
+	struct volume *v = volume_of(d->volume);
+	if (!v || d->mode > FIRN_DETACH_ABORT || d->_pad)
+		return fail(err, FIRN_EINVAL, 0, "detach", "volume or mode");
+	struct upload_job *j = mem_zalloc(e->env, sizeof *j);
+	if (!j)
+		return fail(err, FIRN_ENOMEM, 0, "detach", "no memory");
+	pthread_mutex_lock(&v->lock);
+	bool busy = v->detach_job;
+	v->detach_job = true;
+	v->detaching = true;
+	v->draining = v->draining || d->mode == FIRN_DETACH_DRAIN;
+	pthread_mutex_unlock(&v->lock);
+	if (busy) {
+		mem_free(e->env, j);
+		return fail(err, FIRN_EBUSY, 0, "detach", "a detach of %s is under way", v->name);
+	}
+	j->detach = true;
+	j->to = *to;
+	j->v = v;
+	j->mode = d->mode;
+	j->deadline_ns = deadline(e, &d->req);
+	push_job(e, j);
+	return 0;
+}
+
+static int flush_locked(struct volume *v, const struct firn_flush *f, const struct completion *to, bool *now,
+	struct firn_event *ev, struct firn_error *err)
+{
+	if (f->stream && !volume_stream(v, f->stream))
+		return fail(err, FIRN_ENOENT, 0, "flush", "no such stream");
+	if (v->failed)
+		return fail(err, FIRN_EIO, 0, "flush", "%s: the WAL failed", v->name);
+	if (v->state == FIRN_STATE_FENCED)
+		return fail(err, FIRN_EFENCED, 0, "flush", "%s has another writer", v->name);
+	bool stored = f->mark == FIRN_MARK_STORED;
+	*ev = (struct firn_event){ .kind = FIRN_REQ_FLUSH, .rev = v->rev_assigned, .stream = f->stream };
+	*now = (stored ? v->rev_stored : v->rev_durable) >= v->rev_assigned;
+	if (*now)
+		return 0;
+	struct waiter *w = mem_zalloc(v->engine->env, sizeof *w);
+	if (!w)
+		return fail(err, FIRN_ENOMEM, 0, "flush", "no memory");
+	w->rev = v->rev_assigned;
+	w->to = *to;
+	w->ev = *ev;
+	w->durable = !stored;
+	volume_wait_push(v, w);
+	v->upload_now = v->upload_now || stored;
+	return 0;
+}
+
+static int submit_flush(struct engine *e, const struct firn_flush *f, const struct completion *to,
+	struct firn_error *err)
+{
+	struct volume *v = volume_of(f->volume);
+	if (!v || (f->mark && f->mark != FIRN_MARK_DURABLE && f->mark != FIRN_MARK_STORED) || f->_pad)
+		return fail(err, FIRN_EINVAL, 0, "flush", "volume or mark");
+	bool now = false;
+	struct firn_event ev;
+	pthread_mutex_lock(&v->lock);
+	int rc = flush_locked(v, f, to, &now, &ev, err);
+	pthread_mutex_unlock(&v->lock);
+	if (!rc && now)
+		complete(to, &ev);
+	if (!rc && f->mark == FIRN_MARK_STORED)
+		upload_kick(e);
+	return rc;
+}
+
+static int submit_write(struct engine *e, const struct firn_write *w, const struct completion *to,
+	struct firn_error *err)
+{
+	struct volume *v = volume_of(w->volume);
+	if (!v)
+		return fail(err, FIRN_EINVAL, 0, "write", "volume");
+	struct firn_event ev;
+	bool by_event = false;
+	int rc = admit_check_shape(w, wal_record_max(&e->wal), err);
+	if (rc == FIRN_ETOOBIG) {
+		by_event = true;
+		ev = (struct firn_event){ .kind = FIRN_REQ_WRITE, .code = rc, .offset = wal_record_max(&e->wal) };
+	} else if (!rc) {
+		rc = admit_write(v, w, to, &ev, &by_event, err);
+	}
+	if (rc && by_event) {
+		struct firn_error e2 = { .struct_size = sizeof e2 };
+		struct firn_error *why = err ? err : &e2;
+		ev.result = result_error(e->account, why);
+		if (to->call)
+			call_error(to->call, why);
+		complete(to, &ev);
+		return 0;
+	}
+	return rc;
+}
+
+static int submit_one(struct engine *e, const struct firn_req *r, const struct completion *to,
+	struct firn_error *err)
+{
+	switch (r->kind) {
+	case FIRN_REQ_ATTACH:
+		return submit_attach(e, (const struct firn_attach *)(const void *)r, to, err);
+	case FIRN_REQ_DETACH:
+		return submit_detach(e, (const struct firn_detach *)(const void *)r, to, err);
+	case FIRN_REQ_WRITE:
+		return submit_write(e, (const struct firn_write *)(const void *)r, to, err);
+	case FIRN_REQ_FETCH:
+		return read_submit_fetch(e, (const struct firn_fetch *)(const void *)r, to, err);
+	case FIRN_REQ_LOOKUP:
+		return read_submit_lookup(e, (const struct firn_lookup *)(const void *)r, to, err);
+	default:
+		return submit_flush(e, (const struct firn_flush *)(const void *)r, to, err);
+	}
+}
+
+static void remember_full(struct engine *e, const struct firn_req *r)
+{
+	struct volume *v = r->kind == FIRN_REQ_WRITE ?
+		volume_of(((const struct firn_write *)(const void *)r)->volume) : NULL;
+	pthread_mutex_lock(&r->cq->lock);
+	r->cq->wants_room = true;
+	r->cq->room_user_data = v && v->unstored_bytes > volume_unstored_limit(v) ? v->user_data : 0;
+	pthread_mutex_unlock(&r->cq->lock);
+	atomic_store_explicit(&e->full_seen, true, memory_order_release);
+	upload_kick(e);
+}
+
+int firn_engine_submit(struct firn_engine *engine, const struct firn_req *const *req, uint32_t n,
+	struct firn_error *err)
+{
+	struct engine *e = engine_of(engine);
+	if (!e || (n && !req))
+		return fail(err, FIRN_EINVAL, 0, "submit", "engine or req is NULL");
+	for (uint32_t i = 0; i < n; i++) {
+		const struct firn_req *r = req[i];
+		int rc = check_head(r, err);
+		if (!rc && !r->cq)
+			rc = fail(err, FIRN_EINVAL, 0, "submit", "req.cq is NULL");
+		if (rc)
+			return (int)i;
+		rc = cq_reserve(r->cq);
+		if (rc) {
+			(void)fail(err, rc, 0, "submit", "the queue has no free slot: reap first");
+			return (int)i;
+		}
+		struct completion to = { .cq = r->cq, .user_data = r->user_data, .kind = r->kind };
+		rc = submit_one(e, r, &to, err);
+		if (!rc)
+			continue;
+		cq_unreserve(r->cq);
+		if (rc == FIRN_EFULL || rc == FIRN_ENOSPC)
+			remember_full(e, r);
+		return (int)i;
+	}
+	return (int)n;
+}
+
+static void after(struct timespec *t, uint64_t ns)
+{
+	clock_gettime(CLOCK_MONOTONIC, t);
+	t->tv_sec += (time_t)(ns / 1000000000u);
+	t->tv_nsec += (long)(ns % 1000000000u);
+	if (t->tv_nsec >= 1000000000) {
+		t->tv_sec++;
+		t->tv_nsec -= 1000000000;
+	}
+}
+
+/* Waits until room came back after `seq`, or until the deadline. */
+static void wait_room(struct engine *e, uint64_t seq)
+{
+	if (e->no_threads) {
+		(void)engine_step_once(e);
+		return;
+	}
+	struct timespec t;
+	after(&t, 20 * 1000 * 1000); /* a lost race costs this much, no more */
+	pthread_mutex_lock(&e->kick_lock);
+	if (e->room_seq == seq)
+		(void)pthread_cond_timedwait(&e->room, &e->kick_lock, &t);
+	pthread_mutex_unlock(&e->kick_lock);
+}
+
+static uint64_t room_seq(struct engine *e)
+{
+	pthread_mutex_lock(&e->kick_lock);
+	uint64_t seq = e->room_seq;
+	pthread_mutex_unlock(&e->kick_lock);
+	return seq;
+}
+
+/* True: the outcome is there. False: time ran out. */
+static bool call_wait(struct engine *e, struct call *c, uint64_t until)
+{
+	bool done;
+	pthread_mutex_lock(&c->lock);
+	while (!(done = c->done)) {
+		uint64_t now = e->env->mono_ns(e->env->ctx);
+		if (until && now >= until)
+			break;
+		if (e->no_threads) {
+			pthread_mutex_unlock(&c->lock);
+			if (!engine_step_once(e))
+				wait_room(e, 0);
+			pthread_mutex_lock(&c->lock);
+		} else if (until) {
+			struct timespec t;
+			after(&t, until - now);
+			(void)pthread_cond_timedwait(&c->cond, &c->lock, &t);
+		} else {
+			pthread_cond_wait(&c->cond, &c->lock);
+		}
+	}
+	pthread_mutex_unlock(&c->lock);
+	return done;
+}
+
+static struct call *call_new(struct engine *e)
+{
+	struct call *c = mem_zalloc(e->env, sizeof *c);
+	if (!c)
+		return NULL;
+	pthread_condattr_t mono;
+	pthread_condattr_init(&mono);
+	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->cond, &mono);
+	pthread_condattr_destroy(&mono);
+	atomic_init(&c->refs, 2); /* the caller, and whoever completes it */
+	c->env = e->env;
+	return c;
+}
+
+void call_release(struct call *c)
+{
+	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (c->done && c->abandoned)
+		firn_release(c->ev.result);
+	pthread_mutex_destroy(&c->lock);
+	pthread_cond_destroy(&c->cond);
+	mem_free(c->env, c);
+}
+
+static int time_out(struct engine *e, const struct firn_req *r, struct call *c, bool admitted,
+	struct firn_error *err)
+{
+	if (admitted && (r->kind == FIRN_REQ_FETCH || r->kind == FIRN_REQ_LOOKUP || r->kind == FIRN_REQ_ATTACH))
+		(void)read_cancel(e, (struct firn_cq *)(void *)c, r->user_data);
+	int code = r->kind == FIRN_REQ_WRITE && admitted ? FIRN_EUNKNOWN : FIRN_ETIMEDOUT;
+	return fail(err, code, 0, "call", admitted ? "time ran out; the outcome is open" :
+		"time ran out before there was room; nothing happened");
+}
+
+int firn_engine_call(struct firn_engine *engine, const struct firn_req *req, struct firn_event *ev,
+	struct firn_error *err)
+{
+	struct engine *e = engine_of(engine);
+	if (!e || !ev)
+		return fail(err, FIRN_EINVAL, 0, "call", "engine or ev is NULL");
+	memset(ev, 0, sizeof *ev);
+	int rc = check_head(req, err);
+	struct call *c = rc ? NULL : call_new(e);
+	if (!rc && !c)
+		rc = fail(err, FIRN_ENOMEM, 0, "call", "no memory");
+	if (rc)
+		return ev->code = rc;
+	uint32_t ms = req->timeout_ms ? req->timeout_ms : 30000;
+	uint64_t until = ms == FIRN_FOREVER ? 0 : e->env->mono_ns(e->env->ctx) + ms * UINT64_C(1000000);
+	struct completion to = { .call = c, .user_data = req->user_data, .kind = req->kind };
+	bool late = false;
+	for (;;) {
+		uint64_t seq = room_seq(e);
+		rc = submit_one(e, req, &to, err);
+		if (rc != FIRN_EFULL)
+			break;
+		atomic_store_explicit(&e->full_seen, true, memory_order_release);
+		upload_kick(e);
+		late = until && e->env->mono_ns(e->env->ctx) >= until;
+		if (late)
+			break;
+		wait_room(e, seq);
+	}
+	if (rc) {
+		if (late)
+			rc = time_out(e, req, c, false, err);
+		ev->code = rc;
+		ev->kind = req->kind;
+		call_release(c);
+		call_release(c);
+		return rc;
+	}
+	if (call_wait(e, c, until)) {
+		*ev = c->ev;
+		rc = ev->code;
+		if (rc && err)
+			*err = c->err.code ? c->err : (struct firn_error){ .struct_size = sizeof *err, .code = rc };
+	} else {
+		rc = ev->code = time_out(e, req, c, true, err);
+		ev->kind = req->kind;
+		pthread_mutex_lock(&c->lock);
+		c->abandoned = true;
+		pthread_mutex_unlock(&c->lock);
+	}
+	call_release(c);
+	return rc;
+}
+
+int firn_engine_cancel(struct firn_engine *engine, struct firn_cq *cq, uint64_t user_data)
+{
+	struct engine *e = engine_of(engine);
+	if (!e || !cq)
+		return FIRN_EINVAL;
+	int rc = read_cancel(e, cq, user_data);
+	pthread_mutex_lock(&e->lock);
+	for (struct upload_job *j = e->job_first; j; j = j->next)
+		if (j->to.cq == cq && j->to.user_data == user_data) {
+			if (!j->detach)
+				j->cancelled = true;
+			rc = j->detach ? FIRN_EBUSY : 0;
+		}
+	pthread_mutex_unlock(&e->lock);
+	if (rc != FIRN_ENOENT)
+		return rc;
+	pthread_rwlock_rdlock(&e->volumes_lock);
+	for (uint32_t i = 0; i < e->n_volume && rc == FIRN_ENOENT; i++)
+		rc = volume_waits(e->volume[i], cq, user_data) ? FIRN_EBUSY : rc;
+	pthread_rwlock_unlock(&e->volumes_lock);
+	return rc;
+}

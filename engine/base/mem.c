@@ -1,0 +1,53 @@
+#include "engine/base/mem.h"
+#include <string.h>
+
+void *mem_alloc(const struct firn_env *env, size_t len)
+{
+	return env->alloc(env->ctx, len ? len : 1, 16);
+}
+
+void *mem_zalloc(const struct firn_env *env, size_t len)
+{
+	void *p = mem_alloc(env, len);
+	if (p)
+		memset(p, 0, len);
+	return p;
+}
+
+void *mem_alloc_pages(const struct firn_env *env, size_t len)
+{
+	return env->alloc(env->ctx, len ? len : 1, 4096);
+}
+
+void *mem_dup(const struct firn_env *env, const void *p, size_t len)
+{
+	void *copy = mem_alloc(env, len);
+	if (copy && len)
+		memcpy(copy, p, len);
+	return copy;
+}
+
+int mem_grow(const struct firn_env *env, void **array, size_t *cap, size_t used, size_t need,
+	size_t elem)
+{
+	if (need <= *cap)
+		return 0;
+	size_t n = *cap ? *cap * 2 : 8;
+	while (n < need)
+		n *= 2;
+	void *p = mem_alloc(env, n * elem);
+	if (!p)
+		return -1;
+	if (used && *array)
+		memcpy(p, *array, used * elem);
+	mem_free(env, *array);
+	*array = p;
+	*cap = n;
+	return 0;
+}
+
+void mem_free(const struct firn_env *env, const void *p)
+{
+	if (p)
+		env->release(env->ctx, (void *)(uintptr_t)p);
+}

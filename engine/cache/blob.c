@@ -1,0 +1,59 @@
+#include "engine/cache/blob.h"
+#include "engine/base/mem.h"
+
+static struct blob *blob_make(struct account *a, size_t behind)
+{
+	struct blob *b = mem_alloc(&a->env, sizeof *b + behind);
+	if (!b)
+		return NULL;
+	*b = (struct blob){ .account = a, .len = behind, .charge = sizeof *b + behind };
+	atomic_init(&b->refs, 1);
+	atomic_init(&b->notes, NULL);
+	account_retain(a);
+	atomic_fetch_add_explicit(&a->cache_bytes, sizeof *b + behind, memory_order_relaxed);
+	return b;
+}
+
+struct blob *blob_new(struct account *a, size_t len, uint8_t **bytes)
+{
+	struct blob *b = blob_make(a, len);
+	if (!b)
+		return NULL;
+	b->data = *bytes = (uint8_t *)(b + 1);
+	return b;
+}
+
+struct blob *blob_wrap(struct account *a, const uint8_t *data, size_t len, size_t charge,
+                       void *owner, void (*release)(void *owner))
+{
+	struct blob *b = blob_make(a, 0);
+	if (!b)
+		return NULL;
+	b->data = data;
+	b->len = len;
+	b->charge += charge;
+	b->owner = owner;
+	b->release = release;
+	return b;
+}
+
+void blob_retain(struct blob *b)
+{
+	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+}
+
+void blob_release(struct blob *b)
+{
+	if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	struct account *a = b->account;
+	void *notes = atomic_load_explicit(&b->notes, memory_order_acquire);
+	if (notes && b->notes_free)
+		b->notes_free(&a->env, notes);
+	size_t bytes = sizeof *b + (b->release ? 0 : b->len);
+	if (b->release)
+		b->release(b->owner);
+	atomic_fetch_sub_explicit(&a->cache_bytes, bytes, memory_order_relaxed);
+	mem_free(&a->env, b);
+	account_release(a);
+}

@@ -1,0 +1,125 @@
+/* One commit becomes rows: all its footers, then the volume row, in one transaction.
+ *
+ *   footer: blocks, gaps, kv, producers, keys -> rows; then streams (whose trims clear up)
+ *
+ * A footer whose revs the volume row says are stored is skipped: the same commit twice changes
+ * nothing. */
+#include "engine/base/error.h"
+#include "engine/index/fold.h"
+#include <string.h>
+
+enum { DROP_SLICE = 1000 }; /* leftovers of forgotten volumes that each apply clears away */
+
+static int footer_rows(struct index_tx *tx, uint32_t number, const struct segment_footer *f)
+{
+	int rc = 0;
+	uint32_t n = segment_n_gaps(f);
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		struct gap_entry g;
+		segment_gap_at(f, i, &g);
+		rc = index_fold_gap(tx, number, &g);
+	}
+	n = segment_n_kv(f);
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		struct kv_change kv;
+		segment_kv_at(f, i, &kv);
+		rc = index_fold_kv(tx, number, &kv);
+	}
+	n = segment_n_producers(f);
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		struct producer_change p;
+		segment_producer_at(f, i, &p);
+		rc = index_fold_producer(tx, number, &p);
+	}
+	n = segment_n_keys(f);
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		struct key_entry k;
+		segment_key_at(f, i, &k);
+		rc = index_fold_key(tx, number, &k);
+	}
+	return rc;
+}
+
+int index_fold_footer(struct index_tx *tx, struct index_volume *v, const struct segment_footer *f)
+{
+	int rc = 0;
+	struct segment_id id = segment_footer_meta(f)->id;
+	uint32_t n = segment_n_blocks(f);
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		struct block_entry e;
+		segment_block_at(f, i, &e);
+		rc = index_fold_block(tx, v->number, id, &e);
+	}
+	if (rc == 0)
+		rc = footer_rows(tx, v->number, f);
+	n = segment_n_streams(f);
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		struct stream_state s;
+		segment_stream_at(f, i, &s);
+		rc = index_fold_stream(tx, v, &s);
+	}
+	return rc;
+}
+
+/* The volume's row, or a fresh one with a number of its own. */
+static int volume_begin(struct index_tx *tx, const struct index_commit *c, struct index_volume *v,
+                        int *known)
+{
+	struct index_row r;
+	index_key_volume(&tx->key, c->volume_id);
+	int rc = index_tx_get(tx, &r);
+	*known = rc == 0;
+	if (rc == 0)
+		return index_volume_row_get(&r, v, tx->err);
+	if (rc != FIRN_ENOENT)
+		return rc;
+	if (tx->meta.next_number == UINT32_MAX)
+		return fail(tx->err, FIRN_ETOOBIG, 0, "index",
+		            "volume numbers are used up: rebuild");
+	memset(v, 0, sizeof *v);
+	memcpy(v->volume_id, c->volume_id, 16);
+	v->number = tx->meta.next_number++;
+	return 0;
+}
+
+static int volume_end(struct index_tx *tx, const struct index_commit *c, struct index_volume *v)
+{
+	memcpy(v->nonce, c->nonce, 16);
+	v->epoch = c->epoch;
+	v->seq = c->seq;
+	v->rev_stored = c->rev_stored;
+	v->next_stream = c->next_stream;
+	index_key_volume(&tx->key, c->volume_id);
+	index_volume_put(&tx->row, v);
+	return index_tx_put(tx);
+}
+
+static int apply(struct index_tx *tx, const struct index_commit *c)
+{
+	struct index_volume v;
+	int known;
+	uint64_t n;
+	int rc = volume_begin(tx, c, &v, &known);
+	uint64_t stored = rc == 0 && known ? v.rev_stored : 0;
+	for (uint32_t i = 0; i < c->n_footer && rc == 0; i++) {
+		const struct segment_meta *m = segment_footer_meta(c->footer[i]);
+		if (memcmp(m->volume_id, c->volume_id, 16) != 0)
+			rc = fail(tx->err, FIRN_EINVAL, 0, "index",
+			          "segment %llx-%llx is of another volume",
+			          (unsigned long long)m->id.epoch, (unsigned long long)m->id.n);
+		else if (!known || m->rev_to > stored + 1)
+			rc = index_fold_footer(tx, &v, c->footer[i]);
+	}
+	if (rc == 0)
+		rc = volume_end(tx, c, &v);
+	return rc ? rc : index_drop_some(tx, DROP_SLICE, &n);
+}
+
+int index_apply(struct index *ix, const struct index_commit *commit, struct firn_error *err)
+{
+	struct index_tx tx;
+	int rc = index_tx_write(ix, &tx, err);
+	if (rc == 0)
+		rc = index_tx_finish(&tx, apply(&tx, commit));
+	return rc ? fail_context(err, rc, "apply commit %llu", (unsigned long long)commit->seq) : 0;
+}

@@ -1,0 +1,18 @@
+/* Folding of one footer's rows into a volume's rows, inside a write transaction. */
+#ifndef INDEX_FOLD_H
+#define INDEX_FOLD_H
+#include "engine/index/tx.h"
+
+int index_fold_footer(struct index_tx *tx, struct index_volume *v, const struct segment_footer *f);
+int index_fold_block(struct index_tx *tx, uint32_t number, struct segment_id id,
+                     const struct block_entry *e);
+int index_fold_stream(struct index_tx *tx, struct index_volume *v, const struct stream_state *s);
+int index_fold_gap(struct index_tx *tx, uint32_t number, const struct gap_entry *g);
+int index_fold_kv(struct index_tx *tx, uint32_t number, const struct kv_change *kv);
+int index_fold_producer(struct index_tx *tx, uint32_t number, const struct producer_change *p);
+int index_fold_key(struct index_tx *tx, uint32_t number, const struct key_entry *k);
+/* Removes what a stream owns except its own row, wholly below `start` (UINT64_MAX: everything). */
+int index_fold_trim(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t start);
+/* Deletes at most `max` rows of volume numbers that were forgotten. *n = how many. */
+int index_drop_some(struct index_tx *tx, uint64_t max, uint64_t *n);
+#endif

@@ -1,0 +1,96 @@
+/* The index: the local LMDB copy of what the manifests and footers say. Disposable, synced fully,
+ * every value checksummed together with its key (a flipped bit is named, never believed). One per
+ * engine.
+ *
+ * Rows are keyed by a local volume number; a rebuild fills a new number and then drops the old in
+ * small transactions. Reads open a transaction per call, never longer (PROTOCOL 15). Any thread may
+ * read; one thread at a time applies. FIRN_ECORRUPT from any call means: close, rename aside,
+ * rebuild. */
+#ifndef INDEX_INDEX_H
+#define INDEX_INDEX_H
+#include "engine/manifest/manifest.h"
+#include "engine/segment/segment.h"
+#include <firn/env.h>
+#include <firn/error.h>
+
+struct index;
+
+/* `path` is a directory, made if absent. The whole file is looked over before LMDB touches it:
+ * FIRN_ECORRUPT names the page or row that is damaged; FIRN_EUNSUPPORTED a newer format; FIRN_EBUSY
+ * another engine that has it open. */
+int index_open(const struct firn_env *env, const char *path, struct index **out, struct firn_error *err);
+void index_close(struct index *ix);
+
+/* What the index knows of a volume: written in the transaction that applied a commit. */
+struct index_volume {
+	uint32_t number, n_streams;
+	uint8_t volume_id[16], nonce[16];
+	uint64_t epoch, seq, rev_stored;
+	uint64_t next_stream;
+};
+int index_volume_get(struct index *ix, const uint8_t volume_id[16], struct index_volume *out,
+	struct firn_error *err); /* FIRN_ENOENT */
+
+/* Folds footers (in rev order, all parts of a round) into the volume's rows and sets its volume
+ * row, in one synced transaction. A volume not seen before gets a number.
+ *
+ * A footer with rev_to - 1 <= the rev_stored of the volume's row is skipped, so the same commit
+ * again is harmless. Hence rev_stored is that of the last footer given here: a rebuild in several
+ * calls gives each call the rev_stored that it reaches, not the final one. FIRN_ENOSPC (disk or map
+ * full), FIRN_EIO: nothing changed. */
+struct index_commit {
+	uint8_t volume_id[16], nonce[16];
+	uint64_t epoch, seq, rev_stored, next_stream;
+	uint32_t n_footer, _pad;
+	struct segment_footer *const *footer;
+};
+int index_apply(struct index *ix, const struct index_commit *commit, struct firn_error *err);
+/* Forgets a volume (in small transactions): before a rebuild, or when its rows are not wanted any
+ * more. */
+int index_forget(struct index *ix, const uint8_t volume_id[16], struct firn_error *err);
+
+/* Removes what has gone stale of a volume: every producer and every idempotency key is shown to a
+ * judge, which answers non-zero for "forget it". In small transactions, so that commits get in
+ * between. *n (may be NULL): how many went. A judge of NULL keeps all of its kind. */
+struct index_judges {
+	int (*producer)(void *arg, const struct producer_change *p);
+	int (*key)(void *arg, const struct key_entry *k);
+	void *arg;
+};
+int index_expire(struct index *ix, uint32_t number, const struct index_judges *judges, uint64_t *n,
+	struct firn_error *err);
+
+/* A stream row as folded so far (bytes = total payload bytes stored). Rows borrow only during the
+ * call. */
+int index_streams(struct index *ix, uint32_t number, int (*each)(void *arg, const struct stream_state *s),
+	void *arg, struct firn_error *err);
+int index_kvs(struct index *ix, uint32_t number, int (*each)(void *arg, const struct kv_change *kv), void *arg,
+	struct firn_error *err);
+int index_producers(struct index *ix, uint32_t number,
+	int (*each)(void *arg, const struct producer_change *p), void *arg, struct firn_error *err);
+int index_keys(struct index *ix, uint32_t number, int (*each)(void *arg, const struct key_entry *k), void *arg,
+	struct firn_error *err);
+int index_gaps(struct index *ix, uint32_t number, int (*each)(void *arg, const struct gap_entry *g), void *arg,
+	struct firn_error *err);
+
+/* Where a block lies. */
+struct index_extent {
+	struct segment_id segment;
+	struct block_entry block;
+};
+/* The extent that holds `offset`, or else the first one above it; FIRN_ENOENT when there is none.
+ * */
+int index_extent_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
+	struct index_extent *out, struct firn_error *err);
+/* The first extent in offset order, at or above offset `from`, whose max_timestamp_ms >= t.
+ * FIRN_ENOENT. */
+int index_extent_by_time(struct index *ix, uint32_t number, uint64_t stream, uint64_t from, int64_t t,
+	struct index_extent *out, struct firn_error *err);
+/* The file's structure looked over, every row read and its checksum compared, beside running calls;
+ * `bytes` are those of keys and values; counts of rows by table through each(). FIRN_ECORRUPT names
+ * the first bad row (table, volume number, key). */
+struct index_stats { uint64_t n_volumes, n_streams, n_extents, n_kv, n_producers, n_keys, n_gaps, bytes; };
+int index_verify(struct index *ix, struct index_stats *out, struct firn_error *err);
+/* Prints rows through each(), for `firn dump index`. */
+int index_dump(struct index *ix, int (*each)(void *arg, const char *line), void *arg, struct firn_error *err);
+#endif

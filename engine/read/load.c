@@ -1,0 +1,326 @@
+/* Bringing bytes into memory: frames from the store, groups from the WAL's files. Runs on a
+ * loader.
+ *
+ *   item needs bytes --> load --> cache flight --> GET or WAL read --> verify --> cache
+ *                                                                       |
+ *                          item lands: cursor or code, ready again <----+
+ *
+ * One flight per block: who finds one under way waits for it here, owning none. What can fail:
+ * store, disk, verification; the item tells it in its part, and the next fetch tries again. */
+#include "engine/read/load.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- one group ---- */
+
+static void chunk_done(void *chunk)
+{
+	wal_chunk_release(chunk);
+}
+
+static struct blob *group_read(struct engine *e, uint64_t lsn, uint32_t len, struct firn_error *err)
+{
+	struct wal_view view = { 0 };
+	int rc = wal_view_load(&e->wal, lsn, len, &view, err);
+	if (rc) {
+		if (rc == FIRN_ENOENT) /* its file went */
+			fail(err, FIRN_EIO, 0, "read", "WAL group %" PRIx64 " is not there", lsn);
+		err->code = err->code ? err->code : rc;
+		return NULL;
+	}
+	struct blob *b = blob_wrap(e->account, view.group, view.used, view.chunk->cap, view.chunk,
+	                           chunk_done);
+	if (!b) {
+		wal_chunk_release(view.chunk);
+		fail(err, FIRN_ENOMEM, 0, "read", "no memory for a group");
+	}
+	return b;
+}
+
+int load_group(struct engine *e, uint64_t lsn, uint32_t len, struct blob **out,
+               struct firn_error *err)
+{
+	struct cache_key key = group_key(lsn);
+	int rc;
+	do {
+		rc = cache_begin(e->cache, &key, out);
+		if (rc == CACHE_BUSY)
+			rc = cache_wait(e->cache, &key, out, err);
+	} while (rc == FIRN_EAGAIN);
+	if (rc < 0)
+		return rc == FIRN_ENOMEM ? fail(err, rc, 0, "read", "no memory") : rc;
+	if (rc == CACHE_HIT)
+		return 0;
+	struct firn_error why = FIRN_ERROR_INIT;
+	*out = group_read(e, lsn, len, &why);
+	if (*out) {
+		cache_fill(e->cache, &key, *out);
+		return 0;
+	}
+	cache_fail(e->cache, &key, &why);
+	if (err)
+		*err = why;
+	return why.code;
+}
+
+/* ---- frames ---- */
+
+static int segment_gone(const struct volume *v, const char *key, struct firn_error *err)
+{
+	fail(err, FIRN_ECORRUPT, 0, "read", "volume %s: segment %s is not in the store", v->name,
+	     key);
+	return fail_flags(err, FIRN_ECORRUPT, FIRN_ERR_DATA_LOSS);
+}
+
+/* The stored bytes of all frames that are ours, in one request. */
+static int frames_get(const struct frames *f, uint8_t *stored, size_t len, struct firn_error *err)
+{
+	char key[64], path[256 + sizeof key + 1];
+	size_t got = 0;
+	segment_key(f->x[0].segment, key, sizeof key);
+	(void)snprintf(path, sizeof path, "%s/%s", f->v->name, key);
+	int rc = store_get(f->v->store, path, f->x[0].block.frame_pos, stored, len, &got, err);
+	if (rc == FIRN_ENOENT)
+		return segment_gone(f->v, key, err);
+	if (rc == 0 && got != len)
+		return fail(err, FIRN_ECORRUPT, 0, "read",
+		            "volume %s: segment %s ends at %" PRIu64 ", a frame lies beyond",
+		            f->v->name, key, f->x[0].block.frame_pos + got);
+	return rc;
+}
+
+static struct blob *frame_decode(struct engine *e, const struct frames *f,
+                                 const struct index_extent *x, const uint8_t *stored,
+                                 struct firn_error *err)
+{
+	uint8_t *raw;
+	struct block block;
+	struct blob *b = blob_new(e->account, x->block.frame_raw_len, &raw);
+	if (!b) {
+		fail(err, FIRN_ENOMEM, 0, "read", "no memory for a frame");
+		return NULL;
+	}
+	b->notes_free = stored_notes_free;
+	int rc = segment_frame_decode(&x->block, stored, x->block.frame_len, raw, err);
+	if (rc == 0)
+		rc = stored_block(f->v, x, b, &block, err);
+	if (rc == 0)
+		return b;
+	char key[64];
+	segment_key(x->segment, key, sizeof key);
+	fail_context(err, rc, "volume %s: segment %s", f->v->name, key);
+	blob_release(b);
+	return NULL;
+}
+
+/* Ends every flight that is ours. *first (may be NULL): the blob of x[0], with a reference. */
+int frames_load(struct engine *e, struct frames *f, struct blob **first, struct firn_error *err)
+{
+	struct firn_error why = FIRN_ERROR_INIT;
+	const struct block_entry *last = &f->x[f->own - 1].block;
+	uint64_t begin = f->x[0].block.frame_pos, len = last->frame_pos + last->frame_len - begin;
+	uint8_t *stored = mem_alloc(&e->account->env, len);
+	int rc = stored ? frames_get(f, stored, len, &why)
+	                : fail(&why, FIRN_ENOMEM, 0, "read", "no memory for a frame");
+	int code = rc;
+	for (uint32_t i = 0; i < f->own; i++) {
+		const struct index_extent *x = &f->x[i];
+		struct cache_key key = frame_key(f->v, x);
+		struct blob *b = rc ? NULL
+		                    : frame_decode(e, f, x, stored + (x->block.frame_pos - begin),
+		                                   &why);
+		if (b)
+			cache_fill(e->cache, &key, b);
+		else
+			cache_fail(e->cache, &key, &why);
+		if (i == 0) {
+			code = b ? 0 : why.code;
+			if (!b && err)
+				*err = why;
+		}
+		if (b && i == 0 && first)
+			*first = b;
+		else
+			blob_release(b);
+	}
+	mem_free(&e->account->env, stored);
+	return code;
+}
+
+bool extent_sane(const struct index_extent *x)
+{
+	return x->block.frame_len && x->block.frame_len <= FRAME_BYTES_MAX &&
+	       x->block.frame_raw_len <= FRAME_BYTES_MAX;
+}
+
+int load_frame(struct engine *e, const struct volume *v, const struct index_extent *x,
+               struct blob **out, struct firn_error *err)
+{
+	struct cache_key key = frame_key(v, x);
+	int rc;
+	if (!extent_sane(x))
+		return fail(err, FIRN_ECORRUPT, 0, "read",
+		            "volume %s: stream %" PRIu64 ", offset %" PRIu64
+		            ": the index gives a frame of no sense",
+		            v->name, x->block.stream, x->block.base);
+	do {
+		rc = cache_begin(e->cache, &key, out);
+		if (rc == CACHE_BUSY)
+			rc = cache_wait(e->cache, &key, out, err);
+	} while (rc == FIRN_EAGAIN);
+	if (rc < 0)
+		return rc == FIRN_ENOMEM ? fail(err, rc, 0, "read", "no memory") : rc;
+	if (rc == CACHE_HIT)
+		return 0;
+	struct frames f = { .v = v, .n = 1, .own = 1, .x = { *x } };
+	return frames_load(e, &f, out, err);
+}
+
+/* ---- loads of items ---- */
+
+static void load_log(struct engine *e, const struct load *l, const struct firn_error *err)
+{
+	char text[400];
+	if (!e->env->log)
+		return;
+	(void)snprintf(text, sizeof text, "stream %" PRIu64 ", offset %" PRIu64 ": %s: %s",
+	               l->stream, l->from, firn_code_name(err->code), err->text);
+	e->env->log(e->env->ctx, FIRN_LOG_WARN, "read", text);
+}
+
+void load_free(struct load *l)
+{
+	struct account *a = l->reader->account;
+	struct firn_reader *r = l->reader;
+	account_retain(a);
+	item_release(l->item);
+	reader_release(r);
+	mem_free(&a->env, l);
+	account_release(a);
+}
+
+/* The item is ready again, with what came. The cursor goes over to it. */
+static void load_land(struct load *l, struct cursor *c, int rc)
+{
+	struct firn_reader *r = l->reader;
+	struct reader_item *it = l->item;
+	pthread_mutex_lock(&r->lock);
+	if (it->load == l) {
+		struct cursor *old = it->landed;
+		it->landed = c;
+		it->landed_rc = rc;
+		c = old;
+		item_to_ready(it, true);
+		if (r->waiting)
+			queue_run(r);
+	}
+	pthread_mutex_unlock(&r->lock);
+	cursor_free(r->account, c);
+}
+
+/* A WAL file may go while it is read, once a commit has made its groups superfluous: then the
+ * item looks again and finds the index. Else the failure is real. */
+static int group_still_wanted(struct load *l)
+{
+	struct volume *v = l->work.volume;
+	int wanted = 0;
+	pthread_mutex_lock(&v->lock);
+	struct stream *s = volume_stream_live(v, l->stream);
+	for (uint32_t i = 0; s && i < s->tail_n && !wanted; i++)
+		wanted = stream_tail_at(s, i)->lsn == l->want.lsn;
+	pthread_mutex_unlock(&v->lock);
+	return wanted;
+}
+
+static int code_of_part(int code)
+{
+	switch (code) {
+	case 0:
+	case FIRN_ECORRUPT:
+	case FIRN_EIO:
+	case FIRN_ENOMEM:
+	case FIRN_ESTORE:
+		return code;
+	default:
+		return FIRN_ESTORE;
+	}
+}
+
+static int want_load(struct engine *e, struct load *l, struct cursor *c, struct firn_error *err)
+{
+	const struct want *w = &l->want;
+	if (w->lsn) {
+		c->lsn = w->lsn;
+		int rc = load_group(e, w->lsn, w->len, &c->blob, err);
+		if (rc && !group_still_wanted(l))
+			err->code = 0;
+		return rc && err->code == 0 ? FIRN_EAGAIN : rc;
+	}
+	c->x = w->x;
+	int rc = load_frame(e, l->work.volume, &w->x, &c->blob, err);
+	return rc ? rc : stored_block(l->work.volume, &w->x, c->blob, &c->block, err);
+}
+
+static void load_run(struct engine *e, struct work *w)
+{
+	struct load *l = (struct load *)w;
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct cursor *c = mem_zalloc(&l->reader->account->env, sizeof *c);
+	int rc = c ? want_load(e, l, c, &err)
+	           : fail(&err, FIRN_ENOMEM, 0, "read", "no memory for a cursor");
+	if (rc) {
+		cursor_free(l->reader->account, c);
+		c = NULL;
+	}
+	if (rc && rc != FIRN_EAGAIN)
+		load_log(e, l, &err);
+	queue_work_done(e, w);
+	load_land(l, c, rc == FIRN_EAGAIN ? 0 : code_of_part(rc));
+	load_free(l);
+}
+
+static void load_drop(struct engine *e, struct work *w)
+{
+	(void)e;
+	struct load *l = (struct load *)w;
+	load_land(l, NULL, 0);
+	load_free(l);
+}
+
+struct load *load_new(struct reader_item *it, struct volume *v)
+{
+	struct load *l = mem_zalloc(&it->reader->account->env, sizeof *l);
+	if (!l)
+		return NULL;
+	l->work.volume = v;
+	l->stream = it->stream_id;
+	l->reader = it->reader;
+	l->item = it;
+	reader_retain(it->reader);
+	item_retain(it);
+	return l;
+}
+
+int load_want(struct reader_item *it, uint64_t pos, const struct want *want)
+{
+	struct firn_reader *r = it->reader;
+	struct load *l = load_new(it, it->volume);
+	if (!l)
+		return FIRN_ENOMEM;
+	l->from = pos;
+	l->want = *want;
+	l->work.run = load_run;
+	l->work.drop = load_drop;
+	pthread_mutex_lock(&r->lock);
+	item_out(it);
+	it->pos = pos;
+	it->where = ITEM_LOADING;
+	it->load = l;
+	item_list_push(&r->loading, it);
+	pthread_mutex_unlock(&r->lock);
+	if (!queue_work(r->engine, &l->work, false, NULL))
+		load_drop(r->engine, &l->work);
+	return 0;
+}

@@ -1,0 +1,107 @@
+/* Asking a store for something and not giving up too early: retry, back-off, deadline. Back ends never
+ * retry, callers need not; it happens here.
+ *
+ * Retried is what was not done (RETRY, THROTTLED), and what may have been done when doing it twice is
+ * the same as once: reads, deletes, unconditional PUTs of keys that are unique. A conditional PUT is
+ * sent once: what it became is found out by reading (PROTOCOL 7), which is the manifest's business. */
+#include "engine/base/error.h"
+#include "engine/store/internal.h"
+#include "engine/store/key.h"
+#include <time.h>
+
+#define BACKOFF_FIRST_NS 20000000u   /* 20 ms, doubled each time ... */
+#define BACKOFF_MOST_NS  5000000000u /* ... up to 5 s */
+
+const char *store_op_name(uint32_t op)
+{
+	static const char *const names[] = { "?",    "put",   "get",      "stat",
+					     "list", "delete", "multipart begin", "multipart put",
+					     "multipart commit", "multipart abort" };
+
+	return op < sizeof names / sizeof names[0] ? names[op] : names[0];
+}
+
+int store_check_key(const struct store *s, const char *key, struct firn_error *err)
+{
+	const char *wrong = key_check(key);
+
+	if (!wrong)
+		return FIRN_OK;
+	return fail(err, FIRN_EINVAL, 0, "store", "key refused before asking %.60s: %s",
+		    s->uri.shown, wrong);
+}
+
+int store_answer(const struct store_slot *slot, struct firn_error *err)
+{
+	const struct firn_store_request *req = &slot->req;
+	const struct firn_error *told = &slot->error;
+
+	if (req->outcome == FIRN_STORE_DONE)
+		return FIRN_OK;
+	(void)fail(err, req->code, 0, "store", "%s %.70s: %s", store_op_name(req->op),
+		   req->op == FIRN_STORE_LIST ? req->prefix : req->key,
+		   told->text[0] ? told->text : firn_code_name(req->code));
+	if (err) {
+		err->sys = told->sys;
+		err->retry_after_ms = told->retry_after_ms;
+	}
+	if (req->outcome == FIRN_STORE_RETRY)
+		return fail_flags(err, req->code, FIRN_ERR_RETRY);
+	if (req->outcome == FIRN_STORE_THROTTLED)
+		return fail_flags(err, req->code, FIRN_ERR_RETRY | FIRN_ERR_THROTTLED);
+	if (req->outcome == FIRN_STORE_AMBIGUOUS)
+		return fail_flags(err, req->code, FIRN_ERR_AMBIGUOUS);
+	return req->code;
+}
+
+/* Half fixed, half chance: callers that failed together do not come back together. */
+static uint64_t backoff_ns(const struct store *s, uint32_t n_tried, uint32_t retry_after_ms)
+{
+	uint64_t ns = n_tried < 9 ? (uint64_t)BACKOFF_FIRST_NS << (n_tried - 1) : BACKOFF_MOST_NS;
+	uint64_t chance = 0, least = (uint64_t)retry_after_ms * 1000000u;
+
+	if (ns > BACKOFF_MOST_NS)
+		ns = BACKOFF_MOST_NS;
+	s->env->random(s->env->ctx, &chance, sizeof chance);
+	ns = ns / 2 + chance % (ns / 2);
+	return ns > least ? ns : least + ns / 8;
+}
+
+static void sleep_ns(uint64_t ns)
+{
+	struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
+
+	while (nanosleep(&t, &t) < 0)
+		;
+}
+
+int store_call(struct store *s, const struct firn_store_request *ask, int once,
+	       struct firn_store_request *answer, struct firn_error *err)
+{
+	uint64_t deadline = s->env->mono_ns(s->env->ctx) + s->deadline_ns;
+	struct store_slot *slot = slot_get(s);
+	int rc;
+
+	if (!slot)
+		return fail(err, FIRN_ENOMEM, 0, "store", "no memory for a request");
+	for (uint32_t n_tried = 1;; n_tried++) {
+		uint64_t now = s->env->mono_ns(s->env->ctx), wait;
+
+		slot->req = *ask;
+		slot->req.timeout_us = deadline > now ? (deadline - now) / 1000u + 1 : 1;
+		slot_submit(slot);
+		slot_wait(slot, deadline);
+		if (slot->req.outcome <= FIRN_STORE_PERMANENT || once)
+			break;
+		wait = backoff_ns(s, n_tried, slot->error.retry_after_ms);
+		now = s->env->mono_ns(s->env->ctx);
+		if (now + wait >= deadline)
+			break;
+		sleep_ns(wait);
+	}
+	rc = store_answer(slot, err);
+	*answer = slot->req;
+	answer->error = NULL;
+	slot_put(slot);
+	return rc;
+}

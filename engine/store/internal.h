@@ -1,0 +1,77 @@
+/* What is inside a struct store: shared by the files of this folder only.
+ *
+ *	put.c get.c list.c probe.c   what callers ask
+ *	call.c                       retry, back-off, deadline: the only place
+ *	slot.c                       one request in flight and its completion: the only mechanism
+ *	plugin.c                     the back end's functions
+ *
+ * Locks, in this order: probe_lock, lock. The back end is never called with `lock` held. */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+#include "engine/store/store.h"
+#include "engine/store/uri.h"
+#include <pthread.h>
+
+/* A request and who waits for it. Slots are kept until the store closes, so that a back end that
+ * completes twice hits memory that is still ours. */
+struct store_slot {
+	struct firn_store_request req; /* first: complete() gets only this */
+	struct firn_error error;
+	struct store *store;
+	struct store_slot *next_free, *next_all;
+	pthread_cond_t done;
+	uint32_t state; /* enum slot_state, under store->lock */
+	uint32_t _pad;
+};
+
+enum slot_state { SLOT_FREE = 0, SLOT_IDLE = 1, SLOT_IN_FLIGHT = 2, SLOT_DONE = 3 };
+
+struct store {
+	const struct firn_env *env;
+	struct firn_store_plugin plugin; /* our copy: fields younger than the plug-in are zero */
+	struct firn_store_host host;
+	struct firn_store_info info;
+	void *handle, *library;
+	uint64_t deadline_ns;
+
+	pthread_mutex_t lock; /* guards from here ... */
+	struct store_slot *free_slots, *all_slots;
+	pthread_cond_t poll_wanted;
+	uint32_t n_in_flight, closing, n_stray; /* ... to here */
+
+	uint32_t has_poller;
+	pthread_t poller;
+	pthread_mutex_t probe_lock; /* guards the rest of the probe's */
+	int probed, probe_rc;
+	struct firn_error probe_error;
+	struct uri uri;
+};
+
+/* plugin.c: finds the back end of the URI's scheme, copies its table. */
+int plugin_load(struct store *s, struct firn_error *err);
+void plugin_unload(struct store *s);
+
+/* slot.c */
+int slot_init(struct store *s);
+int slot_start_poller(struct store *s);
+void slot_stop_poller(struct store *s);
+void slot_fini(struct store *s);
+struct store_slot *slot_get(struct store *s); /* NULL: no memory */
+void slot_put(struct store_slot *slot);
+/* Sends what slot->req asks. */
+void slot_submit(struct store_slot *slot);
+/* Waits for the answer and checks it. Beyond deadline_ns (of env->mono_ns) the request is cancelled,
+ * and still waited for: its memory is lent. */
+void slot_wait(struct store_slot *slot, uint64_t deadline_ns);
+void slot_complete(struct firn_store_request *req); /* firn_store_host.complete */
+
+/* call.c */
+/* Asks until it is answered for good, at most for the store's deadline; `once`: no second attempt.
+ * *answer: the last answer, also after a failure; its error pointer is void. */
+int store_call(struct store *s, const struct firn_store_request *ask, int once,
+	       struct firn_store_request *answer, struct firn_error *err);
+/* Result and flags of an answered slot; *err gets text and flags. */
+int store_answer(const struct store_slot *slot, struct firn_error *err);
+int store_check_key(const struct store *s, const char *key, struct firn_error *err);
+const char *store_op_name(uint32_t op);
+#endif

@@ -1,0 +1,136 @@
+/* Opening and closing a store by URI. */
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/store/internal.h"
+#include <stdlib.h>
+
+#define DEADLINE_DEFAULT_MS 30000u
+#define DEADLINE_MAX_MS     3600000u
+
+/* Takes `deadline_ms` out of the parameters: it is ours, the back end must not stumble over it. */
+static int take_deadline(struct store *s, struct firn_error *err)
+{
+	const char *text = uri_param(&s->uri, "deadline_ms");
+	uint64_t ms = DEADLINE_DEFAULT_MS;
+
+	if (text) {
+		char *end = NULL;
+
+		ms = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
+		if (ms == 0 || ms > DEADLINE_MAX_MS || *end)
+			return fail(err, FIRN_EINVAL, 0, "store",
+				    "store URI: deadline_ms must be a number from 1 to %u",
+				    DEADLINE_MAX_MS);
+		uint32_t i = 0;
+
+		while (s->uri.param[i].value != text)
+			i++;
+		s->uri.n_param--;
+		memmove(&s->uri.param[i], &s->uri.param[i + 1],
+			(s->uri.n_param - i) * sizeof s->uri.param[0]);
+	}
+	s->deadline_ns = ms * 1000000u;
+	return FIRN_OK;
+}
+
+static int open_backend(struct store *s, struct firn_error *err)
+{
+	struct firn_error inner = { .struct_size = (uint32_t)sizeof inner };
+	struct firn_store_config config = {
+		.struct_size = (uint32_t)sizeof config,
+		.n_param = s->uri.n_param,
+		.host = &s->host,
+		.scheme = s->uri.scheme,
+		.authority = s->uri.authority,
+		.path = s->uri.path,
+		.param = s->uri.param,
+	};
+
+	s->host.struct_size = (uint32_t)sizeof s->host;
+	s->host.abi_major = FIRN_STORE_ABI_MAJOR;
+	s->host.abi_minor = FIRN_STORE_ABI_MINOR;
+	s->host.env = s->env;
+	s->host.complete = slot_complete;
+	int rc = s->plugin.open(&config, &s->handle, &inner);
+
+	if (rc == FIRN_OK && s->handle) {
+		s->info.struct_size = (uint32_t)sizeof s->info;
+		s->plugin.info(s->handle, &s->info);
+		return FIRN_OK;
+	}
+	inner.text[sizeof inner.text - 1] = 0;
+	if (rc >= 0) {
+		rc = FIRN_ESTORE;
+		(void)strcpy(inner.text, "its open() succeeded without a handle");
+	}
+	(void)fail(err, rc, 0, "store", "%s: %s", s->plugin.name, inner.text);
+	if (err)
+		err->sys = inner.sys;
+	return fail_flags(err, rc, inner.flags);
+}
+
+int store_open(const struct firn_env *env, const char *uri, struct store **out,
+	       struct firn_error *err)
+{
+	struct store *s = mem_zalloc(env, sizeof *s);
+	int rc;
+
+	*out = NULL;
+	if (!s)
+		return fail(err, FIRN_ENOMEM, 0, "store", "no memory to open a store");
+	s->env = env;
+	rc = uri_parse(uri, &s->uri, err);
+	if (rc == FIRN_OK)
+		rc = take_deadline(s, err);
+	if (rc != FIRN_OK)
+		goto fail_parse;
+	rc = slot_init(s);
+	if (rc != FIRN_OK) {
+		(void)fail(err, rc, 0, "store", "no memory to open a store");
+		goto fail_parse;
+	}
+	rc = plugin_load(s, err);
+	if (rc != FIRN_OK)
+		goto fail_load;
+	rc = open_backend(s, err);
+	if (rc != FIRN_OK)
+		goto fail_open;
+	rc = slot_start_poller(s);
+	if (rc != FIRN_OK) {
+		(void)fail(err, rc, 0, "store", "no thread for the store");
+		goto fail_poller;
+	}
+	*out = s;
+	return FIRN_OK;
+
+fail_poller:
+	s->plugin.close(s->handle);
+fail_open:
+	plugin_unload(s);
+fail_load:
+	slot_fini(s);
+fail_parse:
+	mem_free(env, s);
+	return rc;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	slot_stop_poller(s);
+	s->plugin.close(s->handle);
+	plugin_unload(s);
+	slot_fini(s);
+	mem_free(s->env, s);
+}
+
+uint64_t store_caps(const struct store *s)
+{
+	return s->info.caps;
+}
+
+const char *store_uri_shown(const struct store *s)
+{
+	return s->uri.shown;
+}

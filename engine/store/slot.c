@@ -1,0 +1,255 @@
+/* One request in flight: sent, completed once, waited for.
+ *
+ * Whatever thread a back end completes on, completing does no more than mark the slot and wake its
+ * waiter. Back ends without threads are driven by one poller thread per store. */
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/store/internal.h"
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { POLL_MS = 100 };
+
+/* Waiting uses the kernel's monotonic clock even if the host replaced env->mono_ns: a condition
+ * variable knows no other. */
+static int cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	if (pthread_condattr_init(&attr))
+		return -1;
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	int rc = pthread_cond_init(cond, &attr);
+
+	(void)pthread_condattr_destroy(&attr);
+	return rc ? -1 : 0;
+}
+
+static void *poller_main(void *arg)
+{
+	struct store *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->closing) {
+		if (s->n_in_flight == 0) {
+			pthread_cond_wait(&s->poll_wanted, &s->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&s->lock);
+		s->plugin.poll(s->handle, POLL_MS);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+int slot_init(struct store *s)
+{
+	if (pthread_mutex_init(&s->lock, NULL))
+		return FIRN_ENOMEM;
+	if (pthread_mutex_init(&s->probe_lock, NULL))
+		goto fail_probe_lock;
+	if (cond_init(&s->poll_wanted))
+		goto fail_cond;
+	return FIRN_OK;
+
+fail_cond:
+	pthread_mutex_destroy(&s->probe_lock);
+fail_probe_lock:
+	pthread_mutex_destroy(&s->lock);
+	return FIRN_ENOMEM;
+}
+
+int slot_start_poller(struct store *s)
+{
+	if (!s->plugin.poll)
+		return FIRN_OK;
+	/* The host's signals are the host's: none is delivered to our thread. */
+	sigset_t all, before;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	s->has_poller = !pthread_create(&s->poller, NULL, poller_main, s);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return s->has_poller ? FIRN_OK : FIRN_ENOMEM;
+}
+
+void slot_stop_poller(struct store *s)
+{
+	if (!s->has_poller)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->closing = 1;
+	pthread_cond_signal(&s->poll_wanted);
+	pthread_mutex_unlock(&s->lock);
+	(void)pthread_join(s->poller, NULL);
+	s->has_poller = 0;
+}
+
+void slot_fini(struct store *s)
+{
+	while (s->all_slots) {
+		struct store_slot *slot = s->all_slots;
+
+		s->all_slots = slot->next_all;
+		pthread_cond_destroy(&slot->done);
+		mem_free(s->env, slot);
+	}
+	pthread_cond_destroy(&s->poll_wanted);
+	pthread_mutex_destroy(&s->probe_lock);
+	pthread_mutex_destroy(&s->lock);
+}
+
+struct store_slot *slot_get(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	struct store_slot *slot = s->free_slots;
+
+	if (slot) {
+		s->free_slots = slot->next_free;
+		slot->state = SLOT_IDLE;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (slot)
+		return slot;
+	slot = mem_zalloc(s->env, sizeof *slot);
+	if (!slot)
+		return NULL;
+	if (cond_init(&slot->done)) {
+		mem_free(s->env, slot);
+		return NULL;
+	}
+	slot->store = s;
+	slot->state = SLOT_IDLE;
+	pthread_mutex_lock(&s->lock);
+	slot->next_all = s->all_slots;
+	s->all_slots = slot;
+	pthread_mutex_unlock(&s->lock);
+	return slot;
+}
+
+void slot_put(struct store_slot *slot)
+{
+	struct store *s = slot->store;
+
+	pthread_mutex_lock(&s->lock);
+	slot->state = SLOT_FREE;
+	slot->next_free = s->free_slots;
+	s->free_slots = slot;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void slot_submit(struct store_slot *slot)
+{
+	struct store *s = slot->store;
+	struct firn_store_request *req = &slot->req;
+
+	memset(&slot->error, 0, sizeof slot->error);
+	slot->error.struct_size = (uint32_t)sizeof slot->error;
+	req->struct_size = (uint32_t)sizeof *req;
+	req->host = &s->host;
+	req->error = &slot->error;
+	req->outcome = FIRN_STORE_DONE;
+	req->code = FIRN_OK;
+	req->got = req->size = 0;
+	req->mtime_ms = 0;
+	req->version.len = 0;
+	memset(req->backend, 0, sizeof req->backend);
+	if (req->page) /* a second attempt begins its page anew */
+		req->page->n = req->page->more = 0, req->page->used = 0;
+
+	pthread_mutex_lock(&s->lock);
+	slot->state = SLOT_IN_FLIGHT;
+	s->n_in_flight++;
+	if (s->has_poller)
+		pthread_cond_signal(&s->poll_wanted);
+	pthread_mutex_unlock(&s->lock);
+	s->plugin.submit(s->handle, req);
+}
+
+void slot_complete(struct firn_store_request *req)
+{
+	struct store_slot *slot = (struct store_slot *)(void *)req;
+	struct store *s = slot->store;
+	int stray;
+
+	pthread_mutex_lock(&s->lock);
+	stray = slot->state != SLOT_IN_FLIGHT;
+	if (stray) {
+		s->n_stray++;
+	} else {
+		slot->state = SLOT_DONE;
+		s->n_in_flight--;
+		pthread_cond_signal(&slot->done);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (stray && s->env->log) {
+		char text[128];
+
+		(void)snprintf(text, sizeof text, "the `%s` back end completed a request twice",
+			       s->plugin.name);
+		s->env->log(s->env->ctx, FIRN_LOG_ERROR, "store", text);
+	}
+}
+
+static struct timespec kernel_time(uint64_t after_ns)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (time_t)(after_ns / 1000000000u);
+	t.tv_nsec += (long)(after_ns % 1000000000u);
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+/* Makes sense of whatever a plug-in wrote into the answer. */
+static void check_answer(struct store_slot *slot)
+{
+	struct firn_store_request *req = &slot->req;
+
+	slot->error.text[sizeof slot->error.text - 1] = 0;
+	if (req->outcome > FIRN_STORE_AMBIGUOUS || req->version.len > FIRN_STORE_VERSION_MAX ||
+	    (req->op == FIRN_STORE_GET && req->got > req->len) ||
+	    (req->outcome == FIRN_STORE_DONE && req->code != FIRN_OK) ||
+	    (req->outcome == FIRN_STORE_PERMANENT && req->code >= 0)) {
+		int writes = req->op == FIRN_STORE_PUT || req->op == FIRN_STORE_MULTIPART_COMMIT;
+
+		req->version.len = 0;
+		req->got = 0;
+		firn_store_set_error(req, writes ? FIRN_STORE_AMBIGUOUS : FIRN_STORE_PERMANENT,
+				     FIRN_ESTORE, 0, "the back end's answer contradicts itself");
+	}
+	/* Only slot_wait() cancels, and only what took too long. */
+	if (req->outcome == FIRN_STORE_PERMANENT && req->code == FIRN_ECANCELED)
+		firn_store_set_error(req, FIRN_STORE_RETRY, FIRN_ESTORE, slot->error.sys,
+				     "it was not begun before the deadline");
+	if (req->outcome > FIRN_STORE_PERMANENT)
+		req->code = FIRN_ESTORE;
+}
+
+void slot_wait(struct store_slot *slot, uint64_t deadline_ns)
+{
+	struct store *s = slot->store;
+	uint64_t now = s->env->mono_ns(s->env->ctx);
+	struct timespec until = kernel_time(deadline_ns > now ? deadline_ns - now : 0);
+	int late = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (slot->state != SLOT_DONE && !late)
+		late = pthread_cond_timedwait(&slot->done, &s->lock, &until) != 0;
+	if (slot->state != SLOT_DONE) {
+		pthread_mutex_unlock(&s->lock);
+		s->plugin.cancel(s->handle, &slot->req);
+		pthread_mutex_lock(&s->lock);
+		while (slot->state != SLOT_DONE)
+			pthread_cond_wait(&slot->done, &s->lock);
+	}
+	slot->state = SLOT_IDLE;
+	pthread_mutex_unlock(&s->lock);
+	check_answer(slot);
+}

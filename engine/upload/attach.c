@@ -1,0 +1,389 @@
+/* Attach: become the writer of a volume (DESIGN 5, PROTOCOL 4.1, 4.2, 4.7).
+ *
+ *   GET manifest -> compare with WAL and index (nothing changed until here, P5)
+ *   -> INTENT record with a new nonce, flushed -> CAS epoch + 1 with that nonce -> load, replay -> serve */
+#include "engine/api/engine.h"
+#include "engine/api/handle.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/upload/upload.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct attach {
+	struct engine *e;
+	struct upload_job *job;
+	struct volume *v;
+	struct wal_volume_row row;
+	bool known, create;          /* the WAL's table has it; there is no manifest */
+	struct wal_found *found;
+	uint64_t replayed;
+	int64_t last_commit_ms;
+	struct firn_error *err;
+};
+
+static bool zero(const uint8_t id[16])
+{
+	static const uint8_t none[16];
+	return !memcmp(id, none, 16);
+}
+
+static int check_name_known(struct attach *a)
+{
+	struct wal_volume_row row;
+	if (wal_row_find_name(&a->e->wal, a->v->uri, a->v->name, &row) || zero(row.nonce))
+		return 0;
+	return fail(a->err, FIRN_ECORRUPT, 0, "attach",
+		"%s: the WAL knows this volume, the store has no manifest of it: the store went backwards", a->v->name);
+}
+
+static int read_manifest(struct attach *a)
+{
+	struct volume *v = a->v;
+	struct buf b;
+	char key[400];
+	buf_init(&b, a->e->env);
+	int rc = manifest_key(v->name, key, sizeof key);
+	if (rc)
+		return fail(a->err, FIRN_EINVAL, 0, "attach", "%s is not a volume name", v->name);
+	rc = store_get_all(v->store, key, MANIFEST_MAX_BYTES, &b, &v->version, a->err);
+	if (rc == FIRN_ENOENT) {
+		a->create = true;
+		rc = check_name_known(a);
+		if (!rc && !(a->job->attach_flags & FIRN_ATTACH_CREATE))
+			rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", v->uri, v->name);
+	} else if (!rc) {
+		rc = manifest_decode(a->e->env, b.data, b.len, &v->manifest, a->err);
+		rc = rc ? fail_context(a->err, rc, "%s", key) : manifest_writable(&v->manifest, a->err);
+		a->last_commit_ms = v->manifest.committed_ms;
+	}
+	buf_fini(&b);
+	return rc;
+}
+
+static bool nonce_is_mine(const struct wal_volume_row *row, const uint8_t nonce[16])
+{
+	if (!memcmp(row->nonce, nonce, 16))
+		return true;
+	for (uint32_t i = 0; i < row->n_intent; i++)
+		if (!memcmp(row->intent[i], nonce, 16))
+			return true;
+	return false;
+}
+
+static int not_this_wal(struct attach *a)
+{
+	const struct manifest *m = &a->v->manifest;
+	return fail(a->err, FIRN_ELOST, 0, "attach",
+		"%s: acked writes above %llu lie in the WAL of node %s (last commit %lld ms, durable then %llu), "
+		"not in this one", a->v->name, (unsigned long long)m->rev_stored, m->node[0] ? m->node : "?",
+		(long long)m->committed_ms, (unsigned long long)m->rev_durable);
+}
+
+static int check_identity(struct attach *a)
+{
+	struct firn_identity now = { 0 };
+	const struct wal_identity *was = &a->row.identity;
+	(void)a->e->env->files->identity(a->e->env->ctx, a->e->wal.dir, &now);
+	const char *what = now.fs_id != was->fs_id ? "file system" : now.inode != was->inode ? "directory" :
+		memcmp(now.machine, was->machine, 16) ? "machine" : NULL;
+	if (!what || (a->job->takeover && !strcmp(a->job->takeover, "moved")))
+		return 0;
+	return fail(a->err, FIRN_ELOST, 0, "attach", "%s: the WAL lies on another %s than it was written on: a copy? "
+		"If the original is gone for good, say takeover=moved", a->v->name, what);
+}
+
+/* The WAL must be the one the manifest means, and whole above what is stored. */
+static int check_wal(struct attach *a)
+{
+	struct volume *v = a->v;
+	const struct manifest *m = &v->manifest;
+	a->known = !wal_row_find(&a->e->wal, m->volume_id, &a->row);
+	a->found = a->known ? wal_scan_find(&a->e->scan, a->row.volume_no) : NULL;
+	if (m->state == MANIFEST_CLEAN) {
+		a->found = NULL; /* all of it is stored: whatever the WAL has is older */
+		return 0;
+	}
+	if (!a->known || !nonce_is_mine(&a->row, m->nonce))
+		return not_this_wal(a);
+	int rc = check_identity(a);
+	if (rc)
+		return rc;
+	if (a->found && a->found->missing > m->rev_stored)
+		return fail(a->err, FIRN_ECORRUPT, 0, "attach", "%s: %s", v->name, a->found->why);
+	uint64_t end = a->row.rev > m->rev_stored ? a->row.rev : m->rev_stored;
+	if (end < m->rev_durable)
+		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
+			"%s: the WAL ends at write %llu, but %llu was acked: the WAL went backwards", v->name,
+			(unsigned long long)end, (unsigned long long)m->rev_durable);
+	bool begins = a->found && a->found->n;
+	for (uint32_t i = 0; begins && i < a->found->n; i++)
+		if (a->found->group[i].rev_last > m->rev_stored) {
+			begins = a->found->group[i].rev_first <= m->rev_stored + 1;
+			break;
+		}
+	if (a->row.rev > m->rev_stored && !begins)
+		return fail(a->err, FIRN_ECORRUPT, 0, "attach", "%s: writes from %llu on are not in the WAL",
+			v->name, (unsigned long long)m->rev_stored + 1);
+	return 0;
+}
+
+static int check_index(struct attach *a)
+{
+	struct index_volume iv;
+	int rc = index_volume_get(a->e->index, a->v->manifest.volume_id, &iv, a->err);
+	if (rc == FIRN_ENOENT)
+		return 0;
+	if (!rc && iv.seq > a->v->manifest.seq)
+		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
+			"%s: the store went backwards: its manifest is version %llu, the index saw %llu", a->v->name,
+			(unsigned long long)a->v->manifest.seq, (unsigned long long)iv.seq);
+	return rc;
+}
+
+/* The volume as it will be, in the WAL's table and as a durable record, before the store hears of it. */
+static int write_intent(struct attach *a)
+{
+	struct volume *v = a->v;
+	const struct manifest *m = &v->manifest;
+	const struct firn_env *env = a->e->env;
+	struct wal_volume_row *r = &a->row;
+	if (!a->known)
+		memset(r, 0, sizeof *r);
+	memcpy(r->id, m->volume_id, 16);
+	if (a->create)
+		env->random(env->ctx, r->id, 16);
+	memcpy(v->id, r->id, 16);
+	env->random(env->ctx, v->nonce, 16);
+	memcpy(&v->nonce64, v->nonce, 8);
+	v->epoch = m->epoch + 1;
+	if (m->epoch && !zero(m->nonce) && a->known && nonce_is_mine(r, m->nonce))
+		memcpy(r->nonce, m->nonce, 16); /* the one it means: settled */
+	if (r->n_intent == WAL_MAX_INTENTS) {
+		memmove(r->intent[0], r->intent[1], (WAL_MAX_INTENTS - 1) * 16);
+		r->n_intent--;
+	}
+	memcpy(r->intent[r->n_intent++], v->nonce, 16);
+	r->flags = 0;
+	r->epoch = v->epoch;
+	if (m->state == MANIFEST_CLEAN && m->rev_stored > r->rev)
+		r->rev = m->rev_stored;
+	r->rev_stored = m->rev_stored;
+	struct firn_identity id = { 0 };
+	(void)env->files->identity(env->ctx, a->e->wal.dir, &id);
+	r->identity.fs_id = id.fs_id;
+	r->identity.inode = id.inode;
+	memcpy(r->identity.machine, id.machine, 16);
+	(void)snprintf(r->name, sizeof r->name, "%s", v->name);
+	(void)snprintf(r->uri, sizeof r->uri, "%s", v->uri);
+	(void)snprintf(r->node, sizeof r->node, "%s", v->node);
+	int rc = wal_row_set(&a->e->wal, r);
+	if (rc)
+		return fail(a->err, rc, 0, "attach", "no memory");
+	v->volume_no = r->volume_no;
+	return wal_control(&a->e->wal, WAL_INTENT, r, a->err);
+}
+
+static int make_next(struct attach *a, struct manifest *next)
+{
+	struct volume *v = a->v;
+	int rc = manifest_copy(&v->manifest, next, a->e->env);
+	if (rc)
+		return rc;
+	if (a->create) {
+		memcpy(next->volume_id, v->id, 16);
+		(void)snprintf(next->name, sizeof next->name, "%s", v->name);
+	}
+	next->seq++;
+	next->epoch = v->epoch;
+	next->state = MANIFEST_DIRTY;
+	memcpy(next->nonce, v->nonce, 16);
+	next->next_stream = 1;
+	next->next_segment = 1;
+	next->committed_ms = a->e->env->now_ms(a->e->env->ctx);
+	(void)snprintf(next->node, sizeof next->node, "%s", v->node);
+	uint64_t end = a->found ? a->row.rev : next->rev_stored;
+	next->rev_durable = end > next->rev_stored ? end : next->rev_stored;
+	struct manifest_log log = { .kind = MANIFEST_LOG_LOCAL };
+	memcpy(log.id, a->e->wal.wal_id, 16);
+	next->n_log = 0;
+	return manifest_add_log(next, a->e->env, &log);
+}
+
+/* The CAS that makes us the writer. */
+static int raise_epoch(struct attach *a)
+{
+	struct volume *v = a->v;
+	struct manifest next;
+	struct buf body;
+	struct store_version version = { 0 };
+	char key[400];
+	manifest_init(&next);
+	buf_init(&body, a->e->env);
+	(void)manifest_key(v->name, key, sizeof key);
+	int rc = make_next(a, &next);
+	rc = rc ? rc : manifest_encode(&next, &body);
+	if (rc)
+		rc = fail(a->err, rc, 0, "attach", "no memory for the manifest");
+	for (int tries = 0; !rc; tries++) {
+		struct iovec iov = { body.data, body.len };
+		rc = store_put(v->store, key, &iov, 1, a->create ? STORE_IF_ABSENT : STORE_IF_MATCH, &v->version,
+			&version, a->err);
+		if (!rc)
+			break;
+		enum settled s = settle(v, &next, &version, a->err);
+		if (s == SETTLED_MINE) {
+			rc = 0;
+			break;
+		}
+		if (s == SETTLED_FENCED)
+			rc = fail(a->err, FIRN_EFENCED, 0, "attach", "%s: another engine attached it at this moment",
+				v->name);
+		else if (s == SETTLED_UNCHANGED && tries < 5)
+			rc = 0;
+		else if (s == SETTLED_WRONG)
+			rc = FIRN_ECORRUPT;
+		else if (s == SETTLED_UNKNOWN)
+			rc = FIRN_ESTORE;
+	}
+	if (!rc) {
+		v->version = version;
+		manifest_fini(&v->manifest, a->e->env);
+		v->manifest = next;
+		v->next_segment = next.next_segment;
+		v->next_stream = 1;
+		memcpy(a->row.nonce, v->nonce, 16);
+		a->row.n_intent = 0;
+		(void)wal_row_set(&a->e->wal, &a->row);
+	} else {
+		manifest_fini(&next, a->e->env);
+	}
+	buf_fini(&body);
+	return rc;
+}
+
+static int join_engine(struct attach *a)
+{
+	struct engine *e = a->e;
+	struct volume *v = a->v;
+	volume_show(v);
+	v->handle = handle_new(v);
+	size_t cap = e->cap_volume;
+	void *p = e->volume;
+	pthread_rwlock_wrlock(&e->volumes_lock);
+	int rc = !v->handle || mem_grow(e->env, &p, &cap, e->n_volume, e->n_volume + 1u, sizeof v) ?
+		FIRN_ENOMEM : 0;
+	if (!rc) {
+		e->volume = p;
+		e->cap_volume = (uint32_t)cap;
+		e->volume[e->n_volume++] = v;
+	}
+	pthread_rwlock_unlock(&e->volumes_lock);
+	if (a->found) { /* from now on the volume's own list is the truth */
+		mem_free(e->env, a->found->group);
+		*a->found = e->scan.found[--e->scan.n_found];
+	}
+	return rc ? fail(a->err, rc, 0, "attach", "no memory") : 0;
+}
+
+static const struct firn_attached *attached_of(struct attach *a)
+{
+	struct firn_attached *r = result_new(a->e->account, sizeof *r, NULL, 0);
+	if (!r)
+		return NULL;
+	r->struct_size = sizeof *r;
+	r->volume = a->v->handle;
+	r->epoch = a->v->epoch;
+	r->replayed_bytes = a->replayed;
+	r->last_commit_ms = a->last_commit_ms;
+	r->survives = FIRN_SURVIVES_PROCESS_AND_POWER;
+	r->lost_size = sizeof(struct firn_lost);
+	return r;
+}
+
+static int already_here(struct attach *a)
+{
+	for (uint32_t i = 0; i < a->e->n_volume; i++)
+		if (!strcmp(a->e->volume[i]->name, a->v->name) && !strcmp(a->e->volume[i]->uri, a->v->uri))
+			return fail(a->err, FIRN_EBUSY, 0, "attach", "%s is attached by this engine", a->v->name);
+	return 0;
+}
+
+static int prepare(struct attach *a)
+{
+	struct upload_job *j = a->job;
+	struct volume *v = a->v;
+	(void)snprintf(v->name, sizeof v->name, "%s", j->name);
+	(void)snprintf(v->node, sizeof v->node, "%s", j->node ? j->node : "");
+	if (!j->node && gethostname(v->node, sizeof v->node - 1))
+		v->node[0] = 0;
+	v->segment_bytes = j->segment_bytes ? j->segment_bytes : a->e->options.segment_bytes;
+	v->upload_interval_ms = j->upload_interval_ms ? j->upload_interval_ms : a->e->options.upload_interval_ms;
+	v->user_data = j->to.user_data;
+	v->notify = j->to.cq;
+	int rc = store_open(a->e->env, j->uri, &v->store, a->err);
+	if (rc)
+		return rc;
+	const char *shown = store_uri_shown(v->store);
+	v->uri = mem_dup(a->e->env, shown, strlen(shown) + 1);
+	if (!v->uri)
+		return fail(a->err, FIRN_ENOMEM, 0, "attach", "no memory");
+	rc = already_here(a);
+	return rc ? rc : store_probe(v->store, a->err);
+}
+
+static int attach(struct attach *a)
+{
+	int rc = prepare(a);
+	rc = rc ? rc : read_manifest(a);
+	if (!rc && !a->create) {
+		rc = check_wal(a);
+		rc = rc ? rc : check_index(a);
+	}
+	if (rc || a->job->attach_flags & FIRN_ATTACH_CHECK)
+		return rc;
+	rc = write_intent(a);
+	rc = rc ? rc : raise_epoch(a);
+	rc = rc ? rc : index_catch_up(a->v, a->err);
+	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
+	return rc ? rc : join_engine(a);
+}
+
+int attach_run(struct engine *e, struct upload_job *j)
+{
+	struct firn_error err = { .struct_size = sizeof err };
+	struct attach a = { .e = e, .job = j, .err = &err };
+	int rc = j->cancelled ? fail(&err, FIRN_ECANCELED, 0, "attach", "cancelled") : 0;
+	if (!rc && j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns)
+		rc = fail(&err, FIRN_ETIMEDOUT, 0, "attach", "time ran out");
+	if (!rc) {
+		a.v = volume_new(e);
+		rc = a.v ? attach(&a) : fail(&err, FIRN_ENOMEM, 0, "attach", "no memory");
+	}
+	bool check = j->attach_flags & FIRN_ATTACH_CHECK;
+	struct firn_event ev = { .kind = FIRN_REQ_ATTACH, .code = rc };
+	if (!rc || rc == FIRN_ELOST) {
+		struct firn_attached *r = a.v ? (struct firn_attached *)(uintptr_t)attached_of(&a) : NULL;
+		if (r && (rc || check))
+			r->volume = NULL;
+		ev.result = r;
+	} else {
+		ev.result = result_error(e->account, &err);
+	}
+	if (a.v && (rc || check))
+		volume_free(a.v);
+	if (rc && j->to.call)
+		call_error(j->to.call, &err);
+	complete(&j->to, &ev);
+	return 1;
+}
+
+void job_free(struct engine *e, struct upload_job *j)
+{
+	mem_free(e->env, j->uri);
+	mem_free(e->env, j->name);
+	mem_free(e->env, j->node);
+	mem_free(e->env, j->takeover);
+	mem_free(e->env, j);
+}

@@ -1,0 +1,148 @@
+/* Detach: let a volume go.
+ *
+ *   DRAIN     no more writes -> all durable -> all stored -> DETACH record, flushed -> CAS `clean` -> gone
+ *   KEEP_WAL  no more writes -> all durable -> gone; the next attach replays
+ *   ABORT     as a crash
+ *
+ * The DETACH record comes before the CAS is sent: `clean` declares no lost range, so whoever wrote it must
+ * not resume (S1). Once the CAS is out the volume takes no writes again until its outcome is known. */
+#include "engine/api/engine.h"
+#include "engine/api/handle.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/upload/upload.h"
+#include <string.h>
+
+/* What the WAL holds of the volume goes back to the engine, for an attach on the same engine. */
+static void give_back(struct engine *e, struct volume *v)
+{
+	struct wal_found f = { .volume_no = v->volume_no, .rev_last = v->rev_durable };
+	f.group = mem_alloc(e->env, (v->group_n + 1) * sizeof *f.group);
+	for (uint32_t i = 0; f.group && i < v->group_n; i++) {
+		const struct volume_group *g = &v->group[(v->group_head + i) & (v->group_cap - 1)];
+		f.group[f.n++] = (struct wal_found_group){ g->lsn, g->rev_first, g->rev_last, g->len,
+			(uint32_t)g->bytes };
+	}
+	f.cap = f.n;
+	size_t cap = e->scan.cap_found;
+	void *p = e->scan.found;
+	if (!f.group || mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f)) {
+		/* Without the list the engine cannot attach it again; a new opening can. */
+		mem_free(e->env, f.group);
+		return;
+	}
+	e->scan.found = p;
+	e->scan.cap_found = (uint32_t)cap;
+	e->scan.found[e->scan.n_found++] = f;
+}
+
+static void leave_engine(struct engine *e, struct volume *v, bool keep)
+{
+	read_forget_volume(e, v);
+	pthread_rwlock_wrlock(&e->volumes_lock);
+	for (uint32_t i = 0; i < e->n_volume; i++)
+		if (e->volume[i] == v) {
+			memmove(&e->volume[i], &e->volume[i + 1], (e->n_volume - i - 1) * sizeof v);
+			e->n_volume--;
+			break;
+		}
+	pthread_rwlock_unlock(&e->volumes_lock);
+	pthread_mutex_lock(&v->lock);
+	volume_fail_waiters(v, FIRN_EUNKNOWN);
+	pthread_mutex_unlock(&v->lock);
+	if (keep)
+		give_back(e, v);
+	commit_free(v, v->commit);
+	handle_close(v->handle);
+	volume_free(v);
+}
+
+static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error *err, bool gone, bool keep)
+{
+	struct volume *v = j->v;
+	if (gone) {
+		leave_engine(e, v, keep);
+	} else {
+		pthread_mutex_lock(&v->lock);
+		v->detach_job = false;
+		v->draining = false;
+		v->detaching = v->commit && v->commit->clean && v->commit->sent;
+		pthread_mutex_unlock(&v->lock);
+	}
+	struct firn_event ev = { .kind = FIRN_REQ_DETACH, .code = rc };
+	if (rc)
+		ev.result = result_error(e->account, err);
+	if (rc && j->to.call)
+		call_error(j->to.call, err);
+	complete(&j->to, &ev);
+	return 1;
+}
+
+/* Everything admitted has an outcome. */
+static bool quiet(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool is = v->engine->wal.poisoned || v->rev_published == v->rev_assigned;
+	pthread_mutex_unlock(&v->lock);
+	return is;
+}
+
+static int write_record(struct engine *e, struct volume *v, struct firn_error *err)
+{
+	struct wal_volume_row row;
+	int rc = wal_row_find(&e->wal, v->id, &row);
+	if (rc)
+		return fail(err, rc, 0, "detach", "%s is not in the WAL's table", v->name);
+	row.flags |= WAL_VOLUME_DETACHED;
+	row.rev = v->rev_durable;
+	rc = wal_row_set(&e->wal, &row);
+	return rc ? fail(err, rc, 0, "detach", "no memory") : wal_control(&e->wal, WAL_DETACH, &row, err);
+}
+
+static int drain(struct engine *e, struct upload_job *j)
+{
+	struct volume *v = j->v;
+	struct firn_error err = { .struct_size = sizeof err };
+	if (v->state == FIRN_STATE_FENCED)
+		return end(e, j, fail(&err, FIRN_EFENCED, 0, "detach", "%s has another writer", v->name), &err, true,
+			false);
+	bool clean = v->manifest.state == MANIFEST_CLEAN;
+	if (clean)
+		return end(e, j, 0, NULL, true, false);
+	if (v->stopped)
+		return end(e, j, fail(&err, FIRN_ESTORE, 0, "detach", "%s: the store went backwards", v->name),
+			&err, false, false);
+	if (j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns)
+		return end(e, j, fail(&err, FIRN_ETIMEDOUT, 0, "detach", "%s: not all is stored yet", v->name),
+			&err, false, false);
+	if (v->commit || v->group_n)
+		return 0; /* the steps of the volume go on storing */
+	int rc = write_record(e, v, &err);
+	if (rc)
+		return end(e, j, rc, &err, true, true);
+	rc = commit_clean(v, &err);
+	return rc ? end(e, j, rc, &err, true, true) : 0;
+}
+
+int detach_run(struct engine *e, struct upload_job *j)
+{
+	struct volume *v = j->v;
+	struct firn_error err = { .struct_size = sizeof err };
+	if (j->mode == FIRN_DETACH_ABORT) {
+		pthread_mutex_lock(&v->lock);
+		volume_fail_waiters(v, FIRN_EUNKNOWN);
+		pthread_mutex_unlock(&v->lock);
+	}
+	if (!quiet(v))
+		return 0;
+	if (j->mode == FIRN_DETACH_DRAIN && (!v->failed || v->state == FIRN_STATE_FENCED))
+		return drain(e, j);
+	int rc = 0;
+	if (v->failed && j->mode != FIRN_DETACH_ABORT)
+		rc = fail(&err, FIRN_EIO, 0, "detach", "%s: the WAL failed; the next attach replays what is durable",
+			v->name);
+	if (v->commit && v->commit->sent && !v->commit->settled && !v->stopped && j->mode == FIRN_DETACH_KEEP_WAL &&
+	    !(j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns) && v->state == FIRN_STATE_OPEN)
+		return 0; /* its outcome is a moment away */
+	return end(e, j, rc, &err, true, true);
+}

@@ -1,0 +1,251 @@
+/* The writer's side of group commit: seal, write + flush, publish. One write in flight at a time.
+ *
+ *   gather | gather | gather
+ *          | write 1| write 2       with an asynchronous write, group 1 is published (callers woken)
+ *                   | publish 1     while group 2 is on its way to the disk
+ *
+ * Any failed write or flush poisons the WAL: nothing is retried on it, what is in flight ends
+ * unknown, what is durable goes on being read and uploaded. */
+#include "engine/admit/volume.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/wal/file.h"
+#include "engine/wal/group_list.h"
+#include <sched.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { IDLE_NS = 100 * 1000 * 1000 };
+
+void wal_poison(struct wal *w, int code, const char *what)
+{
+	pthread_mutex_lock(&w->lock);
+	if (!w->poisoned) {
+		w->poisoned = true;
+		(void)snprintf(w->poison_text, sizeof w->poison_text, "%s: %s", what,
+			firn_code_name(code_of_errno(code)));
+		w->env->log(w->env->ctx, FIRN_LOG_ERROR, "wal", w->poison_text);
+	}
+	pthread_cond_broadcast(&w->done);
+	pthread_mutex_unlock(&w->lock);
+	publish_poison(w->engine);
+}
+
+static void wait_filled(const struct wal_group *g)
+{
+	/* The copies were begun before the group was closed and take microseconds. */
+	while (atomic_load_explicit(&g->n_filling, memory_order_acquire))
+		sched_yield();
+}
+
+static int start(struct wal *w, struct wal_group *g)
+{
+	wait_filled(g);
+	uint32_t len = (uint32_t)wal_group_len(g->used);
+	int rc = wal_file_make_room(w, len);
+	if (rc)
+		return rc;
+	struct wal_group_header h = { .flags = g->n_records ? 0 : g->flags, .used = g->used,
+		.n_records = g->n_records, .run = w->run, .lsn = w->current_no << 32 | w->pos,
+		.durable_lsn = w->durable_lsn, .prev_sum = w->last_sum,
+		.sealed_ms = w->env->now_ms(w->env->ctx) };
+	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
+	wal_group_seal(g->data, &h);
+	g->lsn = h.lsn;
+	g->len = len;
+	w->last_sum = h.header_sum;
+	w->in_flight = g;
+	w->write_began_ns = w->env->mono_ns(w->env->ctx);
+	rc = w->env->files->write_start(w->env->ctx, w->current, g->data, len, w->pos);
+	if (rc == 1)
+		w->sync_io = true;
+	return rc < 0 ? rc : 0;
+}
+
+/* The group is on stable storage: the file it lies in is needed by its volumes, the table moves on. */
+static int note_durable(struct wal *w, struct wal_group *g)
+{
+	uint64_t now = w->env->mono_ns(w->env->ctx);
+	pthread_mutex_lock(&w->lock);
+	struct wal_file *f = &w->file[w->n_file - 1];
+	int rc = 0;
+	for (uint32_t i = 0; i < g->n_span && !rc; i++) {
+		struct wal_span *s = &g->span[i];
+		rc = wal_file_pin(w, f, s->volume_no, s->rev_last);
+		struct wal_volume_row *row = wal_row_at(w, s->volume_no);
+		if (row)
+			row->rev = s->rev_last;
+	}
+	w->pos += g->len;
+	w->durable_lsn = g->lsn + g->len;
+	w->pending -= g->charged;
+	w->wrote_since_idle = g->n_records != 0;
+	w->last_write_ns = now;
+	w->n_groups++;
+	w->n_bytes += g->len;
+	w->n_flush_ns += now - w->write_began_ns;
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
+static void keep_in_tail(struct wal *w, struct wal_group *g)
+{
+	pthread_mutex_lock(&w->lock);
+	struct wal_group *evicted[16];
+	uint32_t n = 0;
+	if (w->tail_n == w->tail_cap) {
+		uint32_t cap = w->tail_cap ? w->tail_cap * 2 : 64;
+		struct wal_group **tail = mem_alloc(w->env, cap * sizeof(void *));
+		if (tail) {
+			for (uint32_t i = 0; i < w->tail_n; i++)
+				tail[i] = w->tail[(w->tail_head + i) % w->tail_cap];
+			mem_free(w->env, w->tail);
+			w->tail = tail;
+			w->tail_cap = cap;
+			w->tail_head = 0;
+		}
+	}
+	if (w->tail_n < w->tail_cap) {
+		w->tail[(w->tail_head + w->tail_n++) % w->tail_cap] = g;
+		w->tail_used += g->len;
+	} else {
+		evicted[n++] = g; /* no memory to remember it: readers take it from the disk */
+	}
+	while (n < 16 && w->tail_n > 1 && w->tail_used > w->opts.tail_bytes) {
+		struct wal_group *old = w->tail[w->tail_head];
+		w->tail_head = (w->tail_head + 1) % w->tail_cap;
+		w->tail_n--;
+		w->tail_used -= old->len;
+		evicted[n++] = old;
+	}
+	pthread_mutex_unlock(&w->lock);
+	while (n)
+		wal_group_free(w, evicted[--n]);
+}
+
+static void publish(struct wal *w, struct wal_group *g)
+{
+	uint64_t seq = g->seq;
+	w->last_records = g->n_records;
+	wal_chunk_retain(g->chunk); /* publish reads it after it became evictable */
+	struct wal_group view = *g;
+	bool keep = g->n_records != 0;
+	struct wal_span *span = g->span;
+	g->span = NULL;
+	if (keep)
+		keep_in_tail(w, g);
+	view.span = span;
+	publish_group(w->engine, &view);
+	mem_free(w->env, span);
+	wal_chunk_release(view.chunk);
+	if (!keep)
+		wal_group_free(w, g);
+	pthread_mutex_lock(&w->lock);
+	w->durable_seq = seq;
+	pthread_cond_broadcast(&w->done);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static struct wal_group *take(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	struct wal_group *g = w->poisoned ? NULL : wal_group_take(w);
+	if (!g && !w->poisoned && w->wrote_since_idle && !w->in_flight &&
+	    w->env->mono_ns(w->env->ctx) - w->last_write_ns >= IDLE_NS) {
+		g = wal_group_begin(w, 0);
+		if (g) {
+			g->closed = true;
+			g->flags = WAL_GROUP_IDLE;
+			g->chunk->used = (uint32_t)(g->data - g->chunk->data) + WAL_PAGE;
+		}
+	}
+	pthread_mutex_unlock(&w->lock);
+	return g;
+}
+
+static int finish(struct wal *w, struct wal_group *g)
+{
+	int rc = w->env->files->write_wait(w->env->ctx, w->current);
+	return rc ? rc : note_durable(w, g);
+}
+
+static int begin(struct wal *w, struct wal_group *g)
+{
+	int rc = start(w, g);
+	if (!rc)
+		return 0;
+	w->in_flight = NULL;
+	wal_group_free(w, g);
+	wal_poison(w, rc, "write failed");
+	return rc;
+}
+
+int wal_step(struct wal *w)
+{
+	struct wal_group *done = w->in_flight, *next;
+	if (done) {
+		int rc = finish(w, done);
+		w->in_flight = NULL;
+		if (rc) {
+			wal_group_free(w, done);
+			wal_poison(w, rc, "write or flush failed");
+			return 1;
+		}
+		if (w->sync_io) {
+			publish(w, done);
+			return 1;
+		}
+	}
+	next = take(w);
+	if (next)
+		(void)begin(w, next);
+	if (done)
+		publish(w, done);
+	return done || next;
+}
+
+/* Callers that were just woken come back within microseconds: the next group waits for about as many
+ * as the last one held, yielding the core to them, never longer than a fraction of a flush. */
+static void gather(struct wal *w)
+{
+	if (w->last_records < 2)
+		return;
+	uint64_t n = w->n_groups ? w->n_groups : 1;
+	uint64_t bound = w->n_flush_ns / n / 4;
+	uint64_t until = w->env->mono_ns(w->env->ctx) + (bound < 50000 ? bound : 50000);
+	for (;;) {
+		pthread_mutex_lock(&w->lock);
+		bool enough = w->stopping || w->closed_first ||
+			(w->filling && w->filling->n_records >= w->last_records);
+		pthread_mutex_unlock(&w->lock);
+		if (enough || w->env->mono_ns(w->env->ctx) >= until)
+			return;
+		sched_yield();
+	}
+}
+
+void wal_wait(struct wal *w)
+{
+	if (w->in_flight)
+		return;
+	pthread_mutex_lock(&w->lock);
+	while (!w->stopping && !w->closed_first && (!w->filling || w->poisoned)) {
+		struct timespec t;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		t.tv_nsec += IDLE_NS;
+		if (t.tv_nsec >= 1000000000) {
+			t.tv_sec++;
+			t.tv_nsec -= 1000000000;
+		}
+		w->waiting = true;
+		bool idle_due = w->wrote_since_idle && !w->poisoned;
+		int rc = idle_due ? pthread_cond_timedwait(&w->work, &w->lock, &t) :
+			pthread_cond_wait(&w->work, &w->lock);
+		w->waiting = false;
+		if (rc && idle_due)
+			break;
+	}
+	pthread_mutex_unlock(&w->lock);
+	if (!w->stopping)
+		gather(w);
+}

@@ -1,0 +1,260 @@
+/* The WAL's files: made ahead of need, switched when full, recycled when no volume needs them.
+ *
+ *   zero-filled --> spare --switch--> current --> older --all stored--> spare (renamed)
+ *
+ * A new file is filled with zeros and synced with its directory before use: writing into unwritten
+ * extents would cost a journal commit at every flush. A file is never written by a later run. */
+#include "engine/wal/file.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FILL_BYTES = 1 << 20 };
+
+void wal_spare_path(const struct wal *w, uint64_t spare_no, char *out, size_t cap)
+{
+	(void)snprintf(out, cap, "%s/%08llx.spare", w->dir, (unsigned long long)spare_no);
+}
+
+int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file)
+{
+	if (!(flags & FIRN_OPEN_READ_ONLY))
+		flags |= FIRN_OPEN_DURABLE | (w->opts.direct ? FIRN_OPEN_DIRECT : 0);
+	return w->env->files->open(w->env->ctx, path, flags, file);
+}
+
+int wal_files_add(struct wal *w, struct wal_file **array, uint32_t *n, uint32_t *cap,
+	const struct wal_file *f)
+{
+	size_t c = *cap;
+	void *p = *array;
+	if (mem_grow(w->env, &p, &c, *n, *n + 1u, sizeof **array))
+		return -ENOMEM;
+	*array = p;
+	*cap = (uint32_t)c;
+	(*array)[(*n)++] = *f;
+	return 0;
+}
+
+struct wal_file *wal_file_find(struct wal *w, uint64_t file_no)
+{
+	for (uint32_t i = w->n_file; i-- > 0;)
+		if (w->file[i].file_no == file_no)
+			return &w->file[i];
+	return NULL;
+}
+
+int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t rev)
+{
+	for (uint32_t i = 0; i < f->n_pin; i++)
+		if (f->pin[i].volume_no == volume_no) {
+			if (rev > f->pin[i].rev_last)
+				f->pin[i].rev_last = rev;
+			return 0;
+		}
+	size_t cap = f->cap_pin;
+	void *pin = f->pin;
+	if (mem_grow(w->env, &pin, &cap, f->n_pin, f->n_pin + 1u, sizeof *f->pin))
+		return -ENOMEM;
+	f->pin = pin;
+	f->cap_pin = (uint32_t)cap;
+	f->pin[f->n_pin++] = (struct wal_pin){ volume_no, 0, rev };
+	return 0;
+}
+
+/* Fills an open file with zeros and makes it and its name durable. */
+static int fill(struct wal *w, void *file)
+{
+	void *zero = mem_alloc_pages(w->env, FILL_BYTES);
+	if (!zero)
+		return -ENOMEM;
+	memset(zero, 0, FILL_BYTES);
+	int64_t n = 0;
+	for (uint64_t pos = 0; pos < w->opts.file_bytes && n >= 0; pos += (uint64_t)n) {
+		uint64_t left = w->opts.file_bytes - pos;
+		n = w->env->files->write(w->env->ctx, file, zero, left < FILL_BYTES ? left : FILL_BYTES, pos);
+		if (n == 0)
+			n = -ENOSPC;
+	}
+	mem_free(w->env, zero);
+	int rc = n < 0 ? (int)n : w->env->files->sync(w->env->ctx, file);
+	return rc ? rc : w->env->files->sync_dir(w->env->ctx, w->dir);
+}
+
+/* A new zero-filled file becomes a spare. */
+static int make_spare(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	struct wal_file f = { .file_no = w->next_spare_no++ };
+	pthread_mutex_unlock(&w->lock);
+	char path[4200];
+	wal_spare_path(w, f.file_no, path, sizeof path);
+	int rc = wal_file_open(w, path, FIRN_OPEN_CREATE | FIRN_OPEN_EXCLUSIVE, &f.file);
+	if (rc < 0)
+		return rc;
+	rc = w->env->files->lock(w->env->ctx, f.file);
+	rc = rc ? rc : fill(w, f.file);
+	pthread_mutex_lock(&w->lock);
+	rc = rc ? rc : wal_files_add(w, &w->spare, &w->n_spare, &w->cap_spare, &f);
+	pthread_mutex_unlock(&w->lock);
+	if (rc) {
+		(void)w->env->files->close(w->env->ctx, f.file);
+		(void)w->env->files->remove(w->env->ctx, path);
+	}
+	return rc;
+}
+
+int wal_prepare(struct wal *w)
+{
+	uint64_t now = w->env->mono_ns(w->env->ctx);
+	pthread_mutex_lock(&w->lock);
+	bool wanted = !w->poisoned && !w->stopping && w->n_spare < 3 &&
+		w->n_file + w->n_spare < w->n_files_max &&
+		!(w->no_room && now - w->no_room_ns < 1000000000u);
+	pthread_mutex_unlock(&w->lock);
+	if (!wanted)
+		return 0;
+	int rc = make_spare(w);
+	pthread_mutex_lock(&w->lock);
+	if (rc && !w->no_room)
+		w->env->log(w->env->ctx, FIRN_LOG_WARN, "wal", "no room on the disk for a new WAL file");
+	w->no_room = rc != 0;
+	w->no_room_ns = now;
+	pthread_mutex_unlock(&w->lock);
+	return rc == 0;
+}
+
+int wal_prepare_all(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	bool wanted = w->n_file + w->n_spare < w->n_files_max;
+	pthread_mutex_unlock(&w->lock);
+	return wanted && make_spare(w) == 0;
+}
+
+static void table_put(struct wal *w, const struct wal_seal_body *seal, struct buf *group,
+	uint32_t *n_records)
+{
+	buf_zero(group, WAL_GROUP_HEADER);
+	struct wal_record r = { .type = WAL_TABLE, .pos = WAL_GROUP_HEADER,
+		.append_ms = w->env->now_ms(w->env->ctx) };
+	buf_zero(group, WAL_RECORD_HEADER);
+	buf_put_u32(group, w->n_row);
+	buf_put_u32(group, 0);
+	for (uint32_t i = 0; i < w->n_row; i++)
+		wal_row_encode(&w->row[i], group);
+	buf_align(group, 8);
+	r.len = r.meta_len = (uint32_t)group->len - r.pos;
+	if (!group->failed)
+		wal_record_put(group->data, &r);
+	*n_records = 1;
+	if (!seal)
+		return;
+	r.type = WAL_SEAL;
+	r.pos = (uint32_t)group->len;
+	buf_zero(group, WAL_RECORD_HEADER);
+	wal_seal_encode(seal, group);
+	buf_align(group, 8);
+	r.len = r.meta_len = (uint32_t)group->len - r.pos;
+	if (!group->failed)
+		wal_record_put(group->data, &r);
+	*n_records = 2;
+}
+
+static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_body *seal,
+	uint64_t *end, uint64_t *sum)
+{
+	struct buf b;
+	buf_init(&b, w->env);
+	uint32_t n_records;
+	pthread_mutex_lock(&w->lock);
+	table_put(w, seal, &b, &n_records);
+	pthread_mutex_unlock(&w->lock);
+	uint32_t used = (uint32_t)b.len;
+	size_t len = (size_t)wal_group_len(used);
+	uint8_t *image = b.failed ? NULL : mem_alloc_pages(w->env, WAL_PAGE + len);
+	if (!image) {
+		buf_fini(&b);
+		return -ENOMEM;
+	}
+	memset(image, 0, WAL_PAGE + len);
+	memcpy(image + WAL_PAGE, b.data, used);
+	buf_fini(&b);
+	struct wal_file_header fh = { .run = w->run, .file_no = f->file_no,
+		.file_bytes = w->opts.file_bytes, .prev_sum = w->last_sum,
+		.created_ms = w->env->now_ms(w->env->ctx) };
+	memcpy(fh.wal_id, w->wal_id, sizeof fh.wal_id);
+	memcpy(fh.run_nonce, w->run_nonce, sizeof fh.run_nonce);
+	wal_file_header_put(image, &fh);
+	struct wal_group_header h = { .used = used, .n_records = n_records, .run = w->run,
+		.lsn = f->file_no << 32 | WAL_PAGE, .durable_lsn = w->durable_lsn,
+		.prev_sum = w->last_sum, .sealed_ms = fh.created_ms };
+	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
+	wal_group_seal(image + WAL_PAGE, &h);
+	int rc = w->env->files->write_start(w->env->ctx, f->file, image, WAL_PAGE + len, 0);
+	w->sync_io = w->sync_io || rc == 1;
+	rc = rc < 0 ? rc : w->env->files->write_wait(w->env->ctx, f->file);
+	mem_free(w->env, image);
+	*end = WAL_PAGE + len;
+	*sum = h.header_sum;
+	return rc;
+}
+
+/* The oldest spare gets the next number for its name. */
+static int adopt_spare(struct wal *w, struct wal_file *f)
+{
+	pthread_mutex_lock(&w->lock);
+	bool none = !w->n_spare;
+	pthread_mutex_unlock(&w->lock);
+	int rc = none ? make_spare(w) : 0;
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&w->lock);
+	*f = w->spare[0];
+	memmove(w->spare, w->spare + 1, (size_t)(w->n_spare - 1) * sizeof *f);
+	w->n_spare--;
+	uint64_t file_no = w->next_file_no++;
+	pthread_mutex_unlock(&w->lock);
+	char from[4200], to[4200];
+	wal_spare_path(w, f->file_no, from, sizeof from);
+	wal_file_path(w->dir, file_no, to, sizeof to);
+	f->file_no = file_no;
+	rc = w->env->files->rename(w->env->ctx, from, to);
+	return rc ? rc : w->env->files->sync_dir(w->env->ctx, w->dir);
+}
+
+int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, struct firn_error *err)
+{
+	struct wal_file f = { 0 };
+	uint64_t end = 0, sum = 0;
+	int rc = adopt_spare(w, &f);
+	f.run = w->run;
+	f.has_seal = seal != NULL;
+	rc = rc ? rc : write_head(w, &f, seal, &end, &sum);
+	if (!rc) {
+		pthread_mutex_lock(&w->lock);
+		rc = wal_files_add(w, &w->file, &w->n_file, &w->cap_file, &f);
+		w->pos = end;
+		pthread_mutex_unlock(&w->lock);
+	}
+	if (rc) {
+		if (f.file)
+			(void)w->env->files->close(w->env->ctx, f.file);
+		return fail(err, code_of_errno(rc), -rc, "wal", "%s: cannot begin a new file", w->dir);
+	}
+	w->current = f.file;
+	w->current_no = f.file_no;
+	w->last_sum = sum;
+	w->durable_lsn = f.file_no << 32 | end;
+	return 0;
+}
+
+int wal_file_make_room(struct wal *w, uint32_t len)
+{
+	if (w->pos + len <= w->opts.file_bytes)
+		return 0;
+	struct firn_error err = { .struct_size = sizeof err };
+	return wal_file_begin(w, NULL, &err) ? (err.sys > 0 ? -err.sys : -EIO) : 0;
+}

@@ -1,0 +1,18 @@
+/* Inside the WAL: its files and its table. */
+#ifndef WAL_FILE_H
+#define WAL_FILE_H
+#include "engine/wal/wal.h"
+
+/* The writer's: makes the current file one in which a group of len fits; may switch. -errno. */
+int wal_file_make_room(struct wal *w, uint32_t len);
+/* Locked: the file is needed until the volume's rev is stored. */
+int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t rev);
+struct wal_file *wal_file_find(struct wal *w, uint64_t file_no);
+struct wal_volume_row *wal_row_at(struct wal *w, uint32_t volume_no);
+int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file);
+void wal_spare_path(const struct wal *w, uint64_t spare_no, char *out, size_t cap);
+/* Locked: appends to an array of files. */
+int wal_files_add(struct wal *w, struct wal_file **array, uint32_t *n, uint32_t *cap,
+	const struct wal_file *f);
+void wal_poison(struct wal *w, int code, const char *what);
+#endif

@@ -1,0 +1,198 @@
+/* Admission's side of the WAL: room in the group that gathers. The caller copies outside the lock.
+ *
+ *   filling --full, or taken by the writer--> closed list --> wal_step
+ *
+ * Full is decided here, before anything is assigned: memory (bytes not yet durable) and room in
+ * files that exist already, so a group that was admitted always has a place on the disk. */
+#include "engine/base/le.h"
+#include "engine/base/mem.h"
+#include "engine/wal/group_list.h"
+
+enum { TABLE_ROOM = 64 << 10 }; /* of every file, kept for header and table: 200 volumes and more */
+
+uint32_t wal_record_max(const struct wal *w)
+{
+	uint64_t max = w->opts.file_bytes / 2;
+	return max > BATCH_PAYLOAD_MAX + (1u << 20) ? BATCH_PAYLOAD_MAX + (1u << 20) : (uint32_t)max;
+}
+
+/* Bytes that can still be written whatever the sizes of the groups: every file may waste one group. */
+static uint64_t room_locked(const struct wal *w, uint64_t largest, bool control)
+{
+	uint64_t waste = largest + TABLE_ROOM;
+	uint64_t here = w->opts.file_bytes > w->pos + waste ? w->opts.file_bytes - w->pos - waste : 0;
+	uint32_t spares = w->n_spare;
+	if (!control)
+		spares = spares ? spares - 1 : 0;
+	return here + spares * (w->opts.file_bytes > waste ? w->opts.file_bytes - waste : 0);
+}
+
+uint64_t wal_free_bytes(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	uint64_t unmade = w->n_files_max > w->n_file + w->n_spare && !w->no_room ?
+		w->n_files_max - w->n_file - w->n_spare : 0;
+	uint64_t free_bytes = room_locked(w, w->opts.group_bytes, false) + unmade * w->opts.file_bytes;
+	free_bytes = free_bytes > w->pending ? free_bytes - w->pending : 0;
+	pthread_mutex_unlock(&w->lock);
+	return free_bytes;
+}
+
+uint64_t wal_used_bytes(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	uint64_t used = w->n_file ? (w->n_file - 1) * w->opts.file_bytes + w->pos : 0;
+	pthread_mutex_unlock(&w->lock);
+	return used;
+}
+
+static void close_filling(struct wal *w)
+{
+	struct wal_group *g = w->filling;
+	w->filling = NULL;
+	g->closed = true;
+	g->chunk->used = (uint32_t)align_up((uint64_t)(g->data - g->chunk->data) + g->used, WAL_PAGE);
+	if (w->closed_last)
+		w->closed_last->next = g;
+	else
+		w->closed_first = g;
+	w->closed_last = g;
+}
+
+/* The writer takes what has gathered. */
+struct wal_group *wal_group_take(struct wal *w)
+{
+	if (!w->closed_first && w->filling)
+		close_filling(w);
+	struct wal_group *g = w->closed_first;
+	if (!g)
+		return NULL;
+	w->closed_first = g->next;
+	if (!w->closed_first)
+		w->closed_last = NULL;
+	g->next = NULL;
+	return g;
+}
+
+void wal_group_free(struct wal *w, struct wal_group *g)
+{
+	if (!g)
+		return;
+	wal_chunk_release(g->chunk);
+	mem_free(w->env, g->span);
+	mem_free(w->env, g);
+}
+
+/* A group on what is left of the newest chunk, or on a new one. */
+struct wal_group *wal_group_begin(struct wal *w, uint32_t len)
+{
+	struct wal_group *g = mem_zalloc(w->env, sizeof *g);
+	if (!g)
+		return NULL;
+	uint64_t need = align_up((uint64_t)WAL_GROUP_HEADER + len, WAL_PAGE);
+	struct wal_chunk *c = w->chunk;
+	if (!c || c->cap - c->used < need) {
+		uint64_t cap = need > w->opts.group_bytes ? need : w->opts.group_bytes;
+		c = wal_chunk_new(w->account, cap);
+		if (!c) {
+			mem_free(w->env, g);
+			return NULL;
+		}
+		wal_chunk_release(w->chunk);
+		w->chunk = c;
+	}
+	wal_chunk_retain(c);
+	g->chunk = c;
+	g->data = c->data + c->used;
+	g->room = (uint32_t)(c->cap - c->used);
+	g->used = WAL_GROUP_HEADER;
+	g->seq = ++w->group_seq;
+	atomic_init(&g->n_filling, 0);
+	return g;
+}
+
+static int span_add(struct wal *w, struct wal_group *g, struct volume *v, uint32_t volume_no,
+	uint64_t rev, uint32_t len)
+{
+	for (uint32_t i = g->n_span; i-- > 0;) {
+		struct wal_span *s = &g->span[i];
+		if (s->volume != v)
+			continue;
+		s->rev_last = rev;
+		s->n_records++;
+		s->bytes += len;
+		return 0;
+	}
+	size_t cap = g->cap_span;
+	void *span = g->span;
+	if (mem_grow(w->env, &span, &cap, g->n_span, g->n_span + 1u, sizeof *g->span))
+		return FIRN_ENOMEM;
+	g->span = span;
+	g->cap_span = (uint32_t)cap;
+	g->span[g->n_span++] = (struct wal_span){ v, volume_no, 1, rev, rev, len };
+	return 0;
+}
+
+static int check_room(struct wal *w, uint32_t len, bool control)
+{
+	if (w->poisoned || w->stopping)
+		return w->poisoned ? FIRN_EIO : FIRN_ESHUTDOWN;
+	if (len > wal_record_max(w))
+		return FIRN_ETOOBIG;
+	uint64_t largest = len + 2ull * WAL_PAGE;
+	if (largest < w->opts.group_bytes)
+		largest = w->opts.group_bytes;
+	if (w->pending && w->pending + len > w->opts.pending_bytes && !control)
+		return FIRN_EFULL;
+	if (w->pending + len + WAL_PAGE > room_locked(w, largest, control))
+		return w->no_room ? FIRN_ENOSPC : FIRN_EFULL;
+	return 0;
+}
+
+int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume, uint32_t volume_no,
+	uint64_t rev, struct wal_slot *out)
+{
+	len = (uint32_t)align_up(len, 8);
+	pthread_mutex_lock(&w->lock);
+	int rc = check_room(w, len, control);
+	struct wal_group *g = w->filling;
+	if (!rc && g && g->used + len > g->room) {
+		close_filling(w);
+		g = NULL;
+	}
+	bool fresh = !rc && !g;
+	if (fresh) {
+		g = wal_group_begin(w, len);
+		rc = g ? 0 : FIRN_ENOMEM;
+	}
+	if (!rc && volume)
+		rc = span_add(w, g, volume, volume_no, rev, len);
+	if (rc) {
+		if (fresh)
+			wal_group_free(w, g);
+		pthread_mutex_unlock(&w->lock);
+		return rc;
+	}
+	w->filling = g;
+	out->group = g;
+	out->pos = g->used;
+	g->used += len;
+	g->n_records++;
+	uint64_t charge = len + (fresh ? WAL_PAGE : 0u);
+	g->charged += charge;
+	w->pending += charge;
+	atomic_fetch_add_explicit(&g->n_filling, 1, memory_order_relaxed);
+	if (g->used + WAL_PAGE > g->room)
+		close_filling(w);
+	bool wake = w->waiting;
+	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->work);
+	return 0;
+}
+
+void wal_filled(struct wal *w, struct wal_slot *slot)
+{
+	(void)w;
+	atomic_fetch_sub_explicit(&slot->group->n_filling, 1, memory_order_release);
+}

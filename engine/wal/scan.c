@@ -1,0 +1,362 @@
+/* Recovery's reading: every group of every file, in order, verified whole.
+ *
+ *   file n:   [header][table ...][group][group]...[group] ???      ??? = zeros, an older lap, torn, or rot
+ *   file n+1: [header][table: prev_sum = header_sum of file n's last group] ...
+ *
+ * A group that fails with any valid later group of its run behind it in the file, or that leaves the
+ * chain to the next file or the run's seal open, is rot: damage of what was acked, never "torn"
+ * (PROTOCOL 11). Damage does not stop the scan: whether a volume is hit is shown by its revs, which
+ * must run unbroken across (S15). */
+#include "engine/wal/scan.h"
+#include "engine/base/error.h"
+#include "engine/base/le.h"
+#include "engine/base/mem.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { SCAN_BYTES = 4 << 20 };
+
+struct window { /* bytes [pos, pos + len) of a file in memory */
+	uint8_t *data;
+	uint64_t pos;
+	size_t len, cap;
+};
+
+void wal_scan_fini(struct wal_scan *scan, const struct firn_env *env)
+{
+	for (uint32_t i = 0; i < scan->n_found; i++)
+		mem_free(env, scan->found[i].group);
+	mem_free(env, scan->found);
+	memset(scan, 0, sizeof *scan);
+}
+
+struct wal_found *wal_scan_find(struct wal_scan *scan, uint32_t volume_no)
+{
+	for (uint32_t i = 0; i < scan->n_found; i++)
+		if (scan->found[i].volume_no == volume_no)
+			return &scan->found[i];
+	return NULL;
+}
+
+static struct wal_found *found_of(struct scan_state *s, uint32_t volume_no)
+{
+	struct wal_found *f = wal_scan_find(s->scan, volume_no);
+	if (f)
+		return f;
+	size_t cap = s->scan->cap_found;
+	void *p = s->scan->found;
+	if (mem_grow(s->wal->env, &p, &cap, s->scan->n_found, s->scan->n_found + 1u, sizeof *f))
+		return NULL;
+	s->scan->found = p;
+	s->scan->cap_found = (uint32_t)cap;
+	f = &s->scan->found[s->scan->n_found++];
+	memset(f, 0, sizeof *f);
+	f->volume_no = volume_no;
+	return f;
+}
+
+/* Revs up to `missing` were not met where they should stand: recycled, or lost. Attach knows which. */
+static void gap(struct wal_found *f, uint64_t lsn, uint64_t missing, uint64_t first)
+{
+	f->missing = missing;
+	(void)snprintf(f->why, sizeof f->why, "before %016llx.wal, group at %llu: writes %llu to %llu",
+		(unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu),
+		(unsigned long long)first, (unsigned long long)missing);
+}
+
+static int found_write(struct scan_state *s, const struct wal_record *r, uint64_t lsn, uint32_t len)
+{
+	struct wal_found *f = found_of(s, r->volume_no);
+	if (!f)
+		return FIRN_ENOMEM;
+	if (f->rev_last && r->rev != f->rev_last + 1)
+		gap(f, lsn, r->rev - 1, f->rev_last + 1);
+	f->rev_last = r->rev;
+	f->seen = s->scan->n_groups;
+	if (f->n && f->group[f->n - 1].lsn == lsn) {
+		f->group[f->n - 1].rev_last = r->rev;
+		f->group[f->n - 1].bytes += r->len;
+		return 0;
+	}
+	size_t cap = f->cap;
+	void *p = f->group;
+	if (mem_grow(s->wal->env, &p, &cap, f->n, f->n + 1u, sizeof *f->group))
+		return FIRN_ENOMEM;
+	f->group = p;
+	f->cap = (uint32_t)cap;
+	f->group[f->n++] = (struct wal_found_group){ lsn, r->rev, r->rev, len, r->len };
+	return 0;
+}
+
+/* A row says how far its volume had come: what was seen must agree (a gap in between is damage). */
+static int found_row(struct scan_state *s, const struct wal_volume_row *row, uint64_t lsn, bool intent)
+{
+	struct wal_found *f = found_of(s, row->volume_no);
+	if (!f)
+		return FIRN_ENOMEM;
+	if (!intent && f->rev_last && row->rev > f->rev_last)
+		gap(f, lsn, row->rev, f->rev_last + 1);
+	if (row->rev > f->rev_last)
+		f->rev_last = row->rev;
+	f->seen = s->scan->n_groups;
+	return 0;
+}
+
+static int control_record(struct scan_state *s, const struct wal_record *r, uint64_t lsn)
+{
+	struct cur c = cur_of(r->body, (size_t)(r->body_end - r->body));
+	uint32_t n = 1;
+	if (r->type == WAL_TABLE) {
+		n = cur_u32(&c);
+		(void)cur_u32(&c);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct wal_volume_row row;
+		if (wal_row_decode(&c, &row))
+			return FIRN_ECORRUPT;
+		int rc = found_row(s, &row, lsn, r->type == WAL_INTENT);
+		rc = rc ? rc : wal_row_set(s->wal, &row);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *group,
+	const struct wal_group_header *h)
+{
+	uint32_t pos = WAL_GROUP_HEADER, len = (uint32_t)wal_group_len(h->used);
+	struct wal_record r;
+	int rc = 0;
+	s->scan->n_groups++;
+	s->scan->bytes += len;
+	struct wal_file *wf = wal_file_find(s->wal, f->file_no);
+	while (!rc && (pos = wal_record_next(group, h->used, pos, &r)) != 0) {
+		if (r.type == WAL_WRITE) {
+			rc = found_write(s, &r, h->lsn, len);
+			if (!rc && wf && wal_file_pin(s->wal, wf, r.volume_no, r.rev))
+				rc = FIRN_ENOMEM;
+		} else if (r.type != WAL_SEAL) {
+			rc = control_record(s, &r, h->lsn);
+		}
+	}
+	s->last_sum = h->header_sum;
+	s->end_lsn = h->lsn + len;
+	return rc;
+}
+
+/* At least `need` bytes at `pos` in the window, if the file has them. */
+static int fill(struct wal *w, const struct scan_file *f, struct window *win, uint64_t pos, size_t need)
+{
+	if (pos >= win->pos && pos + need <= win->pos + win->len)
+		return 0;
+	if (need > win->cap) {
+		mem_free(w->env, win->data);
+		win->cap = (size_t)align_up(need, SCAN_BYTES);
+		win->data = mem_alloc_pages(w->env, win->cap);
+		win->len = 0;
+		if (!win->data)
+			return FIRN_ENOMEM;
+	}
+	size_t want = win->cap;
+	if (pos + want > f->bytes)
+		want = pos < f->bytes ? (size_t)(f->bytes - pos) : 0;
+	int64_t n = want ? w->env->files->read(w->env->ctx, f->file, win->data, want, pos) : 0;
+	if (n < 0)
+		return FIRN_EIO;
+	win->pos = pos;
+	win->len = (size_t)n;
+	return 0;
+}
+
+static const uint8_t *at(const struct window *win, uint64_t pos, size_t need)
+{
+	return pos >= win->pos && pos + need <= win->pos + win->len ? win->data + (pos - win->pos) : NULL;
+}
+
+/* 0: a good group stands at pos. 1: none does. < 0: trouble that is not the bytes' fault. */
+static int group_at(struct wal *w, struct scan_file *f, struct window *win, uint64_t pos,
+	struct wal_group_header *h, struct firn_error *err)
+{
+	int rc = fill(w, f, win, pos, WAL_PAGE);
+	const uint8_t *p = rc ? NULL : at(win, pos, WAL_PAGE);
+	if (rc || !p)
+		return rc ? rc : 1;
+	rc = wal_group_header_get(p, f->bytes - pos, h);
+	if (rc == FIRN_EUNSUPPORTED && err)
+		return fail(err, rc, 0, "wal", "written by a newer release");
+	if (rc || h->lsn != (f->file_no << 32 | pos) ||
+	    h->run != f->run || memcmp(h->wal_id, w->wal_id, sizeof h->wal_id))
+		return 1;
+	size_t len = (size_t)wal_group_len(h->used);
+	rc = fill(w, f, win, pos, len);
+	p = rc ? NULL : at(win, pos, len);
+	if (rc || !p)
+		return rc ? rc : 1;
+	uint32_t bad;
+	struct firn_error e = { .struct_size = sizeof e };
+	rc = wal_group_verify(p, len, h, &bad, &e);
+	if (rc == FIRN_EUNSUPPORTED && err)
+		*err = e;
+	return rc == FIRN_EUNSUPPORTED ? rc : rc ? 1 : 0;
+}
+
+static void damage(struct scan_state *s, uint64_t file_no, uint64_t pos, const char *what)
+{
+	s->scan->damage_at = s->scan->n_groups + 1;
+	(void)snprintf(s->scan->damage, sizeof s->scan->damage, "%016llx.wal: group at %llu: %s",
+		(unsigned long long)file_no, (unsigned long long)pos, what);
+	s->wal->env->log(s->wal->env->ctx, FIRN_LOG_ERROR, "wal", s->scan->damage);
+}
+
+/* After a bad group: where the next good one of this run begins, or 0. */
+static int resync(struct wal *w, struct scan_file *f, struct window *win, uint64_t pos, uint64_t end,
+	uint64_t *next)
+{
+	struct wal_group_header h;
+	*next = 0;
+	for (pos += WAL_PAGE; pos + WAL_PAGE <= end; pos += WAL_PAGE) {
+		int rc = group_at(w, f, win, pos, &h, NULL);
+		if (rc < 0 && rc != FIRN_EUNSUPPORTED)
+			return rc;
+		if (rc == 0) {
+			*next = pos;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* Where the run of this file was sealed: groups from there on do not count. UINT64_MAX: not sealed. */
+static uint64_t seal_of(const struct scan_state *s, uint64_t run, uint64_t *sum)
+{
+	for (uint32_t i = 0; i < s->n_file; i++)
+		if (s->file[i].live && s->file[i].sealed && s->file[i].seal.run == run) {
+			*sum = s->file[i].seal.last_sum;
+			return s->file[i].seal.end_lsn;
+		}
+	return UINT64_MAX;
+}
+
+static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struct firn_error *err)
+{
+	struct wal *w = s->wal;
+	struct scan_file *f = &s->file[i];
+	uint64_t seal_sum = 0, seal = seal_of(s, f->run, &seal_sum), pos = WAL_PAGE;
+	uint64_t end = seal >> 32 == f->file_no ? seal & 0xffffffffu : f->bytes;
+	bool chained = i && s->file[i - 1].live && s->file[i - 1].run == f->run &&
+		s->file[i - 1].file_no + 1 == f->file_no;
+	uint64_t file_end_sum = s->last_sum;
+	uint64_t n_before = s->scan->n_groups;
+	win->len = 0;
+	if (seal != UINT64_MAX && seal >> 32 < f->file_no)
+		return 0; /* begun, but its run was sealed before it: whatever lands here does not count */
+	while (pos < end) {
+		struct wal_group_header h;
+		int rc = group_at(w, f, win, pos, &h, err);
+		if (rc < 0)
+			return fail_context(err, rc, "%016llx.wal: group at %llu",
+				(unsigned long long)f->file_no, (unsigned long long)pos);
+		if (rc == 0 && pos == WAL_PAGE && chained && h.prev_sum != file_end_sum)
+			damage(s, f->file_no - 1, s->end_lsn & 0xffffffffu, "what was written last does not verify");
+		else if (rc == 0 && pos > WAL_PAGE && h.prev_sum != s->last_sum)
+			damage(s, f->file_no, pos, "does not follow the group before");
+		if (rc == 0) {
+			rc = take_group(s, f, at(win, pos, (size_t)wal_group_len(h.used)), &h);
+			if (rc)
+				return fail(err, rc, 0, "wal", "%016llx.wal: group at %llu cannot be taken",
+					(unsigned long long)f->file_no, (unsigned long long)pos);
+			pos += wal_group_len(h.used);
+			continue;
+		}
+		uint64_t next = 0;
+		rc = resync(w, f, win, pos, end, &next);
+		if (rc)
+			return fail(err, rc, 0, "wal", "%016llx.wal: cannot be read", (unsigned long long)f->file_no);
+		if (!next && seal >> 32 != f->file_no)
+			break;
+		damage(s, f->file_no, pos, "does not verify, but later ones do");
+		if (!next)
+			break;
+		pos = next;
+	}
+	if (seal >> 32 == f->file_no && pos >= end && s->last_sum != seal_sum)
+		damage(s, f->file_no, end, "differs from what was sealed");
+	/* Header and first group are one write: alone, in the newest file, they may be torn. */
+	bool newest = i + 1 == s->n_file || !s->file[i + 1].live;
+	if (f->header_bad && !(newest && s->scan->n_groups - n_before <= 1))
+		damage(s, f->file_no, 0, "file header does not verify");
+	s->last_run = f->run;
+	return 0;
+}
+
+int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
+{
+	uint8_t *page = mem_alloc_pages(w->env, WAL_PAGE);
+	if (!page)
+		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
+	int64_t n = w->env->files->read(w->env->ctx, f->file, page, WAL_PAGE, 0);
+	struct firn_error e = { .struct_size = sizeof e };
+	int rc = n < 0 ? (int)n : 0, head = n == WAL_PAGE ? wal_file_header_get(page, &f->header, &e) : FIRN_ECORRUPT;
+	struct wal_group_header h;
+	n = rc ? rc : w->env->files->read(w->env->ctx, f->file, page, WAL_PAGE, WAL_PAGE);
+	bool group = n == WAL_PAGE && !wal_group_header_get(page, UINT32_MAX, &h) &&
+		h.lsn == (f->file_no << 32 | WAL_PAGE);
+	mem_free(w->env, page);
+	if (rc || n < 0)
+		return fail(err, FIRN_EIO, (int)-(rc ? rc : n), "wal", "%016llx.wal", (unsigned long long)f->file_no);
+	if (head == FIRN_EUNSUPPORTED) {
+		if (err)
+			*err = e;
+		return fail_context(err, head, "%016llx.wal", (unsigned long long)f->file_no);
+	}
+	bool own = !head && f->header.file_no == f->file_no;
+	f->header_bad = !own && group;
+	f->live = own || group;
+	f->run = own ? f->header.run : group ? h.run : 0;
+	if (f->header_bad)
+		memcpy(f->header.wal_id, h.wal_id, sizeof h.wal_id);
+	return 0;
+}
+
+static int read_seal(struct scan_state *s, struct scan_file *f, struct window *win)
+{
+	struct wal_group_header h;
+	win->len = 0;
+	int rc = group_at(s->wal, f, win, WAL_PAGE, &h, NULL);
+	if (rc)
+		return rc < 0 && rc != FIRN_EUNSUPPORTED ? rc : 0;
+	const uint8_t *group = at(win, WAL_PAGE, (size_t)wal_group_len(h.used));
+	struct wal_record r;
+	for (uint32_t pos = WAL_GROUP_HEADER; (pos = wal_record_next(group, h.used, pos, &r)) != 0;) {
+		struct cur c = cur_of(r.body, (size_t)(r.body_end - r.body));
+		if (r.type == WAL_SEAL && !wal_seal_decode(&c, &f->seal))
+			f->sealed = true;
+	}
+	return 0;
+}
+
+int scan_all(struct scan_state *s, struct firn_error *err)
+{
+	struct window win = { .cap = SCAN_BYTES };
+	win.data = mem_alloc_pages(s->wal->env, win.cap);
+	int rc = win.data ? 0 : fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
+	for (uint32_t i = 0; i < s->n_file && !rc; i++) {
+		bool first = !i || s->file[i - 1].run != s->file[i].run;
+		if (s->file[i].live && first && read_seal(s, &s->file[i], &win))
+			rc = fail(err, FIRN_EIO, 0, "wal", "%016llx.wal: cannot be read",
+				(unsigned long long)s->file[i].file_no);
+	}
+	for (uint32_t i = 0; i < s->n_file && !rc; i++)
+		if (s->file[i].live)
+			rc = scan_file(s, i, &win, err);
+	mem_free(s->wal->env, win.data);
+	for (uint32_t i = 0; i < s->scan->n_found && !rc; i++) {
+		struct wal_found *f = &s->scan->found[i];
+		if (s->scan->damage_at && f->seen < s->scan->damage_at) {
+			f->missing = UINT64_MAX;
+			memcpy(f->why, s->scan->damage, sizeof f->why);
+		}
+	}
+	return rc;
+}

@@ -1,0 +1,27 @@
+/* Inside the WAL: reading all of it at open. See scan.c. */
+#ifndef WAL_SCAN_H
+#define WAL_SCAN_H
+#include "engine/wal/file.h"
+
+/* A file as its first pages tell. */
+struct scan_file {
+	uint64_t file_no, run, bytes;
+	void *file;                  /* open, locked, synced */
+	bool live;                   /* begun: has a header of its own, or had one */
+	bool header_bad;
+	bool sealed;                 /* first group holds a seal */
+	struct wal_file_header header;
+	struct wal_seal_body seal;
+};
+struct scan_state {
+	struct wal *wal;
+	struct wal_scan *scan;
+	struct scan_file *file;
+	uint32_t n_file;
+	uint64_t last_sum, end_lsn;  /* of the newest good group */
+	uint64_t last_run;
+};
+
+int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err);
+int scan_all(struct scan_state *s, struct firn_error *err);
+#endif

@@ -1,0 +1,112 @@
+#include "tests/crash/kill9.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+_Noreturn void die(const char *fmt, ...)
+{
+	va_list ap;
+	fprintf(stderr, "kill9: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	_exit(3);
+}
+
+struct firn_engine *engine_open(const struct model *m, const char *dir)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_engine *e;
+	char io[64];
+	snprintf(io, sizeof io, "wal_io=%s", m->wal_io);
+	const char *options[] = { io, "wal_file_bytes=1M", NULL };
+	struct firn_engine_opts opts = { .struct_size = sizeof opts,
+		                         .dir = dir,
+		                         .wal_bytes = 16 << 20,
+		                         .memory_bytes = 64 << 20,
+		                         .options = options };
+	if (firn_engine_open(&opts, &e, &err))
+		die("open %s: %s", dir, err.text);
+	return e;
+}
+
+void engine_close(struct firn_engine *e)
+{
+	int rc = firn_engine_close(e);
+	if (rc)
+		die("close: %s", firn_code_name(rc));
+}
+
+struct firn_volume *attach(struct firn_engine *e, const struct model *m, uint32_t flags, int *code)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	struct firn_attach a = FIRN_ATTACH_INIT;
+	a.store = m->store;
+	a.name = "rooms";
+	a.segment_bytes = 256 << 10;
+	a.upload_interval_ms = 20;
+	a.attach_flags = flags;
+	int rc = firn_engine_call(e, &a.req, &ev, &err);
+	if (code)
+		*code = rc;
+	if (rc && !code)
+		die("attach: %s (%s)", err.text, firn_code_name(rc));
+	const struct firn_attached *attached = rc ? NULL : ev.result;
+	struct firn_volume *v = attached ? attached->volume : NULL;
+	if (attached && attached->n_lost)
+		die("attach: %u lost ranges", attached->n_lost);
+	firn_release(ev.result);
+	return v;
+}
+
+void detach(struct firn_engine *e, struct firn_volume *v, uint32_t mode)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	struct firn_detach d = FIRN_DETACH_INIT;
+	d.volume = v;
+	d.mode = mode;
+	int rc = firn_engine_call(e, &d.req, &ev, &err);
+	firn_release(ev.result);
+	if (rc)
+		die("detach %u: %s (%s)", mode, err.text, firn_code_name(rc));
+}
+
+/* ---- content ---- */
+
+enum room_kind room_kind(uint32_t room)
+{
+	static const uint8_t kind[ROOMS] = { ROOM_EXACT, ROOM_EXACT, ROOM_RISING,
+		                             ROOM_KEYED, ROOM_PLAIN, ROOM_PLAIN };
+	return (enum room_kind)kind[room];
+}
+
+bool room_trims(uint32_t room)
+{
+	return room == 1 || room == 4 || room == 5;
+}
+
+uint32_t message_offsets(uint32_t room, uint64_t id)
+{
+	return room_kind(room) == ROOM_EXACT ? 1 : 1 + (uint32_t)(mix(id * ROOMS + room) % 3);
+}
+
+uint32_t message_make(uint8_t *buf, uint32_t room, uint64_t id, uint32_t pair_room,
+                      uint64_t pair_id)
+{
+	uint64_t state = mix(id << 8 | room);
+	uint32_t len = (uint32_t)sizeof(struct message) + (uint32_t)chance(&state, 900);
+	if (!chance(&state, 200))
+		len += 40000;
+	struct message head = { UINT64_C(0x656d2d6e726966), id, room, len, pair_room, 0, pair_id };
+	memcpy(buf, &head, sizeof head);
+	for (uint32_t at = sizeof head; at < len; at++) {
+		if (at % 8 == 0)
+			state = mix(state);
+		buf[at] = (uint8_t)(state >> at % 8 * 8);
+	}
+	return len;
+}

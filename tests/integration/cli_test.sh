@@ -1,0 +1,362 @@
+#!/usr/bin/env bash
+# The command as a user meets it: exit codes, help, round trips, restarts, JSON, refusals.
+set -euo pipefail
+export LC_ALL=C
+
+firn=$FIRN_BIN_DIR/firn
+command -v jq >/dev/null || {
+	echo "jq is missing: apt-get install jq" >&2
+	exit 1
+}
+scratch=$(mktemp -d)
+cd "$scratch"
+background=
+trap '[[ -z $background ]] || kill -9 $background 2>/dev/null || true; rm -rf "$scratch"' EXIT
+store=file://$scratch/store
+small=(--wal-size 64M)
+n=0
+
+fail() {
+	echo "FAIL: $*" >&2
+	for f in out err; do
+		[[ -s $f ]] && sed "s/^/  $f: /" "$f" >&2
+	done
+	exit 1
+}
+# expect CODE COMMAND...: runs it, keeps its output in out and err, wants that exit code.
+expect() {
+	local want=$1 got=0
+	shift
+	"$@" >out 2>err || got=$?
+	n=$((n + 1))
+	[[ $got == "$want" ]] || fail "exit code $got, not $want: $*"
+}
+# says FILE PATTERN
+says() { grep -qE -- "$2" "$1" || fail "no /$2/ in $1"; }
+same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
+# at DIR VOLUME: the options that say where.
+at() { where=(--dir "$scratch/$1" --store "$store" --volume "$2" "${small[@]}"); }
+
+# ---- usage
+
+expect 0 "$firn" --version
+says out '^firn [0-9]+\.[0-9]+\.[0-9]+$'
+expect 2 "$firn"
+expect 2 "$firn" nonsense
+says err 'no command `nonsense'
+expect 2 "$firn" volume
+expect 2 "$firn" volume nonsense
+expect 0 "$firn" volume --help
+for command in 'volume create' 'volume list' 'volume info' 'volume drain' 'stream create' \
+	'stream list' 'stream info' 'stream delete' 'stream trim' append read import verify \
+	'dump wal' 'dump segment' 'dump manifest' 'dump index' doctor; do
+	# shellcheck disable=SC2086
+	expect 0 "$firn" $command --help
+	says out '^Examples:'
+	# shellcheck disable=SC2086
+	expect 2 "$firn" $command --no-such-option
+	if [[ $command != 'dump wal' && $command != 'dump segment' ]]; then
+		# shellcheck disable=SC2086
+		expect 2 "$firn" $command
+	fi
+done
+at a v
+expect 2 "$firn" append "${where[@]}"
+says err 'give --stream NAME or --key-field N'
+expect 2 "$firn" append "${where[@]}" --stream s --window 0
+expect 2 "$firn" append "${where[@]}" --stream s --wal-size many
+expect 2 "$firn" append "${where[@]}" --stream s --option nonsense
+expect 0 "$firn" append --option help
+says out '^wal_io'
+expect 2 "$firn" append --dir "$scratch/a" --store nonsense://x --volume v --stream s
+expect 2 "$firn" append "${where[@]}" --stream s no-such-file
+says err 'no-such-file: No such file'
+
+# ---- not there
+
+expect 1 "$firn" volume info --store "$store" --volume none
+says err 'no (volume|store)'
+expect 1 "$firn" volume list --store "file://$scratch/nowhere"
+[[ ! -e $scratch/nowhere ]] || fail "looking made the store's directory"
+at a none
+expect 1 "$firn" read "${where[@]}" --all
+says err 'next: '
+expect 2 "$firn" verify --dir "$scratch/nowhere"
+expect 2 "$firn" doctor --dir "$scratch/nowhere"
+
+# ---- volumes
+
+at a v
+expect 0 "$firn" volume create "${where[@]}"
+expect 1 "$firn" volume create "${where[@]}"
+says err 'already'
+expect 0 "$firn" volume list --store "$store"
+says out '^clean .* v$'
+expect 0 "$firn" volume list --store "$store" --json
+jq -e 'length == 1 and .[0].name == "v" and .[0].state == "clean"' out >/dev/null || fail "JSON"
+expect 0 "$firn" volume info --store "$store" --volume v
+says out '^v: clean'
+expect 0 "$firn" volume info --store "$store" --volume v --json
+jq -e '.epoch >= 1 and .segments == 0' out >/dev/null || fail "JSON"
+
+# ---- lines: out comes what went in, awkward bytes too
+
+printf 'one\n\ntwo words\nlast \xff\xfe byte\nnul \0 inside\ntab\tand "quote" \\ \n' >lines
+expect 0 "$firn" append "${where[@]}" --stream s lines
+says out '^6 records'
+expect 0 "$firn" read "${where[@]}" --stream s
+same lines out
+expect 0 "$firn" read "${where[@]}" --stream s --from 2 --max 1 --offsets
+printf 's\t2\ttwo words\n' >want
+same want out
+expect 0 "$firn" read "${where[@]}" --stream s --json
+jq -es 'length == 6 and .[0].data == "one" and .[2].offset == 2
+	and (.[3].data_base64 | @base64d | startswith("last "))
+	and .[5].data == "tab\tand \"quote\" \\ "' out >/dev/null || fail "JSON"
+expect 1 "$firn" read "${where[@]}" --stream none
+says err 'none'
+expect 1 "$firn" read "${where[@]}" --stream s --from 7
+expect 0 "$firn" read "${where[@]}" --stream s --from 6
+[[ ! -s out ]] || fail "something beyond the end"
+
+# acks: each line's offset, in order; standard input; the last line without a newline counts
+printf 'seven\neight' | expect 0 "$firn" append "${where[@]}" --stream s --acks
+printf 's 6\ns 7\n' >want
+same want out
+printf 'nine\n' | expect 0 "$firn" append "${where[@]}" --stream s --acks --json
+jq -es '.[0] == {stream: "s", offset: 8} and .[1].appended == 1' out >/dev/null || fail "JSON"
+# an ack comes while the input waits for it
+mkfifo line ack
+"$firn" append "${where[@]}" --stream s --acks --window 1 <line >ack 2>err &
+background=$!
+exec 5>line 6<ack
+echo ten >&5
+read -r -t 60 -u 6 answer || fail "no ack while the input waits"
+[[ $answer == 's 9' ]] || fail "ack: $answer"
+exec 5>&-
+wait "$background" || fail "append from a pipe"
+background=
+exec 6<&-
+
+# ---- batches
+
+printf '\3\0\0\0abc\0\0\0\0\5\0\0\0a\nb\0c' >batches
+expect 0 "$firn" append "${where[@]}" --stream b --batches batches
+expect 0 "$firn" read "${where[@]}" --stream b --batches
+same batches out
+printf '\3\0\0\0ab' >short
+expect 1 "$firn" append "${where[@]}" --stream b --batches short
+says err 'record 1: the input ends inside'
+
+# ---- a key is a stream; several streams through one reader
+
+printf 'x,red,1\ny,green,2\nz,red,3\n' >rows
+expect 0 "$firn" append "${where[@]}" --key-field 2 --delimiter , rows
+expect 0 "$firn" read "${where[@]}" --stream red
+printf 'x,red,1\nz,red,3\n' >want
+same want out
+expect 0 "$firn" read "${where[@]}" --stream red --stream green --offsets
+sort out >sorted
+printf 'green\t0\ty,green,2\nred\t0\tx,red,1\nred\t1\tz,red,3\n' >want
+same want sorted
+printf 'only\n' >poor
+expect 1 "$firn" append "${where[@]}" --key-field 2 --delimiter , poor
+says err 'line 1 has no field 2'
+
+# ---- time
+
+before=$(date +%s%3N)
+sleep 0.05
+printf 'later\n' | expect 0 "$firn" append "${where[@]}" --stream red
+expect 0 "$firn" read "${where[@]}" --stream red --since "$before"
+printf 'later\n' >want
+same want out
+expect 0 "$firn" read "${where[@]}" --stream red --since 2001-01-01T00:00:00Z --max 1
+printf 'x,red,1\n' >want
+same want out
+expect 0 "$firn" read "${where[@]}" --stream red --since 2999-01-01T00:00:00+02:00
+[[ ! -s out ]] || fail "something from the future"
+expect 2 "$firn" read "${where[@]}" --stream red --since yesterday
+
+# ---- streams
+
+expect 0 "$firn" stream create "${where[@]}" made --at 1000 --retention 1h --compression none
+expect 1 "$firn" stream create "${where[@]}" made
+printf 'first\n' | expect 0 "$firn" append "${where[@]}" --stream made --acks
+says out '^made 1000$'
+expect 0 "$firn" stream list "${where[@]}"
+says out ' red$'
+expect 0 "$firn" stream list "${where[@]}" --prefix re --json
+jq -e 'length == 1 and .[0].name == "red" and .[0].durable == 3' out >/dev/null || fail "JSON"
+expect 0 "$firn" stream info "${where[@]}" made
+says out 'offsets +1000 to 1001'
+expect 1 "$firn" stream info "${where[@]}" none
+expect 0 "$firn" stream trim "${where[@]}" red --before 2
+expect 0 "$firn" read "${where[@]}" --stream red --offsets
+printf 'red\t2\tlater\n' >want
+same want out
+expect 1 "$firn" stream trim "${where[@]}" red --before 99
+expect 0 "$firn" stream delete "${where[@]}" green
+expect 1 "$firn" read "${where[@]}" --stream green
+expect 1 "$firn" stream delete "${where[@]}" green
+
+# ---- in use: refused, with the holder's number
+
+mkfifo hold
+"$firn" append "${where[@]}" --stream s --acks <hold >held 2>&1 &
+background=$!
+exec 5>hold
+echo eleven >&5
+for ((i = 0; i < 600; i++)); do
+	[[ -s held ]] && break
+	sleep 0.1
+done
+for command in verify doctor 'dump index'; do
+	# shellcheck disable=SC2086
+	expect 2 "$firn" $command --dir "$scratch/a"
+	says err "process $background"
+done
+expect 2 "$firn" read "${where[@]}" --stream s
+says err 'FIRN_EBUSY'
+exec 5>&-
+wait "$background" || fail "the holder"
+background=
+
+# ---- follow
+
+"$firn" read "${where[@]}" --stream s --follow --from 10 --max 1 >followed 2>err ||
+	fail "follow to a record that is there"
+says followed '^eleven$'
+
+# ---- the volume in the store, and elsewhere
+
+expect 0 "$firn" doctor --dir "$scratch/a"
+says out 'safe on this disk'
+says out 'Not stored: writes'
+says out '[0-9a-f]{16}\.wal'
+expect 0 "$firn" doctor --dir "$scratch/a" --json
+jq -e '.volumes[0] | .safe and .only_on_this_disk and .unstored_writes > 0' out >/dev/null ||
+	fail "JSON"
+at b v
+expect 1 "$firn" read "${where[@]}" --stream s
+says err 'FIRN_ELOST'
+at a v
+expect 0 "$firn" read "${where[@]}" --stream s
+cp out before
+expect 0 "$firn" volume drain "${where[@]}"
+expect 0 "$firn" doctor --dir "$scratch/a"
+says out ': safe$'
+at b v
+expect 0 "$firn" read "${where[@]}" --stream s
+same before out
+expect 0 "$firn" read "${where[@]}" --all --split split
+same before split/s
+at a v
+expect 0 "$firn" read "${where[@]}" --stream s
+same before out
+
+# ---- import: again, after it grew, by key
+
+mkdir rooms
+awk -v seed=3 -v rooms=5 -v lines=300 -v dir=rooms -f "$FIRN_SOURCE_DIR/samples/chat.awk"
+total=$(cat rooms/* | wc -l)
+at i chat
+expect 0 "$firn" import "${where[@]}" rooms --json
+jq -e ".added == $total and .known == 0 and .files == 5 and .complete" out >/dev/null || fail "JSON"
+expect 0 "$firn" import "${where[@]}" rooms --json
+jq -e ".added == 0 and .known == $total" out >/dev/null || fail "imported twice"
+for room in rooms/*; do
+	echo 'one more' >>"$room"
+done
+expect 0 "$firn" import "${where[@]}" rooms --acks acks --drain --segment-size 64K --json
+jq -e ".added == 5 and .known == $total" out >/dev/null || fail "JSON"
+awk 'NF != 3 || $2 != $3 - 1 { exit 1 }' acks || fail "acks"
+[[ $(wc -l <acks) == $((total + 5)) ]] || fail "number of acks"
+expect 0 "$firn" read "${where[@]}" --all --split got --readers 2
+for room in rooms/*; do
+	same "$room" "got/1/${room#rooms/}"
+	same "$room" "got/2/${room#rooms/}"
+done
+expect 0 "$firn" import "${where[@]}" rows --key-column 2 --delimiter , --json
+jq -e '.added == 3 and .streams == 2' out >/dev/null || fail "JSON"
+expect 0 "$firn" import "${where[@]}" rows --key-column 2 --delimiter , --json
+jq -e '.added == 0 and .known == 3' out >/dev/null || fail "JSON"
+mkdir empty
+expect 1 "$firn" import "${where[@]}" empty
+
+# ---- verify and dump: sound, then one bit flipped in each kind of file
+
+expect 0 "$firn" volume drain "${where[@]}"
+expect 0 "$firn" verify --dir "$scratch/i"
+says out '^volume +ok: chat'
+expect 0 "$firn" verify --dir "$scratch/i" --store "$store" --volume chat --json
+jq -e '.ok and .wal.ok and .index.ok and (.problems | length == 0)' out >/dev/null || fail "JSON"
+wal=$(find i/wal -name '*.wal' | sort | head -n 1)
+segment=$(find store/chat/seg -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
+expect 0 "$firn" dump wal "$wal"
+[[ $(wc -l <out) -gt 10 ]] || fail "a short dump"
+expect 0 "$firn" dump segment "$segment"
+expect 0 "$firn" dump segment --store "$store" --volume chat "${segment#store/chat/}"
+expect 0 "$firn" dump manifest --store "$store" --volume chat
+expect 0 "$firn" dump manifest store/chat/manifest --json
+jq -e 'length > 5' out >/dev/null || fail "JSON"
+expect 0 "$firn" dump index --dir "$scratch/i"
+
+# flip FILE POS: turns over one bit
+flip() {
+	local byte
+	byte=$(od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' ')
+	# shellcheck disable=SC2059
+	printf "$(printf '\\%03o' $((byte ^ 16)))" |
+		dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+# damaged FILE POS WORD: verify names it, and is content again when the bit is back
+damaged() {
+	flip "$1" "$2"
+	expect 1 "$firn" verify --dir "$scratch/i" --store "$store" --volume chat
+	says out "^DAMAGED: .*$3"
+	flip "$1" "$2"
+}
+size=$(stat -c %s "$segment")
+for pos in 5 $((size / 3)) $((size / 2)) $((size - 600)) $((size - 3)); do
+	damaged "$segment" "$pos" "${segment#store/chat/}"
+done
+damaged store/chat/manifest 40 manifest
+damaged "$wal" 20 "$(basename "$wal")"
+damaged "$wal" 4200 "$(basename "$wal")"
+mv "$segment" away
+expect 1 "$firn" verify --store "$store" --volume chat
+says out "^DAMAGED: .*${segment#store/chat/}"
+mv away "$segment"
+expect 0 "$firn" verify --dir "$scratch/i" --store "$store" --volume chat
+
+mv store/chat/manifest away
+expect 1 "$firn" doctor --dir "$scratch/i"
+says out 'IN DANGER'
+mv away store/chat/manifest
+
+# ---- kill -9 and a restart of the import
+
+awk -v seed=4 -v rooms=8 -v lines=6000 -v dir=rooms -f "$FIRN_SOURCE_DIR/samples/chat.awk"
+total=$(cat rooms/* | wc -l)
+at k chat2
+for ((round = 1; round <= 3; round++)); do
+	rm -f acks
+	"$firn" import "${where[@]}" rooms --acks acks --window 2 >/dev/null 2>&1 &
+	background=$!
+	while kill -0 "$background" 2>/dev/null && [[ ! -s acks ]]; do
+		sleep 0.02
+	done
+	kill -9 "$background" 2>/dev/null || true
+	wait "$background" 2>/dev/null || true
+	background=
+done
+expect 0 "$firn" import "${where[@]}" rooms --json
+jq -e ".added + .known == $total" out >/dev/null || fail "JSON"
+expect 0 "$firn" read "${where[@]}" --all --split again
+for room in rooms/*; do
+	same "$room" "again/${room#rooms/}"
+done
+expect 0 "$firn" verify --dir "$scratch/k"
+
+echo "$n commands behaved"

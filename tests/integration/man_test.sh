@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The man page cannot rot: it renders without a warning, every sub-command and option of --help stands
+# in it, and it names no option that is not there.
+set -euo pipefail
+
+page=$FIRN_SOURCE_DIR/tools/firn/firn.1
+firn=$FIRN_BIN_DIR/firn
+failed=0
+fail() {
+	echo "FAIL: $*" >&2
+	failed=1
+}
+
+if command -v groff >/dev/null; then
+	warnings=$(groff -mandoc -Tutf8 -ww "$page" 2>&1 >/dev/null)
+elif command -v mandoc >/dev/null; then
+	warnings=$(mandoc -T lint -W warning "$page" || true)
+else
+	echo "neither groff nor mandoc is here: apt-get install groff-base" >&2
+	exit 1
+fi
+[[ -z $warnings ]] || fail "the page renders with warnings: $warnings"
+
+# Lines of help that list an option begin with it; the commands stand indented under "Commands:".
+options_of() { "$@" --help | grep -E '^ +(-., )?--[a-z]' | grep -oE -- '--[a-z][a-z-]*' | sort -u; }
+mapfile -t commands < <("$firn" --help | sed -n '/^Commands:/,/^$/p' |
+	sed -nE 's/^  ([a-z]+( [a-z]+)?)   ?.*/\1/p')
+((${#commands[@]} >= 15)) || fail "only ${#commands[@]} commands found in firn --help"
+
+all=$(options_of "$firn")
+for command in "${commands[@]}"; do
+	grep -qE "^\.It Nm Cm $command( |\$)" "$page" || fail "the page does not have: firn $command"
+	# shellcheck disable=SC2086
+	options=$(options_of "$firn" $command)
+	for option in $options; do
+		grep -qE "Fl Fl ${option#--}( |\$)" "$page" ||
+			fail "the page does not have: firn $command $option"
+	done
+	all+=$'\n'$options
+	# shellcheck disable=SC2086
+	"$firn" $command --help | grep -q '^Examples:' || fail "firn $command --help has no examples"
+done
+
+for option in $(grep -oE 'Fl Fl [a-z][a-z-]*' "$page" | sed 's/Fl Fl //' | sort -u); do
+	grep -qx -- "--$option" <<<"$all" || fail "the page has an option that is not there: --$option"
+done
+((failed == 0)) && echo "man page: ${#commands[@]} commands, all options, no warnings"
+exit "$failed"

@@ -1,0 +1,335 @@
+/* wal_verify: what is sound, what is torn, what is rotten, and that it says where. */
+#include "engine/os/env.h"
+#include "engine/wal/inspect.h"
+#include "tests/unit/wal/make_wal.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+TestSuite(wal_inspect, .timeout = 60);
+
+/* Three files of one run, five groups each: file n's group k stands at at[n][k]. */
+struct world {
+	char dir[256];
+	struct walmake *m;
+	uint64_t at[4][6];
+	char text[4096];
+	struct wal_report report;
+	int rc;
+};
+
+static void add_groups(struct world *w, uint64_t no, int n)
+{
+	for (int k = 1; k <= n; k++) {
+		walmake_write(w->m, 1 + (uint32_t)k % 2, NULL, 3);
+		walmake_write(w->m, 1, NULL, 2);
+		w->at[no][k] = walmake_group_end(w->m, 0);
+	}
+}
+
+static void file(struct world *w, uint64_t no, uint64_t run, const struct wal_seal_body *seal)
+{
+	walmake_file_begin(w->m, no, run, seal, true);
+	w->at[no][0] = WAL_PAGE;
+	add_groups(w, no, 4);
+	walmake_save(w->m, w->dir);
+}
+
+static struct world *world(void)
+{
+	struct world *w = calloc(1, sizeof *w);
+	cr_assert(w);
+	walmake_dir(w->dir);
+	w->m = walmake_new(3);
+	return w;
+}
+
+static struct world *three_files(void)
+{
+	struct world *w = world();
+	for (uint64_t no = 1; no <= 3; no++)
+		file(w, no, 1, NULL);
+	return w;
+}
+
+static void note(void *arg, const char *text)
+{
+	struct world *w = arg;
+	size_t n = strlen(w->text);
+	(void)snprintf(w->text + n, sizeof w->text - n, "%s\n", text);
+}
+
+static int verify(struct world *w)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	wal_report_fini(&w->report);
+	w->text[0] = 0;
+	w->rc = wal_verify(env_default(), w->dir, &w->report, note, w, &err);
+	cr_assert((w->rc == FIRN_ECORRUPT) == (w->text[0] != 0));
+	cr_assert(w->rc == 0 || err.text[0]);
+	return w->rc;
+}
+
+static void done(struct world *w)
+{
+	wal_report_fini(&w->report);
+	walmake_dir_remove(w->dir);
+	walmake_free(w->m);
+	free(w);
+}
+
+static void says(struct world *w, const char *a, const char *b)
+{
+	cr_assert(strstr(w->text, a) && strstr(w->text, b), "wanted '%s' and '%s' in:\n%s", a, b,
+	          w->text);
+}
+
+static const char *number(char out[32], uint64_t pos)
+{
+	(void)snprintf(out, 32, "at %llu:", (unsigned long long)pos);
+	return out;
+}
+
+Test(wal_inspect, a_sound_wal_of_three_files_is_told_in_full)
+{
+	struct world *w = three_files();
+	cr_assert(verify(w) == 0, "%s", w->text);
+	const struct wal_report *r = &w->report;
+	cr_assert(r->n_files == 3 && r->n_spare == 0 && r->n_holes == 0 && r->n_problems == 0);
+	cr_assert(r->n_groups == 15 && r->n_records == 27);
+	cr_assert(r->first_lsn == (UINT64_C(1) << 32 | WAL_PAGE) && r->end_lsn == w->m->end_lsn);
+	cr_assert(r->run == 1 && !r->closed && strstr(r->note, "no end mark"));
+	cr_assert(r->n_row == 3 && r->row[0].rev == w->m->row[0].rev && r->row[2].rev == 0);
+	cr_assert_str_eq(r->row[1].name, "volume-2");
+	done(w);
+}
+
+Test(wal_inspect, the_sample_is_sound_and_closed)
+{
+	struct world *w = world();
+	size_t len = wal_sample(w->m->file);
+	memset(w->m->file + len, 0, WALMAKE_FILE - len);
+	w->m->no = 2;
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(w->report.closed && w->report.n_groups == 4 && w->report.n_row == 2);
+	cr_assert(w->report.row[0].rev == 11 && w->report.row[1].rev == 21);
+	done(w);
+}
+
+Test(wal_inspect, a_flipped_bit_in_the_middle_is_damage_with_file_and_position)
+{
+	struct world *w = three_files();
+	char at[32];
+	for (int k = 0; k < 4; k++) {
+		walmake_flip(w->dir, 2, w->at[2][k] + 300, 4);
+		cr_assert(verify(w) == FIRN_ECORRUPT);
+		says(w, "0000000000000002.wal", number(at, w->at[2][k]));
+		says(w, "damage, not a torn tail", "a valid group follows");
+		walmake_flip(w->dir, 2, w->at[2][k] + 300, 4);
+	}
+	cr_assert(verify(w) == 0);
+	done(w);
+}
+
+Test(wal_inspect, the_writes_that_damage_swallowed_are_named)
+{
+	struct world *w = three_files();
+	walmake_flip(w->dir, 2, w->at[2][2], 1); /* its magic: revs 11 and 12 of volume 1, 12 ... */
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "volume 1 \"volume-1\": writes", "are missing");
+	done(w);
+}
+
+Test(wal_inspect, the_last_group_of_a_full_file_is_missed_by_the_next_file)
+{
+	struct world *w = three_files();
+	char at[32];
+	walmake_flip(w->dir, 2, w->at[2][4] + 200, 1);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "0000000000000002.wal", number(at, w->at[2][4]));
+	says(w, "the next file continues a group that is missing here", "are missing before this");
+	done(w);
+}
+
+Test(wal_inspect, a_bad_last_group_is_a_torn_tail_and_no_problem)
+{
+	struct world *w = three_files();
+	walmake_flip(w->dir, 3, w->at[3][4] + 200, 1);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(strstr(w->report.note, "torn tail"), "%s", w->report.note);
+	cr_assert(w->report.n_groups == 14 &&
+	          w->report.end_lsn == (UINT64_C(3) << 32 | w->at[3][4]));
+	done(w);
+}
+
+Test(wal_inspect, a_damaged_file_header_with_groups_behind_it_is_damage)
+{
+	struct world *w = three_files();
+	for (uint64_t no = 1; no <= 3; no++) {
+		char name[32];
+		walmake_flip(w->dir, no, 70, 1);
+		cr_assert(verify(w) == FIRN_ECORRUPT);
+		(void)snprintf(name, sizeof name, "%016llx.wal", (unsigned long long)no);
+		says(w, name, "file header is damaged");
+		walmake_flip(w->dir, no, 70, 1);
+	}
+	done(w);
+}
+
+Test(wal_inspect, stale_groups_of_an_earlier_lap_are_not_of_the_log)
+{
+	struct world *w = world();
+	file(w, 1, 1, NULL);
+	walmake_file_begin(w->m, 2, 1, NULL, true); /* a lap later, over the same bytes */
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(w->report.n_files == 2 && w->report.n_groups == 6);
+	cr_assert(strstr(w->report.note, "no end mark"));
+	done(w);
+}
+
+Test(wal_inspect, files_that_do_not_carry_their_own_number_are_spare)
+{
+	struct world *w = three_files();
+	uint64_t no = w->m->no;
+	w->m->no = 9; /* renamed, not yet begun */
+	walmake_save(w->m, w->dir);
+	w->m->no = 10;
+	memset(w->m->file, 0, WALMAKE_FILE);
+	walmake_save(w->m, w->dir);
+	w->m->no = no;
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(w->report.n_files == 3 && w->report.n_spare == 2 && w->report.n_holes == 0);
+	done(w);
+}
+
+Test(wal_inspect, a_recycled_file_leaves_a_hole_and_no_problem)
+{
+	struct world *w = three_files();
+	char path[600];
+	wal_file_path(w->dir, 2, path, sizeof path);
+	cr_assert(remove(path) == 0);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(w->report.n_files == 2 && w->report.n_holes == 1);
+	done(w);
+}
+
+Test(wal_inspect, a_seal_ends_a_run_and_what_lies_beyond_is_not_judged)
+{
+	struct world *w = world();
+	file(w, 1, 1, NULL);
+	struct wal_seal_body seal = { 1, w->m->end_lsn, w->m->prev_sum };
+	walmake_write(w->m, 2, NULL, 1); /* lands after the recovery that sealed */
+	(void)walmake_group_end(w->m, 0);
+	walmake_save(w->m, w->dir);
+	w->m->row[1].rev--;
+	file(w, 2, 2, &seal);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(w->report.n_groups == 10 && w->report.run == 2);
+	char at[32];
+	walmake_flip(w->dir, 1, w->at[1][4] + 99, 1); /* the last sealed one: never torn */
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, number(at, w->at[1][4]), "the run was sealed at");
+	done(w);
+}
+
+Test(wal_inspect, a_seal_that_names_another_group_is_a_problem)
+{
+	struct world *w = world();
+	file(w, 1, 1, NULL);
+	struct wal_seal_body seal = { 1, w->m->end_lsn, w->m->prev_sum ^ 1 };
+	file(w, 2, 2, &seal);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "0000000000000001.wal", "the seal of this run names another last group");
+	done(w);
+}
+
+Test(wal_inspect, a_run_that_begins_without_a_seal_is_a_problem)
+{
+	struct world *w = world();
+	file(w, 1, 1, NULL);
+	file(w, 2, 2, NULL);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "0000000000000001.wal", "without a seal");
+	done(w);
+}
+
+Test(wal_inspect, a_skipped_rev_is_missed_unless_the_incarnation_is_new)
+{
+	struct world *w = world();
+	walmake_file_begin(w->m, 1, 1, NULL, false);
+	add_groups(w, 1, 2);
+	w->m->row[0].rev += 3;
+	w->m->row[0].nonce[0] ^= 0x80; /* attached anew, others wrote meanwhile */
+	add_groups(w, 1, 2);
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	w->m->row[0].rev += 3;
+	add_groups(w, 1, 1);
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "volume 1 \"volume-1\": writes 10..12 are missing", "0000000000000001.wal");
+	done(w);
+}
+
+Test(wal_inspect, a_rev_that_comes_twice_is_a_problem)
+{
+	struct world *w = world();
+	walmake_file_begin(w->m, 1, 1, NULL, false);
+	add_groups(w, 1, 2);
+	w->m->row[0].rev--;
+	add_groups(w, 1, 1);
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "stands behind write", "volume 1");
+	done(w);
+}
+
+Test(wal_inspect, files_of_two_wals_in_one_directory_are_a_problem)
+{
+	struct world *w = world();
+	file(w, 1, 1, NULL);
+	size_t len = wal_sample(w->m->file);
+	memset(w->m->file + len, 0, WALMAKE_FILE - len);
+	w->m->no = 2;
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "0000000000000002.wal", "file of another WAL");
+	done(w);
+}
+
+Test(wal_inspect, verification_changes_nothing_and_a_missing_directory_is_enoent)
+{
+	struct world *w = three_files();
+	char path[600];
+	wal_file_path(w->dir, 2, path, sizeof path);
+	cr_assert(chmod(path, 0400) == 0 && verify(w) == 0);
+	struct wal_report r;
+	struct firn_error err = FIRN_ERROR_INIT;
+	cr_assert(wal_verify(env_default(), "/nonexistent/wal", &r, NULL, NULL, &err) ==
+	          FIRN_ENOENT);
+	wal_report_fini(&r);
+	done(w);
+}
+
+/* Anywhere: one flipped bit of a live group is told, or is the torn tail. */
+Test(wal_inspect, any_flipped_byte_of_the_log_is_told_or_is_the_tail)
+{
+	struct world *w = three_files();
+	struct walmake_chance c = { 11 };
+	for (int i = 0; i < 300; i++) {
+		uint64_t no = 1 + walmake_below(&c, 3);
+		uint64_t end = no == 3 ? w->at[3][4] : w->at[no][4] + WAL_PAGE;
+		uint64_t pos = walmake_below(&c, (uint32_t)end);
+		uint8_t mask = (uint8_t)(1u << walmake_below(&c, 8));
+		walmake_flip(w->dir, no, pos, mask);
+		cr_assert(verify(w) == FIRN_ECORRUPT, "file %llu pos %llu", (unsigned long long)no,
+		          (unsigned long long)pos);
+		walmake_flip(w->dir, no, pos, mask);
+	}
+	cr_assert(verify(w) == 0);
+	done(w);
+}

@@ -1,0 +1,318 @@
+#include "tools/firn/diagnose.h"
+#include "engine/os/env.h"
+#include "tools/firn/text.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the store's side ---- */
+
+static bool is_mine(const struct wal_volume_row *row, const uint8_t nonce[16])
+{
+	if (!memcmp(row->nonce, nonce, 16))
+		return true;
+	for (uint32_t i = 0; i < row->n_intent && i < WAL_MAX_INTENTS; i++)
+		if (!memcmp(row->intent[i], nonce, 16))
+			return true;
+	return false;
+}
+
+static enum store_answer ask_store(struct patient *p)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct stored_volume v;
+	int rc = stored_volume_open(&v, p->uri, p->name, &err);
+	if (rc) {
+		snprintf(p->answer_text, sizeof p->answer_text, "%s", err.text);
+		if (rc == FIRN_ENOENT)
+			return STORE_WITHOUT;
+		return rc == FIRN_ECORRUPT || rc == FIRN_EUNSUPPORTED ? STORE_DAMAGED : STORE_AWAY;
+	}
+	rc = manifest_copy(&v.manifest, &p->manifest, env_default());
+	stored_volume_close(&v);
+	if (!rc)
+		return STORE_ANSWERS;
+	snprintf(p->answer_text, sizeof p->answer_text, "no memory for its manifest");
+	return STORE_AWAY;
+}
+
+void patient_init(struct patient *p, const struct wal_volume_row *row, const char *uri,
+                  const char *name)
+{
+	memset(p, 0, sizeof *p);
+	snprintf(p->name, sizeof p->name, "%s", name);
+	snprintf(p->uri, sizeof p->uri, "%s", uri);
+	manifest_init(&p->manifest);
+	p->in_wal = row;
+	if (row) {
+		p->row = *row;
+		p->rev_stored = row->rev_stored;
+	}
+	p->answer = ask_store(p);
+	if (p->answer == STORE_ANSWERS) {
+		p->rev_stored = p->manifest.rev_stored;
+		p->foreign = row && p->manifest.epoch > row->epoch &&
+		             !is_mine(row, p->manifest.nonce);
+	}
+}
+
+void patient_fini(struct patient *p)
+{
+	manifest_fini(&p->manifest, env_default());
+}
+
+/* ---- the WAL's side ---- */
+
+static void take_record(struct patient *p, uint32_t n, const struct wal_record *r, uint64_t file_no)
+{
+	for (; n; n--, p++) {
+		if (!p->in_wal || r->volume_no != p->row.volume_no || r->rev <= p->rev_stored ||
+		    r->rev > p->row.rev)
+			continue;
+		if (!p->n_unstored++ || r->append_ms < p->oldest_ms)
+			p->oldest_ms = r->append_ms;
+		if (!p->rev_first)
+			p->rev_first = r->rev;
+		p->rev_last = r->rev;
+		p->unstored_bytes += r->len;
+		if (p->n_file < PATIENT_FILES && (!p->n_file || p->file[p->n_file - 1] != file_no))
+			p->file[p->n_file++] = file_no;
+		return;
+	}
+}
+
+/* Groups of this file's own run, up to where they end. */
+static void walk_file(const uint8_t *file, size_t len, struct patient *p, uint32_t n)
+{
+	struct wal_file_header head;
+	struct wal_group_header group;
+	if (len < WAL_PAGE || wal_file_header_get(file, &head, NULL))
+		return;
+	for (uint64_t pos = WAL_PAGE; pos < len; pos += wal_group_len(group.used)) {
+		struct wal_record r;
+		if (wal_group_header_get(file + pos, len - pos, &group) || group.run != head.run ||
+		    group.lsn != (head.file_no << 32 | pos) ||
+		    wal_group_verify(file + pos, wal_group_len(group.used), &group, NULL, NULL))
+			return;
+		for (uint32_t at = WAL_GROUP_HEADER;
+		     (at = wal_record_next(file + pos, group.used, at, &r));)
+			if (r.type == WAL_WRITE)
+				take_record(p, n, &r, head.file_no);
+	}
+}
+
+static int read_file(const struct common *c, const char *path, struct patient *p, uint32_t n)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st)) {
+		int code = complain(c, TROUBLE, "%s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return code;
+	}
+	size_t len = (size_t)st.st_size & ~(size_t)(WAL_PAGE - 1);
+	void *file = len ? mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+	close(fd);
+	if (file == MAP_FAILED)
+		return complain(c, TROUBLE, "%s: %s", path, strerror(errno));
+	if (file) {
+		walk_file(file, len, p, n);
+		munmap(file, len);
+	}
+	return DONE;
+}
+
+struct file_list {
+	uint64_t *no;
+	size_t n, cap;
+};
+
+static int add_file(void *arg, const char *name)
+{
+	struct file_list *l = arg;
+	uint64_t no;
+	if (wal_file_name_parse(name, &no))
+		return 0;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 64;
+		uint64_t *grown = reallocarray(l->no, cap, sizeof *grown);
+		if (!grown)
+			return -ENOMEM;
+		l->no = grown;
+		l->cap = cap;
+	}
+	l->no[l->n++] = no;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return (x > y) - (x < y);
+}
+
+int patients_read_wal(const struct common *c, const char *wal_dir, struct patient *p, uint32_t n)
+{
+	const struct firn_env *env = env_default();
+	struct file_list list = { NULL, 0, 0 };
+	char path[4200];
+	int code = DONE;
+	int rc = env->files->list(env->ctx, wal_dir, add_file, &list);
+	if (rc)
+		code = complain(c, TROUBLE, "%s: %s", wal_dir, strerror(-rc));
+	if (list.n)
+		qsort(list.no, list.n, sizeof list.no[0], by_number);
+	for (size_t i = 0; i < list.n && code == DONE; i++) {
+		wal_file_path(wal_dir, list.no[i], path, sizeof path);
+		code = read_file(c, path, p, n);
+	}
+	free(list.no);
+	return code;
+}
+
+/* ---- in words ---- */
+
+__attribute__((format(printf, 3, 4))) static void say(char *text, size_t cap, const char *fmt, ...)
+{
+	size_t len = strlen(text);
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text + len, cap - len, fmt, ap);
+	va_end(ap);
+}
+#define SAY(...) say(out->text, sizeof out->text, __VA_ARGS__)
+#define ADVISE(...) say(out->advice, sizeof out->advice, __VA_ARGS__)
+
+static struct text age(int64_t ms)
+{
+	int64_t past = wall_ms() - ms;
+	return text_duration(past > 0 ? (uint64_t)past * 1000000 : 0);
+}
+
+static void say_unstored(const struct patient *p, struct verdict *out)
+{
+	if (!p->n_unstored) {
+		SAY("Everything it holds is in the store (writes up to %" PRIu64 ").",
+		    p->rev_stored);
+		return;
+	}
+	SAY("Stored up to write %" PRIu64 ". Not stored: writes %" PRIu64 " to %" PRIu64
+	    ", %s, the oldest %s old. They are durable in this directory's WAL and are replayed at "
+	    "the next attach, but they are nowhere else: the loss of this disk loses them. Held by",
+	    p->rev_stored, p->rev_first, p->rev_last, text_bytes(p->unstored_bytes).s,
+	    age(p->oldest_ms).s);
+	for (uint32_t i = 0; i < p->n_file && i < 8; i++)
+		SAY("%s %016" PRIx64 ".wal", i ? "," : "", p->file[i]);
+	if (p->n_file > 8)
+		SAY(" and %u more files", p->n_file - 8);
+	SAY(".");
+	out->local = true;
+}
+
+static void advise_drain(const struct patient *p, const struct common *c, struct verdict *out)
+{
+	ADVISE("To store it all: firn volume drain --dir %s --store %s --volume %s", c->dir, p->uri,
+	       p->name);
+}
+
+/* Known to this directory's WAL, and the store answers. */
+static void diagnose_known(const struct patient *p, const struct common *c, struct verdict *out)
+{
+	const struct manifest *m = &p->manifest;
+	if (p->foreign) {
+		SAY("Another engine (%s, epoch %" PRIu64 ") has it now.", m->node, m->epoch);
+		if (!p->n_unstored) {
+			SAY(" It misses nothing there; this directory is not needed for it.");
+			return;
+		}
+		out->safe = false;
+		SAY(" This WAL holds %s acked writes that it did not take over.",
+		    text_count(p->n_unstored).s);
+		ADVISE("Keep this directory: it is the only copy of those writes.");
+		return;
+	}
+	say_unstored(p, out);
+	if (p->row.rev < m->rev_durable) {
+		out->safe = false;
+		SAY(" The manifest knows writes up to %" PRIu64 ", this WAL only up to %" PRIu64
+		    ": the WAL went backwards, or is a copy.",
+		    m->rev_durable, p->row.rev);
+		ADVISE("Do not attach it here before the newer WAL is found.");
+	} else if (m->state == MANIFEST_CLEAN && !p->n_unstored) {
+		SAY(" It was detached clean: any engine can attach it.");
+	} else {
+		if (!p->n_unstored)
+			SAY(" It is still marked as attached here.");
+		advise_drain(p, c, out);
+	}
+}
+
+/* Only the store is known. */
+static void diagnose_manifest(const struct patient *p, struct verdict *out)
+{
+	const struct manifest *m = &p->manifest;
+	SAY("Writes up to %" PRIu64 " are in the store, last committed %s ago.", m->rev_stored,
+	    age(m->committed_ms).s);
+	if (m->state == MANIFEST_CLEAN) {
+		SAY(" It was detached clean: nothing is missing, any engine can attach it.");
+		return;
+	}
+	if (m->state == MANIFEST_DESTROYED) {
+		SAY(" It was destroyed.");
+		return;
+	}
+	SAY(" It is attached by %s, or that engine died: what it acked since then is in its WAL "
+	    "(id %s) only.",
+	    m->node[0] ? m->node : "some engine",
+	    m->n_log ? text_hex(m->log[m->n_log - 1].id, 16).s : "unknown");
+	ADVISE("If that engine is not running: run firn doctor with its --dir, then drain it.");
+}
+
+static void diagnose_away(const struct patient *p, const struct common *c, struct verdict *out)
+{
+	SAY("The store does not answer: %s.", p->answer_text);
+	if (!p->in_wal)
+		return;
+	SAY(" As of the last commit that the WAL knows: ");
+	say_unstored(p, out);
+	ADVISE("When the store is back it drains by itself under a running engine. ");
+	advise_drain(p, c, out);
+}
+
+void diagnose(const struct patient *p, const struct common *c, struct verdict *out)
+{
+	memset(out, 0, sizeof *out);
+	out->safe = true;
+	switch (p->answer) {
+	case STORE_ANSWERS:
+		if (p->in_wal)
+			diagnose_known(p, c, out);
+		else
+			diagnose_manifest(p, out);
+		break;
+	case STORE_AWAY:
+		diagnose_away(p, c, out);
+		break;
+	case STORE_WITHOUT:
+		out->safe = false;
+		SAY("It is not in its store: %s.", p->answer_text);
+		ADVISE("Bring the store back as it was; create no volume of that name there.");
+		break;
+	case STORE_DAMAGED:
+		out->safe = false;
+		SAY("Its manifest cannot be used: %s.", p->answer_text);
+		ADVISE("Run firn verify --store %s --volume %s, and keep a copy of the store.",
+		       p->uri, p->name);
+		break;
+	}
+	for (uint32_t i = 0; p->answer == STORE_ANSWERS && i < p->manifest.n_lost; i++)
+		SAY(" A takeover gave up what its owner acked above write %" PRIu64 ".",
+		    p->manifest.lost[i].rev_stored);
+}

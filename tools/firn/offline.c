@@ -1,0 +1,168 @@
+#include "tools/firn/offline.h"
+#include "engine/base/error.h"
+#include "engine/os/env.h"
+#include "engine/store/uri.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- a directory ---- */
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/* What the holder's lock file and /proc say: "process 123 (firn)". */
+static void holder_name(int lock_fd, char *out, size_t cap)
+{
+	char text[32] = "", path[64], comm[32] = "";
+	ssize_t n = pread(lock_fd, text, sizeof text - 1, 0);
+	long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+	if (pid <= 0) {
+		snprintf(out, cap, "another process");
+		return;
+	}
+	snprintf(path, sizeof path, "/proc/%ld/comm", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, comm, sizeof comm - 1);
+		comm[n > 0 ? n - 1 : 0] = 0;
+		close(fd);
+	}
+	snprintf(out, cap, "process %ld%s%s%s", pid, *comm ? " (" : "", comm, *comm ? ")" : "");
+}
+
+int dir_hold(struct held_dir *h, const struct common *c)
+{
+	char path[4096], holder[96];
+	memset(h, 0, sizeof *h);
+	snprintf(path, sizeof path, "%s/lock", c->dir);
+	snprintf(h->wal, sizeof h->wal, "%s/wal", c->dir);
+	snprintf(h->index, sizeof h->index, "%s/index", c->dir);
+	h->has_wal = is_directory(h->wal);
+	h->has_index = is_directory(h->index);
+	h->lock_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (h->lock_fd < 0 && !h->has_wal)
+		return complain(c, TROUBLE, "%s is not the directory of an engine: %s", c->dir,
+		                strerror(errno));
+	if (h->lock_fd < 0 || !flock(h->lock_fd, LOCK_EX | LOCK_NB))
+		return DONE;
+	holder_name(h->lock_fd, holder, sizeof holder);
+	dir_release(h);
+	return complain(c, TROUBLE,
+	                "%s is in use by %s: nothing was looked at (FIRN_EBUSY)\n"
+	                "  next: stop it, or ask that process itself",
+	                c->dir, holder);
+}
+
+void dir_release(struct held_dir *h)
+{
+	if (h->lock_fd >= 0)
+		close(h->lock_fd);
+	h->lock_fd = -1;
+}
+
+/* ---- a volume in its store ---- */
+
+void stored_volume_key(const char *name, const char *key, char *out, size_t cap)
+{
+	snprintf(out, cap, "%s/%s", name, key);
+}
+
+int store_look(const char *uri, struct store **out, struct firn_error *err)
+{
+	struct uri parsed;
+	*out = NULL;
+	if (!uri_parse(uri, &parsed, NULL) && !strcmp(parsed.scheme, "file") &&
+	    !is_directory(parsed.path))
+		return fail(err, FIRN_ENOENT, 0, "firn", "there is no store at %s", parsed.shown);
+	return store_open(env_default(), uri, out, err);
+}
+
+int stored_volume_open(struct stored_volume *v, const char *uri, const char *name,
+                       struct firn_error *err)
+{
+	char key[512];
+	struct buf bytes;
+	memset(v, 0, sizeof *v);
+	v->name = name;
+	manifest_init(&v->manifest);
+	int rc = manifest_name_check(name, err);
+	if (!rc)
+		rc = manifest_key(name, key, sizeof key);
+	if (!rc)
+		rc = store_look(uri, &v->store, err);
+	if (rc)
+		return rc;
+	buf_init(&bytes, env_default());
+	rc = store_get_all(v->store, key, MANIFEST_MAX_BYTES, &bytes, &v->version, err);
+	v->manifest_bytes = bytes.len;
+	if (rc == FIRN_ENOENT)
+		fail(err, rc, 0, "firn", "there is no volume `%s' in %s", name,
+		     store_uri_shown(v->store));
+	else if (!rc) {
+		rc = manifest_decode(env_default(), bytes.data, bytes.len, &v->manifest, err);
+		if (rc)
+			fail_context(err, rc, "%s", key);
+	}
+	buf_fini(&bytes);
+	if (rc)
+		stored_volume_close(v);
+	return rc;
+}
+
+void stored_volume_close(struct stored_volume *v)
+{
+	manifest_fini(&v->manifest, env_default());
+	store_close(v->store);
+	v->store = NULL;
+}
+
+const char *stored_volume_state(const struct stored_volume *v)
+{
+	static const char *const name[] = { "unknown", "clean", "dirty", "destroyed" };
+	return name[v->manifest.state < 4 ? v->manifest.state : 0];
+}
+
+/* Finds the next key that ends a volume's name, and leaves out its segments: there may be many. */
+struct volume_scan {
+	char name[512], after[1100];
+	bool found;
+};
+
+static int scan_key(void *arg, const char *key, uint64_t size)
+{
+	static const char manifest[] = "/manifest";
+	struct volume_scan *s = arg;
+	size_t len = strlen(key), tail = sizeof manifest - 1;
+	(void)size;
+	if (len <= tail || strcmp(key + len - tail, manifest) != 0 || len - tail >= sizeof s->name)
+		return 0;
+	memcpy(s->name, key, len - tail);
+	s->name[len - tail] = 0;
+	snprintf(s->after, sizeof s->after, "%s/seg0", s->name); /* '0' stands behind '/' */
+	s->found = true;
+	return 1;
+}
+
+int stored_volumes(struct store *store, int (*each)(void *arg, const char *name), void *arg,
+                   struct firn_error *err)
+{
+	struct volume_scan s = { .after = "" };
+	int rc;
+	do {
+		s.found = false;
+		rc = store_list(store, "", s.after, scan_key, &s, err);
+		if (s.found)
+			rc = each(arg, s.name);
+	} while (s.found && !rc);
+	return rc;
+}

@@ -1,0 +1,120 @@
+/* One engine with one attached volume: what most sub-commands work on. */
+#include "tools/firn/command.h"
+#include "tools/firn/text.h"
+#include <stdio.h>
+
+static int open_engine(struct session *s, const struct common *c)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_engine_opts opts = { .struct_size = sizeof opts,
+		                         .dir = c->dir,
+		                         .wal_bytes = c->wal_bytes,
+		                         .options = c->n_option ? c->option : NULL };
+	if (firn_engine_open(&opts, &s->engine, &err))
+		return report(c, &err);
+	return DONE;
+}
+
+static int attach(struct session *s, const struct common *c, uint32_t flags)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	struct firn_attach a = FIRN_ATTACH_INIT;
+	a.req.timeout_ms = FIRN_FOREVER;
+	a.store = c->store;
+	a.name = c->volume;
+	a.segment_bytes = c->segment_bytes;
+	a.upload_interval_ms = c->upload_ms;
+	a.attach_flags = flags;
+	if (c->read_only)
+		a.attach_flags = FIRN_ATTACH_READ_ONLY;
+	if (firn_engine_call(s->engine, &a.req, &ev, &err)) {
+		firn_release(ev.result);
+		return report(c, &err);
+	}
+	const struct firn_attached *attached = ev.result;
+	s->volume = attached->volume;
+	s->epoch = attached->epoch;
+	s->replayed_bytes = attached->replayed_bytes;
+	s->last_commit_ms = attached->last_commit_ms;
+	firn_release(attached);
+	return DONE;
+}
+
+int session_open(struct session *s, const struct common *c, uint32_t attach_flags)
+{
+	*s = (struct session){ .common = c };
+	int code = open_engine(s, c);
+	if (code)
+		return code;
+	code = attach(s, c, attach_flags);
+	if (code)
+		firn_engine_close(s->engine);
+	return code;
+}
+
+static bool all_stored(const struct session *s)
+{
+	struct firn_volume_info info = { .struct_size = sizeof info };
+	return !firn_volume_info(s->volume, &info) && info.rev_stored == info.rev_durable;
+}
+
+/* Waits until all is stored, in steps, so that a long upload can be watched. */
+static int store_all(struct session *s)
+{
+	struct progress p;
+	progress_begin(&p);
+	for (;;) {
+		struct firn_error err = FIRN_ERROR_INIT;
+		struct firn_event ev;
+		struct firn_flush f = FIRN_FLUSH_INIT;
+		struct firn_volume_info info = { .struct_size = sizeof info };
+		f.req.timeout_ms = 500;
+		f.volume = s->volume;
+		f.mark = FIRN_MARK_STORED;
+		int rc = firn_engine_call(s->engine, &f.req, &ev, &err);
+		firn_release(ev.result);
+		if (rc != FIRN_ETIMEDOUT) {
+			progress_end(&p);
+			return rc ? report(s->common, &err) : DONE;
+		}
+		if (progress_due(&p) && !firn_volume_info(s->volume, &info))
+			progress_show(&p, "storing: %s to go%s", text_bytes(info.unstored_bytes).s,
+			              info.state == FIRN_STATE_STORE_AWAY
+			                      ? "; the store does not answer"
+			                      : "");
+	}
+}
+
+static int detach(struct session *s, uint32_t mode)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	struct firn_detach d = FIRN_DETACH_INIT;
+	d.req.timeout_ms = FIRN_FOREVER;
+	d.volume = s->volume;
+	d.mode = mode;
+	int rc = firn_engine_call(s->engine, &d.req, &ev, &err);
+	firn_release(ev.result);
+	if (!rc)
+		return DONE;
+	int code = report(s->common, &err);
+	if (rc == FIRN_ESTORE || rc == FIRN_ETIMEDOUT)
+		detach(s, FIRN_DETACH_KEEP_WAL);
+	return code;
+}
+
+int session_close(struct session *s, enum session_end end, int so_far)
+{
+	int code = DONE;
+	bool drain = end == SESSION_DRAIN || (end == SESSION_TIDY && all_stored(s));
+	if (s->common->read_only)
+		drain = false;
+	if (end == SESSION_DRAIN && drain)
+		code = store_all(s);
+	int rc = detach(s, drain && code == DONE ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL);
+	if (rc > code)
+		code = rc;
+	firn_engine_close(s->engine);
+	return so_far > code ? so_far : code;
+}
