@@ -12,7 +12,7 @@ void file_perform(struct file_store *s, struct firn_store_request *req)
 {
 	/* The host has checked the key; here it becomes a path, so it is checked again. */
 	const char *wrong = req->op == FIRN_STORE_LIST ? key_check_prefix(req->prefix)
-						       : key_check(req->key);
+	                                               : key_check(req->key);
 
 	if (wrong)
 		firn_store_set_error(req, FIRN_STORE_PERMANENT, FIRN_EINVAL, 0, wrong);
@@ -26,7 +26,7 @@ void file_perform(struct file_store *s, struct firn_store_request *req)
 		file_list(s, req);
 	else
 		firn_store_set_error(req, FIRN_STORE_PERMANENT, FIRN_EUNSUPPORTED, 0,
-				     "file: has no multipart uploads");
+		                     "file: has no multipart uploads");
 }
 
 static int open_error(struct firn_error *err, int code, int sys, const char *text)
@@ -37,7 +37,7 @@ static int open_error(struct firn_error *err, int code, int sys, const char *tex
 		err->code = code;
 		err->sys = sys;
 		(void)snprintf(err->text, sizeof err->text, "%s%s%s", text, sys ? ": " : "",
-			       sys ? strerror_r(sys, reason, sizeof reason) : "");
+		               sys ? strerror_r(sys, reason, sizeof reason) : "");
 	}
 	return code;
 }
@@ -48,20 +48,22 @@ static int check_path(const struct firn_store_config *config, struct firn_error 
 
 	if (config->authority[0] && strcmp(config->authority, "localhost"))
 		return open_error(err, FIRN_EINVAL, 0,
-				  "file: names no host; write file:///path with three slashes");
+		                  "file: names no host; write file:///path with three slashes");
 	if (path[0] != '/')
-		return open_error(err, FIRN_EINVAL, 0, "file: needs an absolute path, file:///path");
+		return open_error(err, FIRN_EINVAL, 0,
+		                  "file: needs an absolute path, file:///path");
 	for (const char *p = path; p; p = strchr(p + 1, '/')) {
 		size_t n = strcspn(p + 1, "/");
 
 		if ((n == 1 && p[1] == '.') || (n == 2 && p[1] == '.' && p[2] == '.'))
-			return open_error(err, FIRN_EINVAL, 0, "file: the path has a . or .. in it");
+			return open_error(err, FIRN_EINVAL, 0,
+			                  "file: the path has a . or .. in it");
 	}
 	return FIRN_OK;
 }
 
 static int read_params(const struct firn_store_config *config, uint32_t *n_threads,
-		       struct firn_error *err)
+                       struct firn_error *err)
 {
 	*n_threads = THREADS_DEFAULT;
 	for (uint32_t i = 0; i < config->n_param; i++) {
@@ -69,7 +71,7 @@ static int read_params(const struct firn_store_config *config, uint32_t *n_threa
 
 		if (strcmp(config->param[i].name, "threads"))
 			return open_error(err, FIRN_EINVAL, 0,
-					  "file: knows no such parameter; there is threads=N");
+			                  "file: knows no such parameter; there is threads=N");
 		unsigned long n = strtoul(config->param[i].value, &end, 10);
 
 		if (n < 1 || n > FILE_THREADS_MAX || *end)
@@ -102,7 +104,8 @@ static int file_open(const struct firn_store_config *config, void **handle, stru
 		if (rc == -ENOSPC || rc == -EDQUOT)
 			return open_error(err, FIRN_ENOSPC, -rc, "creating the store's directory");
 		if (rc == -EACCES || rc == -EROFS || rc == -EPERM)
-			return open_error(err, FIRN_EREADONLY, -rc, "creating the store's directory");
+			return open_error(err, FIRN_EREADONLY, -rc,
+			                  "creating the store's directory");
 		return open_error(err, FIRN_EIO, -rc, "opening the store's directory");
 	}
 	if (pool_start(s)) {
@@ -129,7 +132,7 @@ static void file_info(void *handle, struct firn_store_info *info)
 	struct file_store *s = handle;
 
 	info->caps = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH |
-		     FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE;
+	             FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE;
 	info->max_in_flight = s->n_threads;
 }
 

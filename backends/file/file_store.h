@@ -1,5 +1,5 @@
-/* file:///path -- a store in a directory of a local (or cluster) file system. An object is a file; its
- * key is its path below the root.
+/* file:///path -- a store in a directory of a local (or cluster) file system. An object is a file;
+ * its key is its path below the root.
  *
  *	file_store.c   open, close, what it can do
  *	pool.c         threads that perform requests
@@ -9,16 +9,17 @@
  *	list.c         keys in byte order
  *	version.c      the version token; the lock that orders replacements
  *
- * Names beginning with ".firn~" are ours and no keys: ".firn~lock" in a directory orders replacing and
- * deleting there (flock: it dies with its holder), ".firn~tmp-..." are objects that are being written. */
+ * Names beginning with ".firn~" are ours and no keys: ".firn~lock" in a directory orders
+ * replacing and deleting there (flock: it dies with its holder), ".firn~tmp-..." are objects
+ * that are being written. */
 #ifndef FILE_STORE_H
 #define FILE_STORE_H
 #include <firn/store.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
-#define FILE_LOCK_NAME  ".firn~lock"
-#define FILE_TEMP_NAME  ".firn~tmp-"
+#define FILE_LOCK_NAME ".firn~lock"
+#define FILE_TEMP_NAME ".firn~tmp-"
 enum { FILE_NAME_ROOM = 256, FILE_DIRS_KNOWN = 4096, FILE_THREADS_MAX = 16 };
 
 enum file_dir_flag {
@@ -58,7 +59,8 @@ void file_perform(struct file_store *s, struct firn_store_request *req);
 /* Opens the directory that holds the key: *dir (to be closed) and the last component, `leaf`. With
  * `create` missing directories are made and flushed into their parents. 0, or a negative errno:
  * -ELOOP a component is a symbolic link, -ENOTDIR it is an object. */
-int path_open_parent(struct file_store *s, const char *key, int create, int *dir, const char **leaf);
+int path_open_parent(struct file_store *s, const char *key, int create, int *dir,
+                     const char **leaf);
 /* Opens a directory by its path below the root, "" or ending in '/'. The same errors. */
 int path_open_dir(struct file_store *s, const char *path, size_t len, int *dir);
 /* Flags of a directory; with `add` they are set. */
@@ -69,11 +71,12 @@ void path_fail(struct firn_store_request *req, int error, const char *doing);
 
 /* version.c */
 void version_of_iov(const struct iovec *iov, uint32_t n_iov, const struct stat *st,
-		    struct firn_store_version *out);
+                    struct firn_store_version *out);
 /* Reads the file. 0 or a negative errno. */
 int version_of_file(struct file_store *s, int fd, const struct stat *st,
-		    struct firn_store_version *out);
-/* Locks a directory against other replacements; *lock is to be closed. -EBUSY: held for too long. */
+                    struct firn_store_version *out);
+/* Locks a directory against other replacements; *lock is to be closed. -EBUSY: held for too long.
+ */
 int version_lock(struct file_store *s, const struct firn_store_request *req, int dir, int *lock);
 
 /* put.c, get.c, list.c: perform one request each */

@@ -1,5 +1,5 @@
-/* GET, STAT and DELETE. A file that has its name never changes, it is only replaced: so an open file
- * is one version of the object. */
+/* GET, STAT and DELETE. A file that has its name never changes, it is only replaced: so an open
+ * file is one version of the object. */
 #include "backends/file/file_store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +56,7 @@ static int read_range(int fd, struct firn_store_request *req)
 }
 
 static int get_opened(struct file_store *s, struct firn_store_request *req, int fd,
-		      const struct stat *st)
+                      const struct stat *st)
 {
 	int rc = 0;
 
@@ -107,8 +107,8 @@ static int delete_locked(int dir, const char *leaf)
 	return 0;
 }
 
-/* The directory is flushed even if the object was not there: an earlier DELETE that did not get so far
- * may be what we are asked to complete. */
+/* The directory is flushed even if the object was not there: an earlier DELETE that did not get so
+ * far may be what we are asked to complete. */
 void file_delete(struct file_store *s, struct firn_store_request *req)
 {
 	int dir = -1, lock = -1;

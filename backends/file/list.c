@@ -1,8 +1,8 @@
 /* LIST: a walk in the byte order of whole keys.
  *
- * Within a directory a sub-directory sorts as its name with a slash, because that is how its keys go
- * on: `a.b` comes before `a/b` comes before `ab`. Of a directory only the next BATCH names are held in
- * memory at a time; a larger one is read again from the last name on. */
+ * Within a directory a sub-directory sorts as its name with a slash, because that is how its keys
+ * go on: `a.b` comes before `a/b` comes before `ab`. Of a directory only the next BATCH names are
+ * held in memory at a time; a larger one is read again from the last name on. */
 #include "backends/file/file_store.h"
 #include "engine/store/key.h"
 #include <dirent.h>
@@ -28,7 +28,7 @@ struct batch {
 struct walk {
 	struct file_store *s;
 	struct firn_store_request *req;
-	int full; /* the page is */
+	int full;                                           /* the page is */
 	char path[FIRN_STORE_KEY_MAX + FILE_NAME_ROOM + 2]; /* of the directory we are in */
 };
 
@@ -142,7 +142,8 @@ static int visit(struct walk *w, int dir, size_t path_len, const struct name *na
 		rc = errno == ENOENT ? 0 : -errno; /* deleted meanwhile */
 	} else if (S_ISREG(st.st_mode)) {
 		w->full = firn_store_page_add(w->req->page, w->path, len, (uint64_t)st.st_size,
-					      st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000);
+		                              st.st_mtim.tv_sec * 1000 +
+		                                      st.st_mtim.tv_nsec / 1000000);
 	}
 	w->path[path_len] = 0;
 	return rc;

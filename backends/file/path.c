@@ -1,5 +1,5 @@
-/* From a key to a place, one component at a time and never through a symbolic link: what is below the
- * root stays below the root, whoever else writes into the directory. */
+/* From a key to a place, one component at a time and never through a symbolic link: what is below
+ * the root stays below the root, whoever else writes into the directory. */
 #include "backends/file/file_store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -229,9 +229,9 @@ void path_fail(struct firn_store_request *req, int error, const char *doing)
 		code = FIRN_EIO;
 	}
 	(void)snprintf(text, sizeof text, "%s: %s", doing,
-		       error == ENOTDIR || error == EISDIR
-			       ? "a file system cannot hold both `a` and `a/b`"
-		       : error == ELOOP ? "a symbolic link is in the way"
-					: strerror_r(error, reason, sizeof reason));
+	               error == ENOTDIR || error == EISDIR
+	                       ? "a file system cannot hold both `a` and `a/b`"
+	               : error == ELOOP ? "a symbolic link is in the way"
+	                                : strerror_r(error, reason, sizeof reason));
 	firn_store_set_error(req, outcome, code, error, text);
 }

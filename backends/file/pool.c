@@ -108,5 +108,5 @@ void pool_cancel(struct file_store *s, struct firn_store_request *req)
 	pthread_mutex_unlock(&s->lock);
 	if (r)
 		firn_store_complete_error(req, FIRN_STORE_PERMANENT, FIRN_ECANCELED, 0,
-					  "cancelled while it waited for a thread");
+		                          "cancelled while it waited for a thread");
 }

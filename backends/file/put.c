@@ -7,8 +7,8 @@
  *	then             fsync() of the directory
  *
  * Killed before that step: a temporary file is left, removed by the next writer a day later. Killed
- * after it: the object is whole. Replacing and deleting take the directory's lock, else a PUT between
- * another's comparison and rename would be lost. */
+ * after it: the object is whole. Replacing and deleting take the directory's lock, else a PUT
+ * between another's comparison and rename would be lost. */
 #include "backends/file/file_store.h"
 #include <dirent.h>
 #include <errno.h>
@@ -30,8 +30,8 @@ struct put {
 	struct stat st; /* of the temporary file */
 };
 
-/* A writer that was killed leaves its bytes behind; deleted data must not survive in there. Once per
- * directory and handle. A day: no writer takes that long. */
+/* A writer that was killed leaves its bytes behind; deleted data must not survive in there. Once
+ * per directory and handle. A day: no writer takes that long. */
 static void sweep(struct file_store *s, int dir)
 {
 	int64_t now = s->host->env->now_ms(s->host->env->ctx);
@@ -85,7 +85,8 @@ static int write_all(int fd, const struct iovec *iov, uint32_t n_iov)
 	return 0;
 }
 
-/* The time of the temporary file becomes the version's: the clock's milliseconds, and chance below. */
+/* The time of the temporary file becomes the version's: the clock's milliseconds, and chance below.
+ */
 static int set_time(struct put *p, int64_t ns)
 {
 	struct timespec t[2] = { { 0, UTIME_OMIT }, { ns / 1000000000, ns % 1000000000 } };
@@ -117,9 +118,9 @@ static int write_temp(struct put *p)
 	env->random(env->ctx, chance, sizeof chance);
 	p->doing = "creating a temporary file";
 	(void)snprintf(p->temp_name, sizeof p->temp_name, FILE_TEMP_NAME "%016llx",
-		       (unsigned long long)chance[0]);
+	               (unsigned long long)chance[0]);
 	p->temp = openat(p->dir, p->temp_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			 0666);
+	                 0666);
 	if (p->temp < 0) {
 		p->temp_name[0] = 0;
 		return -errno;
@@ -127,7 +128,8 @@ static int write_temp(struct put *p)
 	p->doing = "writing the temporary file";
 	int rc = write_all(p->temp, p->req->iov, p->req->n_iov);
 
-	return rc ? rc : set_time(p, env->now_ms(env->ctx) * 1000000 + (int64_t)(chance[1] % 1000000));
+	return rc ? rc
+	          : set_time(p, env->now_ms(env->ctx) * 1000000 + (int64_t)(chance[1] % 1000000));
 }
 
 /* Neither a directory nor a link is an object, and neither is replaced. */
@@ -147,7 +149,8 @@ static int put_if_absent(struct put *p)
 		return -errno;
 	if (fstatat(p->dir, p->leaf, &st, AT_SYMLINK_NOFOLLOW))
 		return errno == ENOENT ? -EAGAIN : -errno;
-	/* NFS may repeat a link() whose answer was lost, and then says EEXIST to its own success. */
+	/* NFS may repeat a link() whose answer was lost, and then says EEXIST to its own success.
+	 */
 	if (st.st_ino == p->st.st_ino && st.st_dev == p->st.st_dev)
 		return 0;
 	int rc = kind_error(&st);
@@ -167,7 +170,8 @@ static int compare(struct put *p)
 		return -errno;
 	rc = fstat(fd, &st) ? -errno : version_of_file(p->s, fd, &st, &now);
 	(void)close(fd);
-	if (rc == 0 && (now.len != p->req->match->len || memcmp(now.text, p->req->match->text, now.len)))
+	if (rc == 0 &&
+	    (now.len != p->req->match->len || memcmp(now.text, p->req->match->text, now.len)))
 		rc = -EEXIST;
 	return rc;
 }
@@ -217,10 +221,10 @@ static void put_done(struct put *p, int rc)
 {
 	if (rc == -EEXIST && p->req->condition == FIRN_STORE_IF_ABSENT) {
 		firn_store_set_error(p->req, FIRN_STORE_PERMANENT, FIRN_ECONFLICT, 0,
-				     "the key exists");
+		                     "the key exists");
 	} else if (rc == -EEXIST && p->req->condition == FIRN_STORE_IF_MATCH) {
 		firn_store_set_error(p->req, FIRN_STORE_PERMANENT, FIRN_ECONFLICT, 0,
-				     "the object has another version");
+		                     "the object has another version");
 	} else if (rc) {
 		path_fail(p->req, -rc, p->doing);
 	} else if (fsync(p->dir)) {
@@ -235,8 +239,9 @@ static void put_done(struct put *p, int rc)
 
 void file_put(struct file_store *s, struct firn_store_request *req)
 {
-	struct put p = { .s = s, .req = req, .dir = -1, .temp = -1,
-			 .doing = "opening the object's directory" };
+	struct put p = {
+		.s = s, .req = req, .dir = -1, .temp = -1, .doing = "opening the object's directory"
+	};
 	int may_create = req->condition != FIRN_STORE_IF_MATCH;
 	int rc = path_open_parent(s, req->key, may_create, &p.dir, &p.leaf);
 

@@ -1,8 +1,8 @@
 /* Versions of objects, and the lock under which they are compared and replaced.
  *
- * The token is "<XXH3-128 of the bytes>-<size>-<mtime in ns>-<inode>", in hex. The nanoseconds are not
- * the clock's but chance (put.c), and rise from one version of a key to the next: so two PUTs of the
- * same bytes differ, too. */
+ * The token is "<XXH3-128 of the bytes>-<size>-<mtime in ns>-<inode>", in hex. The nanoseconds are
+ * not the clock's but chance (put.c), and rise from one version of a key to the next: so two PUTs
+ * of the same bytes differ, too. */
 #include "backends/file/file_store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,16 +21,15 @@ static void version_write(XXH128_hash_t hash, const struct stat *st, struct firn
 	uint64_t ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
 
 	memset(out, 0, sizeof *out);
-	out->len = (uint32_t)snprintf(out->text, sizeof out->text,
-				      "%016llx%016llx-%llx-%llx-%llx",
-				      (unsigned long long)hash.high64,
-				      (unsigned long long)hash.low64,
-				      (unsigned long long)st->st_size, (unsigned long long)ns,
-				      (unsigned long long)st->st_ino);
+	out->len = (uint32_t)snprintf(out->text, sizeof out->text, "%016llx%016llx-%llx-%llx-%llx",
+	                              (unsigned long long)hash.high64,
+	                              (unsigned long long)hash.low64,
+	                              (unsigned long long)st->st_size, (unsigned long long)ns,
+	                              (unsigned long long)st->st_ino);
 }
 
 void version_of_iov(const struct iovec *iov, uint32_t n_iov, const struct stat *st,
-		    struct firn_store_version *out)
+                    struct firn_store_version *out)
 {
 	XXH3_state_t state;
 	uint64_t left = (uint64_t)st->st_size;
@@ -48,7 +47,7 @@ void version_of_iov(const struct iovec *iov, uint32_t n_iov, const struct stat *
 }
 
 int version_of_file(struct file_store *s, int fd, const struct stat *st,
-		    struct firn_store_version *out)
+                    struct firn_store_version *out)
 {
 	const struct firn_env *env = s->host->env;
 	uint8_t *room = env->alloc(env->ctx, READ_BYTES, 64);
@@ -79,7 +78,7 @@ int version_lock(struct file_store *s, const struct firn_store_request *req, int
 	const struct firn_env *env = s->host->env;
 	uint64_t patience = req->timeout_us ? req->timeout_us * 1000u : LOCK_PATIENCE_NS;
 	uint64_t until = env->mono_ns(env->ctx) +
-			 (patience < LOCK_PATIENCE_NS ? patience : LOCK_PATIENCE_NS);
+	                 (patience < LOCK_PATIENCE_NS ? patience : LOCK_PATIENCE_NS);
 	long pause_ns = 100000;
 	int fd = openat(dir, FILE_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
 

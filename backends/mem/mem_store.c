@@ -1,9 +1,9 @@
 /* mem:NAME -- a store in this process's memory, for tests and trials.
  *
  * Stores of one name share their objects, so that two engines in a process can meet here, and the
- * objects outlive every handle, so that a volume can be closed and opened again. They live until the
- * process ends. That takes a global, `registry`, the only one in firn; a store that must be shared by
- * engines with different allocators cannot belong to one of them, so it uses malloc.
+ * objects outlive every handle, so that a volume can be closed and opened again. They live until
+ * the process ends. That takes a global, `registry`, the only one in firn; a store that must be
+ * shared by engines with different allocators cannot belong to one of them, so it uses malloc.
  *
  * Requests are done inside submit(): nothing here waits for anything but the lock. */
 #include "engine/store/builtin.h"
@@ -60,7 +60,7 @@ static size_t mem_find(const struct mem_bucket *b, const char *key, int *there)
 static void mem_version(const struct mem_object *o, struct firn_store_version *v)
 {
 	v->len = (uint32_t)snprintf(v->text, sizeof v->text, "mem-%llx",
-				    (unsigned long long)o->version);
+	                            (unsigned long long)o->version);
 }
 
 static int mem_same_version(const struct mem_object *o, const struct firn_store_version *v)
@@ -219,7 +219,8 @@ static void mem_list(struct mem_handle *h, struct firn_store_request *req)
 {
 	struct mem_bucket *b = h->bucket;
 	size_t prefix_len = strlen(req->prefix);
-	const char *from = strcmp(req->start_after, req->prefix) > 0 ? req->start_after : req->prefix;
+	const char *from = strcmp(req->start_after, req->prefix) > 0 ? req->start_after
+	                                                             : req->prefix;
 	int there;
 
 	pthread_mutex_lock(&registry.lock);
@@ -240,7 +241,7 @@ static void mem_submit(void *handle, struct firn_store_request *req)
 {
 	struct mem_handle *h = handle;
 	const char *wrong = req->op == FIRN_STORE_LIST ? key_check_prefix(req->prefix)
-						       : key_check(req->key);
+	                                               : key_check(req->key);
 
 	if (wrong)
 		answer_error(req, FIRN_EINVAL, wrong);
@@ -329,7 +330,7 @@ static void mem_info(void *handle, struct firn_store_info *info)
 {
 	(void)handle;
 	info->caps = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH |
-		     FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE | FIRN_STORE_CAN_NESTED_KEYS;
+	             FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE | FIRN_STORE_CAN_NESTED_KEYS;
 }
 
 const struct firn_store_plugin *mem_store_entry(void)

@@ -14,6 +14,14 @@ static void combine(const struct stream_state *old, struct stream_state *s)
 	s->next = s->next > old->next ? s->next : old->next;
 	s->rev_last = s->rev_last > old->rev_last ? s->rev_last : old->rev_last;
 	s->rev_created = old->rev_created;
+	if (!s->name_len) { /* a name is said once, where the stream was made */
+		s->name = old->name;
+		s->name_len = old->name_len;
+	}
+	if (!(s->flags & STREAM_CONFIG)) {
+		s->config = old->config;
+		s->config_len = old->config_len;
+	}
 	s->bytes += old->bytes;
 	if (old->first_append_ms)
 		s->first_append_ms = old->first_append_ms;

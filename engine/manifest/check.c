@@ -1,5 +1,6 @@
-/* What holds for every manifest, whoever wrote it. A manifest that breaks one of these was not written
- * by firn, or by a firn with a bug: in both cases it must not be acted upon, nor written. */
+/* What holds for every manifest, whoever wrote it. A manifest that breaks one of these was not
+ * written by firn, or by a firn with a bug: in both cases it must not be acted upon, nor written.
+ */
 #include "engine/manifest/layout.h"
 #include "engine/store/key.h"
 #include <string.h>
@@ -35,7 +36,8 @@ static const char *check_fixed(const struct manifest *m)
 		return "ack_lease_ms, which is reserved, is not 0";
 	if (m->ext_len && !(m->compat | m->ro_compat))
 		return "an extension without a feature bit";
-	if (strnlen(m->name, sizeof m->name) == sizeof m->name || manifest_name_check(m->name, NULL))
+	if (strnlen(m->name, sizeof m->name) == sizeof m->name ||
+	    manifest_name_check(m->name, NULL))
 		return "the volume's name is none";
 	if (!is_text(m->node, sizeof m->node))
 		return "the node's name is no text";

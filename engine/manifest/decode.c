@@ -1,8 +1,8 @@
-/* Bytes become a manifest, or an error that names the place. The input is hostile until its sums have
- * been checked, and is treated so afterwards, too: a sum is no signature.
+/* Bytes become a manifest, or an error that names the place. The input is hostile until its sums
+ * have been checked, and is treated so afterwards, too: a sum is no signature.
  *
- * Order matters: what the header says about format and features is believed (its own sum right) before
- * anything else is looked at, so that a newer manifest is called newer and not damaged. */
+ * Order matters: what the header says about format and features is believed (its own sum right)
+ * before anything else is looked at, so that a newer manifest is called newer and not damaged. */
 #include "engine/base/error.h"
 #include "engine/base/le.h"
 #include "engine/base/mem.h"
@@ -19,7 +19,8 @@ struct decode {
 
 static int corrupt(struct decode *d, const uint8_t *at, const char *what)
 {
-	return fail(d->err, FIRN_ECORRUPT, 0, "manifest", "byte %zu: %s", (size_t)(at - d->data), what);
+	return fail(d->err, FIRN_ECORRUPT, 0, "manifest", "byte %zu: %s", (size_t)(at - d->data),
+	            what);
 }
 
 /* ---- header ---- */
@@ -37,7 +38,8 @@ static int check_magic(struct decode *d)
 		return FIRN_OK;
 	if (same >= 4 || zero)
 		return corrupt(d, d->data, "the magic is damaged");
-	return fail(d->err, FIRN_EUNSUPPORTED, 0, "manifest", "this is no manifest: the magic is foreign");
+	return fail(d->err, FIRN_EUNSUPPORTED, 0, "manifest",
+	            "this is no manifest: the magic is foreign");
 }
 
 static int check_features(struct decode *d, uint32_t format)
@@ -47,13 +49,13 @@ static int check_features(struct decode *d, uint32_t format)
 
 	if (format != MANIFEST_FORMAT)
 		return fail(d->err, FIRN_EUNSUPPORTED, 0, "manifest",
-			    "format %u is newer than this release, which knows %d", format,
-			    MANIFEST_FORMAT);
+		            "format %u is newer than this release, which knows %d", format,
+		            MANIFEST_FORMAT);
 	unknown = m->incompat & ~(uint64_t)MANIFEST_KNOWN_INCOMPAT;
 	if (unknown)
 		return fail(d->err, FIRN_EUNSUPPORTED, 0, "manifest",
-			    "it uses features this release does not know: incompat 0x%llx",
-			    (unsigned long long)unknown);
+		            "it uses features this release does not know: incompat 0x%llx",
+		            (unsigned long long)unknown);
 	return FIRN_OK;
 }
 
@@ -83,8 +85,8 @@ static int decode_header(struct decode *d, size_t len)
 		return corrupt(d, d->data, "the header's length or reserved bytes");
 	if (object_len != len || len < MANIFEST_LEAST_LEN || len > MANIFEST_MAX_BYTES || len % 8)
 		return fail(d->err, FIRN_ECORRUPT, 0, "manifest",
-			    "byte 40: it should have %llu bytes and has %zu: cut, or grown",
-			    (unsigned long long)object_len, len);
+		            "byte 40: it should have %llu bytes and has %zu: cut, or grown",
+		            (unsigned long long)object_len, len);
 	if (sum64(d->data, len - MANIFEST_SUM_LEN) != le64_get(d->data + len - MANIFEST_SUM_LEN))
 		return corrupt(d, d->data + len - MANIFEST_SUM_LEN, "checksum mismatch");
 	d->c.end -= MANIFEST_SUM_LEN;
@@ -156,10 +158,10 @@ static int decode_fixed(struct decode *d)
 	return rc == FIRN_OK ? take_padding(d) : rc;
 }
 
-/* Room for n rows, each of at least `least` bytes of what is left: a count cannot ask for more memory
- * than its object could fill. */
+/* Room for n rows, each of at least `least` bytes of what is left: a count cannot ask for more
+ * memory than its object could fill. */
 static int room_for(struct decode *d, uint32_t n, size_t least, size_t elem, void **array,
-		    const char *what)
+                    const char *what)
 {
 	*array = NULL;
 	if (n == 0)
@@ -226,7 +228,7 @@ static int decode_segments(struct decode *d)
 	struct cur *c = &d->c;
 	void *array;
 	int rc = room_for(d, m->n_segment, MANIFEST_SEGMENT_LEN, sizeof *m->segment, &array,
-			  "segments");
+	                  "segments");
 
 	m->segment = array;
 	for (uint32_t i = 0; rc == FIRN_OK && i < m->n_segment; i++) {
@@ -298,9 +300,9 @@ static int decode_ext(struct decode *d)
 
 static int decode_body(struct decode *d)
 {
-	static int (*const steps[])(struct decode *) = { decode_fixed, decode_logs, decode_layers,
-							  decode_segments, decode_lost, decode_dead,
-							  decode_ext };
+	static int (*const steps[])(
+	        struct decode *) = { decode_fixed, decode_logs, decode_layers, decode_segments,
+		                     decode_lost,  decode_dead, decode_ext };
 	uint32_t row = 0;
 
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -320,10 +322,12 @@ static int decode_body(struct decode *d)
 	return FIRN_OK;
 }
 
-int manifest_decode(const struct firn_env *env, const uint8_t *data, size_t len, struct manifest *out,
-		    struct firn_error *err)
+int manifest_decode(const struct firn_env *env, const uint8_t *data, size_t len,
+                    struct manifest *out, struct firn_error *err)
 {
-	struct decode d = { .env = env, .data = data, .c = cur_of(data, len), .m = out, .err = err };
+	struct decode d = {
+		.env = env, .data = data, .c = cur_of(data, len), .m = out, .err = err
+	};
 
 	manifest_init(out);
 	int rc = decode_header(&d, len);
@@ -343,7 +347,8 @@ int manifest_writable(const struct manifest *m, struct firn_error *err)
 
 	if (!unknown)
 		return FIRN_OK;
-	return fail(err, FIRN_EUNSUPPORTED, 0, "manifest",
-		    "this release can read the volume but not write it: ro_compat 0x%llx is unknown",
-		    (unsigned long long)unknown);
+	return fail(
+	        err, FIRN_EUNSUPPORTED, 0, "manifest",
+	        "this release can read the volume but not write it: ro_compat 0x%llx is unknown",
+	        (unsigned long long)unknown);
 }

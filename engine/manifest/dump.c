@@ -1,5 +1,6 @@
-/* The bytes of a manifest with their meaning beside them: what FORMAT.md shows and `firn dump manifest`
- * prints. It does not go through decode.c, which would refuse what one most wants to look at. */
+/* The bytes of a manifest with their meaning beside them: what FORMAT.md shows and `firn dump
+ * manifest` prints. It does not go through decode.c, which would refuse what one most wants to look
+ * at. */
 #include "engine/base/le.h"
 #include "engine/base/sum.h"
 #include "engine/manifest/layout.h"
@@ -14,10 +15,10 @@ struct dump {
 	void *arg;
 };
 
-/* The next n bytes, 16 a line, and beside each a line of the text. Fewer there: all of them, and the
- * end. */
+/* The next n bytes, 16 a line, and beside each a line of the text. Fewer there: all of them, and
+ * the end. */
 static const uint8_t *show(struct dump *d, size_t n, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 static const uint8_t *show(struct dump *d, size_t n, const char *fmt, ...)
 {
@@ -37,9 +38,9 @@ static const uint8_t *show(struct dump *d, size_t n, const char *fmt, ...)
 
 		for (size_t k = i; k < i + 16; k++)
 			w += k < n ? snprintf(text + w, sizeof text - (size_t)w, " %02x", at[k])
-				   : snprintf(text + w, sizeof text - (size_t)w, "   ");
-		(void)snprintf(text + w, sizeof text - (size_t)w, "  %.*s", (int)strcspn(next, "\n"),
-			       next);
+			           : snprintf(text + w, sizeof text - (size_t)w, "   ");
+		(void)snprintf(text + w, sizeof text - (size_t)w, "  %.*s",
+		               (int)strcspn(next, "\n"), next);
 		next += strcspn(next, "\n");
 		next += *next == '\n';
 		for (size_t end = strlen(text); end && text[end - 1] == ' ';)
@@ -49,7 +50,7 @@ static const uint8_t *show(struct dump *d, size_t n, const char *fmt, ...)
 	d->pos += n;
 	if (d->ended) {
 		(void)snprintf(text, sizeof text, "%06zx  (it ends here, within: %.*s)", d->len,
-			       (int)strcspn(note, "\n"), note);
+		               (int)strcspn(note, "\n"), note);
 		d->line(d->arg, text);
 		return NULL;
 	}
@@ -132,7 +133,7 @@ static const char *verdict(int good)
 static void show_header(struct dump *d)
 {
 	(void)show(d, 8, "magic \"firnMANI\": %s",
-		   verdict(d->len >= 8 && !memcmp(d->data, MANIFEST_MAGIC, 8)));
+	           verdict(d->len >= 8 && !memcmp(d->data, MANIFEST_MAGIC, 8)));
 	(void)show_u32(d, "format");
 	(void)show_u32(d, "header_len");
 	show_bits(d, "compat");
@@ -141,8 +142,8 @@ static void show_header(struct dump *d)
 	(void)show_u64(d, "object_len");
 	(void)show_u64(d, "reserved");
 	(void)show(d, 8, "header_sum = XXH3-64 of [0, 56): %s",
-		   verdict(d->len >= MANIFEST_HEADER_LEN &&
-			   sum64(d->data, MANIFEST_HEADER_SUM_AT) == peek64(d, 0)));
+	           verdict(d->len >= MANIFEST_HEADER_LEN &&
+	                   sum64(d->data, MANIFEST_HEADER_SUM_AT) == peek64(d, 0)));
 }
 
 struct counts {
@@ -187,8 +188,10 @@ static void show_logs(struct dump *d, uint32_t n)
 		uint32_t kind = peek32(d, 0), uri_len = peek32(d, 4);
 
 		(void)show(d, MANIFEST_LOG_LEN, "log %u: %s, uri_len %u\n  position %llu", i,
-			   kind == 1 ? "local" : kind == 2 ? "store" : "?", uri_len,
-			   (unsigned long long)peek64(d, 24));
+		           kind == 1   ? "local"
+		           : kind == 2 ? "store"
+		                       : "?",
+		           uri_len, (unsigned long long)peek64(d, 24));
 		show_text(d, "uri", uri_len);
 		show_padding(d);
 	}
@@ -198,12 +201,12 @@ static void show_logs(struct dump *d, uint32_t n)
 static void show_object(struct dump *d, const char *what, uint32_t i, size_t len, const char *more)
 {
 	(void)show(d, len,
-		   "%s %u: epoch %llu n %llu\n  %llu bytes, footer at %llu\n"
-		   "  footer_sum %016llx, rev_from %llu\n  rev_to %llu, %s",
-		   what, i, (unsigned long long)peek64(d, 0), (unsigned long long)peek64(d, 8),
-		   (unsigned long long)peek64(d, 16), (unsigned long long)peek64(d, 24),
-		   (unsigned long long)peek64(d, 32), (unsigned long long)peek64(d, 40),
-		   (unsigned long long)peek64(d, 48), more);
+	           "%s %u: epoch %llu n %llu\n  %llu bytes, footer at %llu\n"
+	           "  footer_sum %016llx, rev_from %llu\n  rev_to %llu, %s",
+	           what, i, (unsigned long long)peek64(d, 0), (unsigned long long)peek64(d, 8),
+	           (unsigned long long)peek64(d, 16), (unsigned long long)peek64(d, 24),
+	           (unsigned long long)peek64(d, 32), (unsigned long long)peek64(d, 40),
+	           (unsigned long long)peek64(d, 48), more);
 }
 
 static void show_arrays(struct dump *d, const struct counts *n)
@@ -216,27 +219,29 @@ static void show_arrays(struct dump *d, const struct counts *n)
 		show_object(d, "layer", i, MANIFEST_LAYER_LEN, more);
 	}
 	for (uint32_t i = 0; i < n->segments && !d->ended; i++) {
-		(void)snprintf(more, sizeof more, "min_append_ms %lld\n  max_append_ms %lld, part %u of %u",
-			       (long long)peek64(d, 56), (long long)peek64(d, 64), peek32(d, 72),
-			       peek32(d, 76));
+		(void)snprintf(more, sizeof more,
+		               "min_append_ms %lld\n  max_append_ms %lld, part %u of %u",
+		               (long long)peek64(d, 56), (long long)peek64(d, 64), peek32(d, 72),
+		               peek32(d, 76));
 		show_object(d, "segment", i, MANIFEST_SEGMENT_LEN, more);
 	}
 	for (uint32_t i = 0; i < n->lost && !d->ended; i++)
-		(void)show(d, MANIFEST_LOST_LEN,
-			   "lost %u: nonce\n  wal id\n  rev_stored %llu, rev_skip %llu\n  at_ms %lld", i,
-			   (unsigned long long)peek64(d, 32), (unsigned long long)peek64(d, 40),
-			   (long long)peek64(d, 48));
+		(void)show(
+		        d, MANIFEST_LOST_LEN,
+		        "lost %u: nonce\n  wal id\n  rev_stored %llu, rev_skip %llu\n  at_ms %lld",
+		        i, (unsigned long long)peek64(d, 32), (unsigned long long)peek64(d, 40),
+		        (long long)peek64(d, 48));
 	for (uint32_t i = 0; i < n->dead && !d->ended; i++)
 		(void)show(d, MANIFEST_DEAD_LEN, "dead %u: epoch %llu n %llu\n  since_ms %lld", i,
-			   (unsigned long long)peek64(d, 0), (unsigned long long)peek64(d, 8),
-			   (long long)peek64(d, 16));
+		           (unsigned long long)peek64(d, 0), (unsigned long long)peek64(d, 8),
+		           (long long)peek64(d, 16));
 	if (n->ext)
 		(void)show(d, n->ext, "extension of a later release");
 	show_padding(d);
 }
 
 void manifest_dump(const uint8_t *data, size_t len, void (*line)(void *arg, const char *text),
-		   void *arg)
+                   void *arg)
 {
 	struct dump d = { .data = data, .len = len, .line = line, .arg = arg };
 	struct counts n = { 0 };
@@ -248,7 +253,7 @@ void manifest_dump(const uint8_t *data, size_t len, void (*line)(void *arg, cons
 		size_t at = d.pos;
 
 		(void)show(&d, MANIFEST_SUM_LEN, "sum = XXH3-64 of [0, %zu): %s", at,
-			   verdict(sum64(data, at) == peek64(&d, 0)));
+		           verdict(sum64(data, at) == peek64(&d, 0)));
 	}
 	if (!d.ended && d.pos < len)
 		(void)show(&d, len - d.pos, "bytes that belong to nothing");

@@ -19,7 +19,8 @@ void manifest_fini(struct manifest *m, const struct firn_env *env)
 	manifest_init(m);
 }
 
-static int copy_array(const struct firn_env *env, void **to, const void *from, size_t n, size_t elem)
+static int copy_array(const struct firn_env *env, void **to, const void *from, size_t n,
+                      size_t elem)
 {
 	*to = NULL;
 	if (n == 0)
@@ -75,15 +76,15 @@ static int add(const struct firn_env *env, void **array, uint32_t *n, const void
 	return FIRN_OK;
 }
 
-#define ADD(kind)                                                          \
-	void *array = m->kind;                                             \
-	int rc = add(env, &array, &m->n_##kind, one, sizeof *one);         \
-                                                                           \
-	m->kind = array;                                                   \
+#define ADD(kind)                                                  \
+	void *array = m->kind;                                     \
+	int rc = add(env, &array, &m->n_##kind, one, sizeof *one); \
+                                                                   \
+	m->kind = array;                                           \
 	return rc
 
 int manifest_add_segment(struct manifest *m, const struct firn_env *env,
-			 const struct manifest_segment *one)
+                         const struct manifest_segment *one)
 {
 	ADD(segment);
 }
@@ -98,13 +99,14 @@ int manifest_add_lost(struct manifest *m, const struct firn_env *env, const stru
 	ADD(lost);
 }
 
-int manifest_add_dead(struct manifest *m, const struct firn_env *env, const struct manifest_dead *one)
+int manifest_add_dead(struct manifest *m, const struct firn_env *env,
+                      const struct manifest_dead *one)
 {
 	ADD(dead);
 }
 
 int manifest_add_layer(struct manifest *m, const struct firn_env *env,
-		       const struct manifest_layer *one)
+                       const struct manifest_layer *one)
 {
 	ADD(layer);
 }

@@ -1,5 +1,5 @@
-/* The back ends that are linked in. They come in by the same door as a shared object: a function that
- * gives a struct firn_store_plugin. */
+/* The back ends that are linked in. They come in by the same door as a shared object: a function
+ * that gives a struct firn_store_plugin. */
 #ifndef STORE_BUILTIN_H
 #define STORE_BUILTIN_H
 #include <firn/store.h>

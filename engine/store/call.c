@@ -1,22 +1,30 @@
-/* Asking a store for something and not giving up too early: retry, back-off, deadline. Back ends never
- * retry, callers need not; it happens here.
+/* Asking a store for something and not giving up too early: retry, back-off, deadline. Back ends
+ * never retry, callers need not; it happens here.
  *
- * Retried is what was not done (RETRY, THROTTLED), and what may have been done when doing it twice is
- * the same as once: reads, deletes, unconditional PUTs of keys that are unique. A conditional PUT is
- * sent once: what it became is found out by reading (PROTOCOL 7), which is the manifest's business. */
+ * Retried is what was not done (RETRY, THROTTLED), and what may have been done when doing it twice
+ * is the same as once: reads, deletes, unconditional PUTs of keys that are unique. A conditional
+ * PUT is sent once: what it became is found out by reading (PROTOCOL 7), which is the manifest's
+ * business. */
 #include "engine/base/error.h"
 #include "engine/store/internal.h"
 #include "engine/store/key.h"
 #include <time.h>
 
-#define BACKOFF_FIRST_NS 20000000u   /* 20 ms, doubled each time ... */
-#define BACKOFF_MOST_NS  5000000000u /* ... up to 5 s */
+#define BACKOFF_FIRST_NS 20000000u  /* 20 ms, doubled each time ... */
+#define BACKOFF_MOST_NS 5000000000u /* ... up to 5 s */
 
 const char *store_op_name(uint32_t op)
 {
-	static const char *const names[] = { "?",    "put",   "get",      "stat",
-					     "list", "delete", "multipart begin", "multipart put",
-					     "multipart commit", "multipart abort" };
+	static const char *const names[] = { "?",
+		                             "put",
+		                             "get",
+		                             "stat",
+		                             "list",
+		                             "delete",
+		                             "multipart begin",
+		                             "multipart put",
+		                             "multipart commit",
+		                             "multipart abort" };
 
 	return op < sizeof names / sizeof names[0] ? names[op] : names[0];
 }
@@ -28,7 +36,7 @@ int store_check_key(const struct store *s, const char *key, struct firn_error *e
 	if (!wrong)
 		return FIRN_OK;
 	return fail(err, FIRN_EINVAL, 0, "store", "key refused before asking %.60s: %s",
-		    s->uri.shown, wrong);
+	            s->uri.shown, wrong);
 }
 
 int store_answer(const struct store_slot *slot, struct firn_error *err)
@@ -39,8 +47,8 @@ int store_answer(const struct store_slot *slot, struct firn_error *err)
 	if (req->outcome == FIRN_STORE_DONE)
 		return FIRN_OK;
 	(void)fail(err, req->code, 0, "store", "%s %.70s: %s", store_op_name(req->op),
-		   req->op == FIRN_STORE_LIST ? req->prefix : req->key,
-		   told->text[0] ? told->text : firn_code_name(req->code));
+	           req->op == FIRN_STORE_LIST ? req->prefix : req->key,
+	           told->text[0] ? told->text : firn_code_name(req->code));
 	if (err) {
 		err->sys = told->sys;
 		err->retry_after_ms = told->retry_after_ms;
@@ -76,7 +84,7 @@ static void sleep_ns(uint64_t ns)
 }
 
 int store_call(struct store *s, const struct firn_store_request *ask, int once,
-	       struct firn_store_request *answer, struct firn_error *err)
+               struct firn_store_request *answer, struct firn_error *err)
 {
 	uint64_t deadline = s->env->mono_ns(s->env->ctx) + s->deadline_ns;
 	struct store_slot *slot = slot_get(s);

@@ -60,8 +60,8 @@ struct store_slot *slot_get(struct store *s); /* NULL: no memory */
 void slot_put(struct store_slot *slot);
 /* Sends what slot->req asks. */
 void slot_submit(struct store_slot *slot);
-/* Waits for the answer and checks it. Beyond deadline_ns (of env->mono_ns) the request is cancelled,
- * and still waited for: its memory is lent. */
+/* Waits for the answer and checks it. Beyond deadline_ns (of env->mono_ns) the request is
+ * cancelled, and still waited for: its memory is lent. */
 void slot_wait(struct store_slot *slot, uint64_t deadline_ns);
 void slot_complete(struct firn_store_request *req); /* firn_store_host.complete */
 
@@ -69,7 +69,7 @@ void slot_complete(struct firn_store_request *req); /* firn_store_host.complete 
 /* Asks until it is answered for good, at most for the store's deadline; `once`: no second attempt.
  * *answer: the last answer, also after a failure; its error pointer is void. */
 int store_call(struct store *s, const struct firn_store_request *ask, int once,
-	       struct firn_store_request *answer, struct firn_error *err);
+               struct firn_store_request *answer, struct firn_error *err);
 /* Result and flags of an answered slot; *err gets text and flags. */
 int store_answer(const struct store_slot *slot, struct firn_error *err);
 int store_check_key(const struct store *s, const char *key, struct firn_error *err);

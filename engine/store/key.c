@@ -1,5 +1,5 @@
-/* The grammar of keys. It is the only thing that stands between a key and a path (backends/file), so
- * it is a white list, and it is checked on both sides of the plug-in interface. */
+/* The grammar of keys. It is the only thing that stands between a key and a path (backends/file),
+ * so it is a white list, and it is checked on both sides of the plug-in interface. */
 #include "engine/store/key.h"
 #include <firn/store.h>
 

@@ -3,11 +3,12 @@
 #define STORE_KEY_H
 #include <stddef.h>
 
-/* Names that begin so are a back end's own (temporary files, locks). No key has such a component. */
+/* Names that begin so are a back end's own (temporary files, locks). No key has such a component.
+ */
 #define KEY_RESERVED ".firn~"
 
-/* NULL if the NUL-terminated text is a key, else what is wrong with it (static text). A key has 1 to
- * FIRN_STORE_KEY_MAX bytes of UTF-8 without control characters, in components of 1 to 255 bytes
+/* NULL if the NUL-terminated text is a key, else what is wrong with it (static text). A key has 1
+ * to FIRN_STORE_KEY_MAX bytes of UTF-8 without control characters, in components of 1 to 255 bytes
  * separated by '/', none of them "." or ".." or beginning with KEY_RESERVED. */
 const char *key_check(const char *key);
 /* The same for the prefix of a LIST: may be "" and may end anywhere between two characters. */

@@ -1,5 +1,5 @@
-/* LIST: page after page through one buffer. A store that gives keys out of order, twice, or of another
- * prefix is not believed: recovery and garbage collection build on the order. */
+/* LIST: page after page through one buffer. A store that gives keys out of order, twice, or of
+ * another prefix is not believed: recovery and garbage collection build on the order. */
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/store/internal.h"
@@ -11,7 +11,7 @@ typedef int (*list_each)(void *arg, const char *key, uint64_t size);
 
 /* Hands one page on; `last` is the greatest key so far. */
 static int list_page(const struct firn_store_page *page, const char *prefix, char *last,
-		     list_each each, void *arg, struct firn_error *err)
+                     list_each each, void *arg, struct firn_error *err)
 {
 	const uint8_t *p = page->data;
 
@@ -23,8 +23,8 @@ static int list_page(const struct firn_store_page *page, const char *prefix, cha
 		p += item.next;
 		if (strcmp(key, last) <= 0 || strncmp(key, prefix, strlen(prefix)))
 			return fail(err, FIRN_ESTORE, 0, "store",
-				    "list %.60s: the store gave %.60s, which does not belong there",
-				    prefix, key);
+			            "list %.60s: the store gave %.60s, which does not belong there",
+			            prefix, key);
 		memcpy(last, key, item.key_len + 1);
 		int rc = each(arg, key, item.size);
 
@@ -36,16 +36,18 @@ static int list_page(const struct firn_store_page *page, const char *prefix, cha
 
 /* `last` has room for any key. */
 static int list_walk(struct store *s, const char *prefix, uint8_t *room, char *last, list_each each,
-		     void *arg, struct firn_error *err)
+                     void *arg, struct firn_error *err)
 {
 	int rc = FIRN_OK;
 
 	for (int more = 1; more && rc == FIRN_OK;) {
 		struct firn_store_page page = { .struct_size = (uint32_t)sizeof page,
-						.max = PAGE_KEYS, .data = room,
-						.cap = PAGE_BYTES };
-		struct firn_store_request ask = { .op = FIRN_STORE_LIST, .prefix = prefix,
-						  .start_after = last, .page = &page };
+			                        .max = PAGE_KEYS,
+			                        .data = room,
+			                        .cap = PAGE_BYTES };
+		struct firn_store_request ask = {
+			.op = FIRN_STORE_LIST, .prefix = prefix, .start_after = last, .page = &page
+		};
 		struct firn_store_request answer;
 
 		rc = store_call(s, &ask, 0, &answer, err);
@@ -54,14 +56,14 @@ static int list_walk(struct store *s, const char *prefix, uint8_t *room, char *l
 		more = page.more != 0;
 		if (more && page.n == 0)
 			return fail(err, FIRN_ESTORE, 0, "store",
-				    "list %.70s: an empty page that says there is more", prefix);
+			            "list %.70s: an empty page that says there is more", prefix);
 		rc = list_page(&page, prefix, last, each, arg, err);
 	}
 	return rc;
 }
 
 int store_list(struct store *s, const char *prefix, const char *after, list_each each, void *arg,
-	       struct firn_error *err)
+               struct firn_error *err)
 {
 	const char *wrong = key_check_prefix(prefix);
 	size_t after_len = strnlen(after, FIRN_STORE_KEY_MAX + 1);
@@ -70,10 +72,10 @@ int store_list(struct store *s, const char *prefix, const char *after, list_each
 		wrong = "the key to start after is longer than 1024 bytes";
 	if (wrong)
 		return fail(err, FIRN_EINVAL, 0, "store", "list refused before asking %.60s: %s",
-			    s->uri.shown, wrong);
+		            s->uri.shown, wrong);
 	if (!(s->info.caps & FIRN_STORE_CAN_LIST))
 		return fail(err, FIRN_EUNSUPPORTED, 0, "store", "%s cannot list keys",
-			    s->plugin.name);
+		            s->plugin.name);
 	uint8_t *room = mem_alloc(s->env, PAGE_BYTES + FIRN_STORE_KEY_MAX + 8);
 
 	if (!room)

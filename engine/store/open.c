@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #define DEADLINE_DEFAULT_MS 30000u
-#define DEADLINE_MAX_MS     3600000u
+#define DEADLINE_MAX_MS 3600000u
 
 /* Takes `deadline_ms` out of the parameters: it is ours, the back end must not stumble over it. */
 static int take_deadline(struct store *s, struct firn_error *err)
@@ -19,15 +19,15 @@ static int take_deadline(struct store *s, struct firn_error *err)
 		ms = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
 		if (ms == 0 || ms > DEADLINE_MAX_MS || *end)
 			return fail(err, FIRN_EINVAL, 0, "store",
-				    "store URI: deadline_ms must be a number from 1 to %u",
-				    DEADLINE_MAX_MS);
+			            "store URI: deadline_ms must be a number from 1 to %u",
+			            DEADLINE_MAX_MS);
 		uint32_t i = 0;
 
 		while (s->uri.param[i].value != text)
 			i++;
 		s->uri.n_param--;
 		memmove(&s->uri.param[i], &s->uri.param[i + 1],
-			(s->uri.n_param - i) * sizeof s->uri.param[0]);
+		        (s->uri.n_param - i) * sizeof s->uri.param[0]);
 	}
 	s->deadline_ns = ms * 1000000u;
 	return FIRN_OK;
@@ -70,7 +70,7 @@ static int open_backend(struct store *s, struct firn_error *err)
 }
 
 int store_open(const struct firn_env *env, const char *uri, struct store **out,
-	       struct firn_error *err)
+               struct firn_error *err)
 {
 	struct store *s = mem_zalloc(env, sizeof *s);
 	int rc;

@@ -25,15 +25,16 @@ static int plugin_open_library(struct store *s, plugin_entry *entry, struct firn
 	/* No search path decides which code runs beside the data. */
 	if (path[0] != '/' || s->uri.has_authority)
 		return fail(err, FIRN_EINVAL, 0, "store",
-			    "plugin: needs an absolute path, as in plugin:/usr/lib/libx.so");
+		            "plugin: needs an absolute path, as in plugin:/usr/lib/libx.so");
 	s->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!s->library)
-		return fail(err, FIRN_ESTORE, 0, "store", "plug-in cannot be loaded: %s", dlerror());
+		return fail(err, FIRN_ESTORE, 0, "store", "plug-in cannot be loaded: %s",
+		            dlerror());
 	void *symbol = dlsym(s->library, FIRN_STORE_ENTRY);
 
 	if (!symbol)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-			    "%s is no store plug-in: it does not export " FIRN_STORE_ENTRY, path);
+		            "%s is no store plug-in: it does not export " FIRN_STORE_ENTRY, path);
 	memcpy(entry, &symbol, sizeof symbol); /* ISO C has no cast from data to function */
 	return FIRN_OK;
 }
@@ -49,12 +50,12 @@ static int plugin_find(struct store *s, plugin_entry *entry, struct firn_error *
 		if (*entry)
 			return FIRN_OK;
 		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-			    "this release has no %s: stores yet; there are file:, mem: and plugin:",
-			    s->uri.scheme);
+		            "this release has no %s: stores yet; there are file:, mem: and plugin:",
+		            s->uri.scheme);
 	}
 	return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-		    "no store of the kind %s: is known; there are file:, mem: and plugin:",
-		    s->uri.scheme);
+	            "no store of the kind %s: is known; there are file:, mem: and plugin:",
+	            s->uri.scheme);
 }
 
 static int plugin_copy(struct store *s, const struct firn_store_plugin *p, struct firn_error *err)
@@ -62,16 +63,16 @@ static int plugin_copy(struct store *s, const struct firn_store_plugin *p, struc
 	const size_t least = offsetof(struct firn_store_plugin, poll);
 
 	if (!p)
-		return fail(err, FIRN_EUNSUPPORTED, 0, "store", "the %s: back end refuses to work here",
-			    s->uri.scheme);
+		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
+		            "the %s: back end refuses to work here", s->uri.scheme);
 	if (p->struct_size < least)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-			    "the plug-in's table has %u bytes, at least %zu are needed",
-			    p->struct_size, least);
+		            "the plug-in's table has %u bytes, at least %zu are needed",
+		            p->struct_size, least);
 	if (p->abi_major != FIRN_STORE_ABI_MAJOR)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-			    "the plug-in was built for interface %u, this is %u", p->abi_major,
-			    FIRN_STORE_ABI_MAJOR);
+		            "the plug-in was built for interface %u, this is %u", p->abi_major,
+		            FIRN_STORE_ABI_MAJOR);
 	memcpy(&s->plugin, p, p->struct_size < sizeof *p ? p->struct_size : sizeof *p);
 	if (!s->plugin.name || !s->plugin.open || !s->plugin.close || !s->plugin.info ||
 	    !s->plugin.submit || !s->plugin.cancel)

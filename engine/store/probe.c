@@ -1,6 +1,6 @@
-/* Does the store keep the conditions it claims? Ownership of a volume hangs on compare-and-swap, and
- * real stores have accepted the headers and ignored them (PROTOCOL 6). So each claimed condition is
- * tried on scratch keys before the first attach:
+/* Does the store keep the conditions it claims? Ownership of a volume hangs on compare-and-swap,
+ * and real stores have accepted the headers and ignored them (PROTOCOL 6). So each claimed
+ * condition is tried on scratch keys before the first attach:
  *
  *	race   eight put-if-absent at once on one key: one wins, and its bytes are there
  *	exist  put-if-absent on that key again: refused
@@ -17,9 +17,9 @@
 enum { N_RACERS = 8, BODY_LEN = 48, N_ROUNDS = 5 };
 
 _Static_assert((int)STORE_ALWAYS == (int)FIRN_STORE_ALWAYS &&
-		       (int)STORE_IF_ABSENT == (int)FIRN_STORE_IF_ABSENT &&
-		       (int)STORE_IF_MATCH == (int)FIRN_STORE_IF_MATCH,
-	       "conditions are passed on by number");
+                       (int)STORE_IF_ABSENT == (int)FIRN_STORE_IF_ABSENT &&
+                       (int)STORE_IF_MATCH == (int)FIRN_STORE_IF_MATCH,
+               "conditions are passed on by number");
 
 struct probe {
 	struct store *store;
@@ -37,8 +37,8 @@ struct racer {
 static int lied(struct probe *p, const char *what)
 {
 	return fail(p->err, FIRN_EUNSUPPORTED, 0, "store",
-		    "%.60s claims conditional writes but does not keep them: %s",
-		    p->store->uri.shown, what);
+	            "%.60s claims conditional writes but does not keep them: %s",
+	            p->store->uri.shown, what);
 }
 
 static void probe_key(struct probe *p, const char *name, int round)
@@ -56,19 +56,23 @@ static void pause_before(int round)
 
 /* One conditional PUT; *outcome and *version as answered. */
 static int probe_put(struct probe *p, const char *body, uint32_t condition,
-		     const struct firn_store_version *match, struct firn_store_request *answer)
+                     const struct firn_store_version *match, struct firn_store_request *answer)
 {
 	struct iovec iov = { (void *)(uintptr_t)body, strlen(body) };
-	struct firn_store_request ask = { .op = FIRN_STORE_PUT, .condition = condition,
-					  .key = p->key, .iov = &iov, .n_iov = 1,
-					  .len = iov.iov_len, .match = match };
+	struct firn_store_request ask = { .op = FIRN_STORE_PUT,
+		                          .condition = condition,
+		                          .key = p->key,
+		                          .iov = &iov,
+		                          .n_iov = 1,
+		                          .len = iov.iov_len,
+		                          .match = match };
 
 	return store_call(p->store, &ask, condition != FIRN_STORE_ALWAYS, answer, p->err);
 }
 
 /* The PUT must be refused because of its condition. */
 static int must_refuse(struct probe *p, uint32_t condition, const struct firn_store_version *match,
-		       const char *what)
+                       const char *what)
 {
 	struct firn_store_request answer;
 	int rc = FIRN_OK;
@@ -91,9 +95,12 @@ static int must_hold(struct probe *p, const char *body, struct firn_store_versio
 {
 	char found[BODY_LEN + 1] = { 0 };
 	struct iovec iov = { found, BODY_LEN };
-	struct firn_store_request ask = { .op = FIRN_STORE_GET, .flags = FIRN_STORE_WANT_VERSION,
-					  .key = p->key, .iov = &iov, .n_iov = 1,
-					  .len = BODY_LEN };
+	struct firn_store_request ask = { .op = FIRN_STORE_GET,
+		                          .flags = FIRN_STORE_WANT_VERSION,
+		                          .key = p->key,
+		                          .iov = &iov,
+		                          .n_iov = 1,
+		                          .len = BODY_LEN };
 	struct firn_store_request answer;
 	int rc = store_call(p->store, &ask, 0, &answer, p->err);
 
@@ -110,7 +117,7 @@ static int must_hold(struct probe *p, const char *body, struct firn_store_versio
 }
 
 static int race_prepare(struct probe *p, struct racer *racer, uint32_t condition,
-			const struct firn_store_version *match)
+                        const struct firn_store_version *match)
 {
 	for (int i = 0; i < N_RACERS; i++) {
 		struct racer *r = &racer[i];
@@ -122,8 +129,13 @@ static int race_prepare(struct probe *p, struct racer *racer, uint32_t condition
 		(void)snprintf(r->body, sizeof r->body, "firn probe %.24s %d", p->run, i);
 		r->iov = (struct iovec){ r->body, strlen(r->body) };
 		r->slot->req = (struct firn_store_request){
-			.op = FIRN_STORE_PUT, .condition = condition, .key = p->key,
-			.iov = &r->iov, .n_iov = 1, .len = r->iov.iov_len, .match = match,
+			.op = FIRN_STORE_PUT,
+			.condition = condition,
+			.key = p->key,
+			.iov = &r->iov,
+			.n_iov = 1,
+			.len = r->iov.iov_len,
+			.match = match,
 		};
 	}
 	return FIRN_OK;
@@ -161,7 +173,7 @@ static int race_run(struct probe *p, struct racer *racer, const char **winner)
 }
 
 static int race(struct probe *p, uint32_t condition, const struct firn_store_version *match,
-		struct firn_store_version *version, int *decided)
+                struct firn_store_version *version, int *decided)
 {
 	struct racer racer[N_RACERS] = { { 0 } };
 	const char *winner = NULL;
@@ -185,8 +197,8 @@ static int probe_round(struct probe *p, int round, int *decided)
 
 	probe_key(p, "gone", round);
 	rc = must_refuse(p, FIRN_STORE_IF_MATCH,
-			 &(struct firn_store_version){ 34, "\"00000000000000000000000000000000\"" },
-			 "put-if-match created a key");
+	                 &(struct firn_store_version){ 34, "\"00000000000000000000000000000000\"" },
+	                 "put-if-match created a key");
 	if (rc != FIRN_OK)
 		return rc;
 	probe_key(p, "race", round);
@@ -202,7 +214,7 @@ static int probe_round(struct probe *p, int round, int *decided)
 	if (rc != FIRN_OK)
 		return rc;
 	rc = must_refuse(p, FIRN_STORE_IF_MATCH, &first,
-			 "put-if-match replaced another version than the one named");
+	                 "put-if-match replaced another version than the one named");
 	if (rc != FIRN_OK)
 		return rc;
 	return race(p, FIRN_STORE_IF_MATCH, &second, &first, decided);
@@ -233,7 +245,7 @@ static int probe_run(struct store *s, struct firn_error *err)
 	}
 	if (rc == FIRN_OK && !decided) {
 		rc = fail(err, FIRN_ESTORE, 0, "store",
-			  "%.60s is too busy to try its conditional writes", s->uri.shown);
+		          "%.60s is too busy to try its conditional writes", s->uri.shown);
 		rc = fail_flags(err, rc, FIRN_ERR_RETRY);
 	}
 	return rc;
@@ -246,9 +258,9 @@ int store_probe(struct store *s, struct firn_error *err)
 
 	if (missing)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-			    "%.60s has no compare-and-swap: it lacks%s%s", s->uri.shown,
-			    missing & FIRN_STORE_CAN_PUT_IF_ABSENT ? " PUT_IF_ABSENT" : "",
-			    missing & FIRN_STORE_CAN_PUT_IF_MATCH ? " PUT_IF_MATCH" : "");
+		            "%.60s has no compare-and-swap: it lacks%s%s", s->uri.shown,
+		            missing & FIRN_STORE_CAN_PUT_IF_ABSENT ? " PUT_IF_ABSENT" : "",
+		            missing & FIRN_STORE_CAN_PUT_IF_MATCH ? " PUT_IF_MATCH" : "");
 	pthread_mutex_lock(&s->probe_lock);
 	if (!s->probed) {
 		memset(&s->probe_error, 0, sizeof s->probe_error);

@@ -3,11 +3,12 @@
 #include "engine/store/internal.h"
 
 int store_put(struct store *s, const char *key, const struct iovec *iov, uint32_t n_iov,
-	      enum store_condition condition, const struct store_version *match,
-	      struct store_version *version, struct firn_error *err)
+              enum store_condition condition, const struct store_version *match,
+              struct store_version *version, struct firn_error *err)
 {
-	struct firn_store_request ask = { .op = FIRN_STORE_PUT, .key = key, .iov = iov,
-					  .n_iov = n_iov, .condition = condition };
+	struct firn_store_request ask = {
+		.op = FIRN_STORE_PUT, .key = key, .iov = iov, .n_iov = n_iov, .condition = condition
+	};
 	struct firn_store_request answer;
 	struct firn_store_version expected = { 0 };
 	int rc = store_check_key(s, key, err);
@@ -18,11 +19,11 @@ int store_put(struct store *s, const char *key, const struct iovec *iov, uint32_
 		ask.len += iov[i].iov_len;
 	if (s->info.max_put_bytes && ask.len > s->info.max_put_bytes)
 		return fail(err, FIRN_ETOOBIG, 0, "store", "put %.70s: %s takes %llu bytes at once",
-			    key, s->plugin.name, (unsigned long long)s->info.max_put_bytes);
+		            key, s->plugin.name, (unsigned long long)s->info.max_put_bytes);
 	if (condition == STORE_IF_MATCH) {
 		if (!match || match->len == 0 || match->len > FIRN_STORE_VERSION_MAX)
 			return fail(err, FIRN_EINVAL, 0, "store", "put %.70s: no version to match",
-				    key);
+			            key);
 		expected.len = match->len;
 		memcpy(expected.text, match->text, match->len);
 		ask.match = &expected;

@@ -188,7 +188,7 @@ void slot_complete(struct firn_store_request *req)
 		char text[128];
 
 		(void)snprintf(text, sizeof text, "the `%s` back end completed a request twice",
-			       s->plugin.name);
+		               s->plugin.name);
 		s->env->log(s->env->ctx, FIRN_LOG_ERROR, "store", text);
 	}
 }
@@ -222,12 +222,12 @@ static void check_answer(struct store_slot *slot)
 		req->version.len = 0;
 		req->got = 0;
 		firn_store_set_error(req, writes ? FIRN_STORE_AMBIGUOUS : FIRN_STORE_PERMANENT,
-				     FIRN_ESTORE, 0, "the back end's answer contradicts itself");
+		                     FIRN_ESTORE, 0, "the back end's answer contradicts itself");
 	}
 	/* Only slot_wait() cancels, and only what took too long. */
 	if (req->outcome == FIRN_STORE_PERMANENT && req->code == FIRN_ECANCELED)
 		firn_store_set_error(req, FIRN_STORE_RETRY, FIRN_ESTORE, slot->error.sys,
-				     "it was not begun before the deadline");
+		                     "it was not begun before the deadline");
 	if (req->outcome > FIRN_STORE_PERMANENT)
 		req->code = FIRN_ESTORE;
 }

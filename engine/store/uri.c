@@ -32,8 +32,8 @@ static int hex_value(char c)
 	return -1;
 }
 
-/* Characters that may stand for themselves in a path or a value: RFC 3986 pchar, "/" and "?", and the
- * bytes of non-ASCII characters, which people do type. */
+/* Characters that may stand for themselves in a path or a value: RFC 3986 pchar, "/" and "?", and
+ * the bytes of non-ASCII characters, which people do type. */
 static int is_plain(char c)
 {
 	unsigned char u = (unsigned char)c;
@@ -51,7 +51,7 @@ static int decode(const char *base, char *p, struct firn_error *err)
 		if (*p != '%') {
 			if (!is_plain(*p))
 				return bad(err, (size_t)(p - base),
-					   "this character must be written as %XX");
+				           "this character must be written as %XX");
 			*out++ = *p;
 			continue;
 		}
@@ -98,12 +98,13 @@ static int parse_authority(struct uri *u, char **rest, struct firn_error *err)
 	p += 2;
 	for (; p[n] && p[n] != '/'; n++) {
 		if (p[n] == '@')
-			return bad(err, (size_t)(p - u->text) + n,
-				   "credentials do not belong into a URI: use the environment or the "
-				   "credentials file");
+			return bad(
+			        err, (size_t)(p - u->text) + n,
+			        "credentials do not belong into a URI: use the environment or the "
+			        "credentials file");
 		if (!isalnum((unsigned char)p[n]) && !strchr("-._:", p[n]))
 			return bad(err, (size_t)(p - u->text) + n,
-				   "not a character of a host or bucket name");
+			           "not a character of a host or bucket name");
 	}
 	memmove(p - 1, p, n);
 	p[n - 1] = 0;
@@ -156,7 +157,8 @@ static int parse_query(struct uri *u, char *p, struct firn_error *err)
 /* Better to hide `partition_key` than to show an `api_key`. */
 static int may_be_secret(const char *name, size_t len)
 {
-	static const char *const words[] = { "secret", "token", "pass", "cred", "sign", "key", "auth" };
+	static const char *const words[] = { "secret", "token", "pass", "cred",
+		                             "sign",   "key",   "auth" };
 
 	for (size_t w = 0; w < sizeof words / sizeof words[0]; w++)
 		for (size_t i = 0, n = strlen(words[w]); i + n <= len; i++)
@@ -165,8 +167,8 @@ static int may_be_secret(const char *name, size_t len)
 	return 0;
 }
 
-/* Copies the text as it was given, up to and with each `=`, values or *** after it. A hidden value of
- * length 0 becomes three bytes longer, a parameter has at least three: the room is enough. */
+/* Copies the text as it was given, up to and with each `=`, values or *** after it. A hidden value
+ * of length 0 becomes three bytes longer, a parameter has at least three: the room is enough. */
 static void make_shown(const char *text, char *shown)
 {
 	const char *query = strchr(text, '?');
@@ -215,8 +217,8 @@ int uri_parse(const char *text, struct uri *out, struct firn_error *err)
 	rc = parse_authority(out, &rest, err);
 	if (rc)
 		return rc;
-	/* The authority ends where the path's first slash is: both cannot be terminated in place, so
-	 * parse_authority() has moved it. */
+	/* The authority ends where the path's first slash is: both cannot be terminated in place,
+	 * so parse_authority() has moved it. */
 	out->path = rest;
 	rc = decode(out->text, rest, err);
 	if (!rc)

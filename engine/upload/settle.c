@@ -90,7 +90,8 @@ static int settle_streams(struct round *r)
 		struct stream_state *st = &rs->state;
 		if (st->next < st->start)
 			st->next = st->start;
-		st->flags = (rs->created ? STREAM_CREATED : 0u) | (rs->deleted ? STREAM_DELETED : 0u);
+		st->flags = (rs->created ? STREAM_CREATED : 0u) | (rs->deleted ? STREAM_DELETED : 0u) |
+			(rs->config_set ? STREAM_CONFIG : 0u);
 		st->name = rs->name;
 		st->config = rs->config;
 		r->stream[r->n_stream++] = rs;

@@ -63,7 +63,7 @@ CONFORMS(condition, the_same_bytes_put_again_are_another_version)
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j < i; j++)
 			cr_assert_not(same_version(&seen[i], &seen[j]), "%d and %d: %.*s", i, j,
-				      (int)seen[i].len, seen[i].text);
+			              (int)seen[i].len, seen[i].text);
 	cr_assert_eq(try_put(t, "k", "late", STORE_IF_MATCH, &seen[n - 4], NULL), FIRN_ECONFLICT);
 }
 
@@ -109,7 +109,8 @@ static void race(struct trial *t, enum store_condition condition, const struct s
 		cr_assert_eq(pthread_create(&thread[i], NULL, racer_main, &r[i]), 0);
 	for (int i = 0; i < N_RACERS; i++) {
 		(void)pthread_join(thread[i], NULL);
-		cr_assert(r[i].rc == FIRN_OK || r[i].rc == FIRN_ECONFLICT, "%s", r[i].trial.err.text);
+		cr_assert(r[i].rc == FIRN_OK || r[i].rc == FIRN_ECONFLICT, "%s",
+		          r[i].trial.err.text);
 		if (r[i].rc == FIRN_OK) {
 			cr_assert_null(winner, "two winners");
 			winner = r[i].body;

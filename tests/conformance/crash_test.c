@@ -1,5 +1,5 @@
-/* A writer is killed in the middle of its puts: every object is whole or absent, conditions hold on,
- * and nobody waits for the dead. Only for stores that outlive a process. */
+/* A writer is killed in the middle of its puts: every object is whole or absent, conditions hold
+ * on, and nobody waits for the dead. Only for stores that outlive a process. */
 #include "tests/conformance/trial.h"
 #include <signal.h>
 #include <sys/wait.h>
@@ -55,9 +55,10 @@ static int check_whole(void *arg, const char *key, uint64_t size)
 	uint64_t *words = malloc(N_WORDS * sizeof *words);
 	size_t got = 0;
 
-	cr_assert_eq(size, N_WORDS * sizeof *words, "%s has %llu bytes", key, (unsigned long long)size);
+	cr_assert_eq(size, N_WORDS * sizeof *words, "%s has %llu bytes", key,
+	             (unsigned long long)size);
 	cr_assert_eq(store_get(t->store, key, 0, words, N_WORDS * sizeof *words, &got, &t->err),
-		     FIRN_OK, "%s", t->err.text);
+	             FIRN_OK, "%s", t->err.text);
 	cr_assert_eq(got, N_WORDS * sizeof *words);
 	for (size_t i = 1; i < N_WORDS; i++)
 		cr_assert_eq(words[i], words[0], "%s is of two puts", key);
@@ -85,7 +86,7 @@ Test(crash, killed_in_the_middle_of_a_put_objects_are_whole_or_absent, .timeout 
 		cr_assert_eq(waitpid(child, &status, 0), child);
 		cr_assert(WIFSIGNALED(status), "it wrote until it was killed: %d", status);
 		cr_assert_eq(store_list(t.store, "", "", check_whole, &t, &t.err), FIRN_OK, "%s",
-			     t.err.text);
+		             t.err.text);
 		/* The dead hold no lock. */
 		put_words(t.store, "d0/k0", words, 7);
 		put_words(t.store, "d1/counter", words, 7);

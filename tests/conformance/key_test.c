@@ -2,10 +2,30 @@
 #include "tests/conformance/trial.h"
 
 static const char *const odd_keys[] = {
-	"a b",	    "a+b",	"a%20b",     "a?b=c&d",	 "#x",	     "a:b",
-	"\\x",	    "it's\"q\"", "*[]{}~^`|", "...",	 ".hidden",  "a/.../b",
-	"..a/b..",  "-rf",	"b",  "\xc3\xa9",	 "\xf0\x9f\x8f\x94/x", "e\xcc\x81",
-	"con",	    "<&>",	"$(x);",     "a,b=c@d!", "\xe2\x80\xae" "rtl",
+	"a b",
+	"a+b",
+	"a%20b",
+	"a?b=c&d",
+	"#x",
+	"a:b",
+	"\\x",
+	"it's\"q\"",
+	"*[]{}~^`|",
+	"...",
+	".hidden",
+	"a/.../b",
+	"..a/b..",
+	"-rf",
+	"b",
+	"\xc3\xa9",
+	"\xf0\x9f\x8f\x94/x",
+	"e\xcc\x81",
+	"con",
+	"<&>",
+	"$(x);",
+	"a,b=c@d!",
+	"\xe2\x80\xae"
+	"rtl",
 };
 
 CONFORMS(key, odd_but_legal_keys_are_kept_apart)
@@ -43,10 +63,32 @@ CONFORMS(key, the_longest_key_is_1024_bytes_and_the_longest_component_255)
 }
 
 static const char *const bad_keys[] = {
-	"", "/", "/abs", "a/", "a//b", "..", ".", "../x", "a/../b", "a/./b", "./a", "a/..",
-	"a\nb", "a\tb", "\x01", "\x7f", "a\xc2\x85z", /* C1 */
-	"\xff", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\xaf",
-	".firn~lock", "a/.firn~tmp-1", ".firn~x/y",
+	"",
+	"/",
+	"/abs",
+	"a/",
+	"a//b",
+	"..",
+	".",
+	"../x",
+	"a/../b",
+	"a/./b",
+	"./a",
+	"a/..",
+	"a\nb",
+	"a\tb",
+	"\x01",
+	"\x7f",
+	"a\xc2\x85z", /* C1 */
+	"\xff",
+	"a\xc3",
+	"\xc0\xaf",
+	"\xed\xa0\x80",
+	"\xf4\x90\x80\x80",
+	"\xe0\x80\xaf",
+	".firn~lock",
+	"a/.firn~tmp-1",
+	".firn~x/y",
 };
 
 CONFORMS(key, escapes_and_malformed_keys_are_einval_for_every_request)
@@ -57,7 +99,8 @@ CONFORMS(key, escapes_and_malformed_keys_are_einval_for_every_request)
 		char byte;
 
 		cr_assert_eq(try_put(t, key, "x", STORE_ALWAYS, NULL, NULL), FIRN_EINVAL, "%zu", i);
-		cr_assert_eq(try_put(t, key, "x", STORE_IF_ABSENT, NULL, NULL), FIRN_EINVAL, "%zu", i);
+		cr_assert_eq(try_put(t, key, "x", STORE_IF_ABSENT, NULL, NULL), FIRN_EINVAL, "%zu",
+		             i);
 		cr_assert_eq(store_get(t->store, key, 0, &byte, 1, &got, &t->err), FIRN_EINVAL);
 		cr_assert_eq(store_stat(t->store, key, NULL, NULL, &t->err), FIRN_EINVAL);
 		cr_assert_eq(store_delete(t->store, key, &t->err), FIRN_EINVAL);
@@ -67,15 +110,15 @@ CONFORMS(key, escapes_and_malformed_keys_are_einval_for_every_request)
 
 CONFORMS(key, prefixes_that_cannot_begin_a_key_are_einval)
 {
-	static const char *const prefixes[] = { "/", "../", "a/../", "a//", "./", "\xff", "a\xc3",
-						".firn~", "a\n" };
+	static const char *const prefixes[] = { "/",    "../",   "a/../",  "a//", "./",
+		                                "\xff", "a\xc3", ".firn~", "a\n" };
 	static struct listing l;
 
 	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
 		cr_assert_eq(store_list(t->store, prefixes[i], "", listing_add, &l, &t->err),
-			     FIRN_EINVAL, "prefix %zu", i);
+		             FIRN_EINVAL, "prefix %zu", i);
 	cr_assert_eq(store_list(t->store, "..", "", listing_add, &l, &t->err), FIRN_OK,
-		     "`..x` is a key");
+	             "`..x` is a key");
 }
 
 CONFORMS(key, a_key_inside_a_key_is_kept_or_refused_as_claimed)

@@ -3,9 +3,10 @@
 
 CONFORMS(list, keys_are_in_byte_order_of_whole_keys)
 {
-	/* '!' < '-' < '.' < '/' < '0' < 'A' < 'a' < U+00E9: a directory must not sort by its bare name. */
-	static const char *const keys[] = { "a!", "a-b", "a.b",	  "a/b",  "a/b.c", "a/b0",
-					    "a0", "aA",	 "aa/z/y", "aa0", "z",	   "\xc3\xa9/x" };
+	/* '!' < '-' < '.' < '/' < '0' < 'A' < 'a' < U+00E9: a directory must not sort by its bare
+	 * name. */
+	static const char *const keys[] = { "a!", "a-b", "a.b",    "a/b", "a/b.c", "a/b0",
+		                            "a0", "aA",  "aa/z/y", "aa0", "z",     "\xc3\xa9/x" };
 	char expect[512] = "";
 
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -24,7 +25,7 @@ CONFORMS(list, a_prefix_may_end_anywhere_in_a_key)
 	(void)put(t, "vol/manifest", "x");
 	(void)put(t, "volume/manifest", "x");
 	cr_assert_str_eq(keys_of(t, "vol", ""),
-			 "vol/manifest vol/seg/00/1 vol/seg/01/2 volume/manifest ");
+	                 "vol/manifest vol/seg/00/1 vol/seg/01/2 volume/manifest ");
 	cr_assert_str_eq(keys_of(t, "vol/", ""), "vol/manifest vol/seg/00/1 vol/seg/01/2 ");
 	cr_assert_str_eq(keys_of(t, "vol/seg/0", ""), "vol/seg/00/1 vol/seg/01/2 ");
 	cr_assert_str_eq(keys_of(t, "vol/seg/01/2", ""), "vol/seg/01/2 ");
@@ -72,11 +73,11 @@ CONFORMS(list, two_thousand_keys_come_in_order_over_many_pages)
 		unsigned r = (i * 7919u) % 2000;
 
 		(void)snprintf(key, sizeof key, r % 2 ? "flat/%06u" : "deep/%02x/%06u",
-			       r % 2 ? r : r % 37, r);
+		               r % 2 ? r : r % 37, r);
 		(void)put(t, key, "x");
 	}
 	cr_assert_eq(store_list(t->store, "", "", count_rising, &l, &t->err), FIRN_OK, "%s",
-		     t->err.text);
+	             t->err.text);
 	cr_assert_eq(l.n, 2000);
 }
 
@@ -91,7 +92,8 @@ CONFORMS(list, the_walk_stops_when_it_is_told_to)
 	cr_assert_str_eq(l.text, "a b ");
 }
 
-/* Keys from a small alphabet, so that prefixes, files and directories meet; a sorted model beside. */
+/* Keys from a small alphabet, so that prefixes, files and directories meet; a sorted model beside.
+ */
 static int model_order(const void *a, const void *b)
 {
 	return strcmp(a, b);
@@ -145,8 +147,10 @@ CONFORMS(list, seeded_random_keys_agree_with_a_sorted_model)
 			prefix[0] = 0; /* cut in the middle of a character */
 		(void)strcpy(after, round % 3 ? m.key[(at * 7) % m.n] : "");
 		for (size_t i = 0; i < m.n; i++)
-			if (!strncmp(m.key[i], prefix, strlen(prefix)) && strcmp(m.key[i], after) > 0)
+			if (!strncmp(m.key[i], prefix, strlen(prefix)) &&
+			    strcmp(m.key[i], after) > 0)
 				(void)strcat(strcat(expect, m.key[i]), " ");
-		cr_assert_str_eq(keys_of(t, prefix, after), expect, "prefix %s after %s", prefix, after);
+		cr_assert_str_eq(keys_of(t, prefix, after), expect, "prefix %s after %s", prefix,
+		                 after);
 	}
 }

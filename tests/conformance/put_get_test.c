@@ -16,7 +16,8 @@ CONFORMS(put, the_pieces_of_an_iovec_are_joined)
 		expect[i] = (char)('a' + i % 26);
 		iov[i] = (struct iovec){ &expect[i], i % 7 ? 1 : 0 };
 	}
-	cr_assert_eq(store_put(t->store, "k", iov, 200, STORE_ALWAYS, NULL, NULL, &t->err), FIRN_OK);
+	cr_assert_eq(store_put(t->store, "k", iov, 200, STORE_ALWAYS, NULL, NULL, &t->err),
+	             FIRN_OK);
 	char joined[201] = { 0 };
 	size_t n = 0;
 
@@ -60,7 +61,8 @@ CONFORMS(put, eight_megabytes_come_back)
 	}
 	struct iovec iov[2] = { { data, 12345 }, { data + 12345, len - 12345 } };
 
-	cr_assert_eq(store_put(t->store, "big", iov, 2, STORE_ALWAYS, NULL, NULL, &t->err), FIRN_OK);
+	cr_assert_eq(store_put(t->store, "big", iov, 2, STORE_ALWAYS, NULL, NULL, &t->err),
+	             FIRN_OK);
 	cr_assert_eq(store_get(t->store, "big", 0, back, len, &got, &t->err), FIRN_OK);
 	cr_assert_eq(got, len);
 	cr_assert_eq(memcmp(data, back, len), 0);
@@ -75,9 +77,14 @@ CONFORMS(get, a_range_is_cut_at_the_end_of_the_object)
 		size_t len, got;
 		const char *text;
 	} ranges[] = {
-		{ 0, 10, 10, "0123456789" }, { 0, 99, 10, "0123456789" }, { 3, 4, 4, "3456" },
-		{ 9, 1, 1, "9" },	     { 9, 9, 1, "9" },		  { 10, 5, 0, "" },
-		{ 1000000, 5, 0, "" },	     { 5, 0, 0, "" },
+		{ 0, 10, 10, "0123456789" },
+		{ 0, 99, 10, "0123456789" },
+		{ 3, 4, 4, "3456" },
+		{ 9, 1, 1, "9" },
+		{ 9, 9, 1, "9" },
+		{ 10, 5, 0, "" },
+		{ 1000000, 5, 0, "" },
+		{ 5, 0, 0, "" },
 	};
 
 	(void)put(t, "k", "0123456789");
@@ -86,7 +93,8 @@ CONFORMS(get, a_range_is_cut_at_the_end_of_the_object)
 		size_t got = 77;
 
 		cr_assert_eq(store_get(t->store, "k", ranges[i].pos, back, ranges[i].len, &got,
-				       &t->err), FIRN_OK, "range %zu: %s", i, t->err.text);
+		                       &t->err),
+		             FIRN_OK, "range %zu: %s", i, t->err.text);
 		cr_assert_eq(got, ranges[i].got, "range %zu gave %zu bytes", i, got);
 		cr_assert_str_eq(back, ranges[i].text);
 	}
@@ -155,7 +163,8 @@ CONFORMS(get, an_object_above_the_first_buffer_is_read_whole)
 
 	data[LEN - 1] = 9;
 	buf_init(&b, env_default());
-	cr_assert_eq(store_put(t->store, "k", &iov, 1, STORE_ALWAYS, NULL, &put_version, &t->err), 0);
+	cr_assert_eq(store_put(t->store, "k", &iov, 1, STORE_ALWAYS, NULL, &put_version, &t->err),
+	             0);
 	cr_assert_eq(store_get_all(t->store, "k", 1 << 20, &b, &get_version, &t->err), FIRN_OK);
 	cr_assert_eq(b.len, (size_t)LEN);
 	cr_assert_eq(memcmp(b.data, data, LEN), 0);
@@ -172,7 +181,7 @@ CONFORMS(stat, size_and_version_are_those_of_the_put)
 	cr_assert_eq(store_stat(t->store, "k", &size, &seen, &t->err), FIRN_OK);
 	cr_assert_eq(size, 5u);
 	cr_assert(same_version(&v, &seen), "%.*s is not %.*s", (int)v.len, v.text, (int)seen.len,
-		  seen.text);
+	          seen.text);
 }
 
 CONFORMS(delete, a_deleted_key_is_absent_and_deleting_it_again_succeeds)

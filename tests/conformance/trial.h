@@ -6,9 +6,9 @@
  *		...
  *	}
  *
- * becomes Test(put, an_empty_object_is_stored_in_mem) and Test(put, an_empty_object_is_stored_in_file).
- * The body gets a struct trial with an open, empty store. Criterion runs each test in a process of its
- * own, so that mem: stores do not meet. */
+ * becomes Test(put, an_empty_object_is_stored_in_mem) and Test(put,
+ * an_empty_object_is_stored_in_file). The body gets a struct trial with an open, empty store.
+ * Criterion runs each test in a process of its own, so that mem: stores do not meet. */
 #ifndef CONFORMANCE_TRIAL_H
 #define CONFORMANCE_TRIAL_H
 #include "engine/base/buf.h"
@@ -53,7 +53,7 @@ static inline void trial_open(struct trial *t, const char *kind)
 		(void)snprintf(t->uri, sizeof t->uri, "%s:trial", kind);
 	}
 	cr_assert_eq(store_open(env_default(), t->uri, &t->store, &t->err), FIRN_OK, "%s",
-		     t->err.text);
+	             t->err.text);
 }
 
 static inline void trial_close(struct trial *t)
@@ -72,23 +72,23 @@ static inline void trial_run(const char *kind, void (*body)(struct trial *t))
 	trial_close(&t);
 }
 
-#define CONFORMS(group, name)                                \
-	static void group##_##name(struct trial *t);         \
-	Test(group, name##_in_mem, .timeout = 60)            \
-	{                                                    \
-		trial_run("mem", group##_##name);            \
-	}                                                    \
-	Test(group, name##_in_file, .timeout = 60)           \
-	{                                                    \
-		trial_run("file", group##_##name);           \
-	}                                                    \
+#define CONFORMS(group, name)                        \
+	static void group##_##name(struct trial *t); \
+	Test(group, name##_in_mem, .timeout = 60)    \
+	{                                            \
+		trial_run("mem", group##_##name);    \
+	}                                            \
+	Test(group, name##_in_file, .timeout = 60)   \
+	{                                            \
+		trial_run("file", group##_##name);   \
+	}                                            \
 	static void group##_##name(struct trial *t)
 
 /* ---- short forms ---- */
 
 static inline int try_put(struct trial *t, const char *key, const char *text,
-			  enum store_condition condition, const struct store_version *match,
-			  struct store_version *version)
+                          enum store_condition condition, const struct store_version *match,
+                          struct store_version *version)
 {
 	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
 
@@ -114,8 +114,8 @@ static inline const char *text_of(struct trial *t, const char *key)
 	int rc = store_get_all(t->store, key, sizeof text - 1, &b, NULL, &t->err);
 
 	(void)snprintf(text, sizeof text, "%.*s", rc == FIRN_OK ? (int)b.len : 64,
-		       rc == FIRN_OK ? (const char *)(b.data ? b.data : (const uint8_t *)"")
-				     : firn_code_name(rc));
+	               rc == FIRN_OK ? (const char *)(b.data ? b.data : (const uint8_t *)"")
+	                             : firn_code_name(rc));
 	buf_fini(&b);
 	return text;
 }
@@ -147,7 +147,7 @@ static inline const char *keys_of(struct trial *t, const char *prefix, const cha
 
 	memset(&l, 0, sizeof l);
 	cr_assert_eq(store_list(t->store, prefix, after, listing_add, &l, &t->err), FIRN_OK, "%s",
-		     t->err.text);
+	             t->err.text);
 	return l.text;
 }
 #endif

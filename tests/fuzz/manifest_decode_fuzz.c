@@ -1,6 +1,6 @@
 /* manifest_decode() on hostile bytes. Each input is tried as it is, and again with both sums made
- * right, so that mutations get behind them. What decodes must encode to the same bytes, and the dump
- * must hold still for anything. */
+ * right, so that mutations get behind them. What decodes must encode to the same bytes, and the
+ * dump must hold still for anything. */
 #include "engine/base/le.h"
 #include "engine/base/sum.h"
 #include "engine/manifest/layout.h"

@@ -1,5 +1,5 @@
-/* Many threads on one store, for ThreadSanitizer: puts, gets, lists, deletes and compare-and-swap at
- * once, on mem: and on file: (in a scratch directory). A plain program, because Criterion and
+/* Many threads on one store, for ThreadSanitizer: puts, gets, lists, deletes and compare-and-swap
+ * at once, on mem: and on file: (in a scratch directory). A plain program, because Criterion and
  * ThreadSanitizer do not agree. Exit 0: every invariant held. */
 #include "engine/os/env.h"
 #include "engine/store/store.h"
@@ -27,7 +27,7 @@ static void check(int holds, const char *what, const struct firn_error *err)
 }
 
 static int put(struct store *s, const char *key, const char *text, enum store_condition condition,
-	       const struct store_version *match, struct firn_error *err)
+               const struct store_version *match, struct firn_error *err)
 {
 	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
 

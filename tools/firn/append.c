@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct append {
 	struct common common;
@@ -184,10 +185,19 @@ static int append_source(struct append *a, struct source *src)
 	return code;
 }
 
+/* Before a volume is made for it. */
+static int check_files(const struct append *a)
+{
+	for (char **file = a->file; file && *file; file++)
+		if (strcmp(*file, "-") != 0 && access(*file, R_OK))
+			return complain(&a->common, TROUBLE, "%s: %s", *file, strerror(errno));
+	return DONE;
+}
+
 static int append_files(struct append *a)
 {
 	static char *standard_input[] = { NULL, NULL };
-	char **file = a->file && *a->file ? a->file : standard_input;
+	char **file = a->file ? a->file : standard_input;
 	int code = DONE;
 	do {
 		struct source src;
@@ -249,7 +259,9 @@ int append_run(int argc, char **argv)
 	static const struct argp argp = { options, parse, "[FILE...]", doc, children, NULL, NULL };
 	struct append a = { .common.name = argv[0], .window = 1024, .fields.delimiter = '\t' };
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
-	int code = session_open(&a.session, &a.common, FIRN_ATTACH_CREATE);
+	int code = check_files(&a);
+	if (code == DONE)
+		code = session_open(&a.session, &a.common, FIRN_ATTACH_CREATE);
 	if (code)
 		return code;
 	code = append(&a);

@@ -18,7 +18,7 @@ static const struct argp_option options[] = {
 	{ "delimiter", KEY_DELIMITER, "C", 0, "What separates columns (a tab)", 0 },
 	{ "window", KEY_WINDOW, "N", 0, "Lines in flight for each file (64)", 0 },
 	{ "files", KEY_FILES, "N", 0, "Files in flight (64)", 0 },
-	{ "acks", KEY_ACKS, "FILE", 0, "Add `stream offset line' to FILE for each line acked", 0 },
+	{ "acks", KEY_ACKS, "FILE", 0, "Add `stream offset line' to FILE for each line added", 0 },
 	{ "drain", KEY_DRAIN, NULL, 0, "At the end store everything, so that any engine can attach",
 	  0 },
 	{ 0 },
@@ -108,7 +108,8 @@ static void acked(void *arg, const struct sender_slot *slot, const struct firn_e
 	struct import *im = arg;
 	struct input *in = slot->owner;
 	in->in_flight--;
-	if (im->acks)
+	/* Of a line that is in already the engine may have forgotten the offset. */
+	if (im->acks && !(ev->flags & FIRN_F_DUPLICATE))
 		fprintf(im->acks, "%s %" PRIu64 " %" PRIu64 "\n", slot->stream->name, ev->offset,
 		        slot->seq);
 }

@@ -2,14 +2,13 @@
  * array, and behaves as its parameters say:
  *
  *	plugin:/path/odd_store.so?lie=NAME          ignores a condition, see lies()
- *	                         ?say=NAME&times=N  the first N requests end with that outcome; what is
- *	                                            said to be ambiguous has been done
+ *	                         ?say=NAME&times=N  the first N requests end with that outcome;
+ *	                                            what is said to be ambiguous has been done
  *	                         ?mode=poll         completes in poll() only
  *	                         ?mode=thread       completes late, on a thread of its own
  *	                         ?mode=twice        completes every request twice
  *	                         ?mode=nonsense     answers that contradict themselves
- *	                         ?open=NAME         fails to open: null, error
- */
+ *	                         ?open=null         opens without a handle */
 #include <firn/store.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -79,7 +78,8 @@ static void do_put(struct odd *o, struct firn_store_request *req)
 		refuse(req, FIRN_ENOENT, "absent");
 		return;
 	}
-	if (req->condition == FIRN_STORE_IF_MATCH && b && !same(b, req->match) && !lies(o, "match")) {
+	if (req->condition == FIRN_STORE_IF_MATCH && b && !same(b, req->match) &&
+	    !lies(o, "match")) {
 		refuse(req, FIRN_ECONFLICT, "other version");
 		return;
 	}
@@ -218,9 +218,9 @@ static void odd_cancel(void *handle, struct firn_store_request *req)
 
 static unsigned outcome_of(const char *name)
 {
-	return !strcmp(name, "retry") ? FIRN_STORE_RETRY
+	return !strcmp(name, "retry")       ? FIRN_STORE_RETRY
 	       : !strcmp(name, "throttled") ? FIRN_STORE_THROTTLED
-					     : FIRN_STORE_AMBIGUOUS;
+	                                    : FIRN_STORE_AMBIGUOUS;
 }
 
 static int odd_open(const struct firn_store_config *c, void **handle, struct firn_error *err)
@@ -264,7 +264,7 @@ static void odd_info(void *handle, struct firn_store_info *info)
 	struct odd *o = handle;
 
 	info->caps = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH |
-		     FIRN_STORE_CAN_LIST;
+	             FIRN_STORE_CAN_LIST;
 	if (lies(o, "honest"))
 		info->caps &= ~(uint64_t)FIRN_STORE_CAN_PUT_IF_MATCH;
 	info->max_put_bytes = 200;
@@ -280,8 +280,8 @@ static void odd_info(void *handle, struct firn_store_info *info)
 const struct firn_store_plugin *firn_store_entry(void)
 {
 	static const struct firn_store_plugin plugin = {
-		ODD_SIZE, ODD_ABI, FIRN_STORE_ABI_MINOR, 0, "odd", odd_open, odd_close, odd_info,
-		odd_submit, odd_cancel, odd_poll,
+		ODD_SIZE,  ODD_ABI,  FIRN_STORE_ABI_MINOR, 0,          "odd",    odd_open,
+		odd_close, odd_info, odd_submit,           odd_cancel, odd_poll,
 	};
 
 	return &plugin;

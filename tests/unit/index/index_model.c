@@ -305,10 +305,15 @@ static void create_some(struct model *m, uint64_t rev)
 
 /* What a footer says of a stream, from the state before and after the round. */
 static void put_stream(struct segment_writer *w, struct model_stream *s,
-                       const struct stream_state *before, int deleted)
+                       const struct stream_state *before, int deleted, int config_set)
 {
 	struct stream_state out = s->s;
-	out.flags = (s->live == 2 ? STREAM_CREATED : 0u) | (deleted ? STREAM_DELETED : 0u);
+	out.flags = (s->live == 2 ? STREAM_CREATED : 0u) | (deleted ? STREAM_DELETED : 0u) |
+	            (config_set ? STREAM_CONFIG : 0u);
+	if (!config_set) /* neither name nor configuration is said again */
+		out.config_len = 0;
+	if (s->live != 2)
+		out.name_len = 0;
 	out.bytes -= before ? before->bytes : 0;
 	out.name = s->name;
 	out.config = s->config;
@@ -323,17 +328,18 @@ static void change_stream(struct model *m, struct segment_writer *w, size_t i,
 	struct model_stream *s = AT(m->stream, struct model_stream, i);
 	int deleted = model_random(m, 25) == 0;
 	if (deleted) {
-		put_stream(w, s, before, 1);
+		put_stream(w, s, before, 1, 0);
 		s->live = 0;
 		return;
 	}
 	if (model_random(m, 5) == 0)
 		s->s.start += model_random(m, s->s.next - s->s.start + 1);
-	if (model_random(m, 5) == 0) {
+	int config_set = model_random(m, 5) == 0;
+	if (config_set) {
 		s->s.config_len = (uint32_t)model_random(m, 9);
 		memset(s->config, (int)model_random(m, 256), sizeof s->config);
 	}
-	put_stream(w, s, before, 0);
+	put_stream(w, s, before, 0, config_set);
 	s->live = 1;
 	for (uint64_t n = model_random(m, 3); n > 0; n--)
 		put_kv(m, w, s->s.stream, rev + n);

@@ -70,7 +70,7 @@ Test(manifest_decode, what_was_encoded_comes_back)
 	struct buf b = bytes_of(&m);
 
 	cr_assert_eq(manifest_decode(env_default(), b.data, b.len, &back, &err), FIRN_OK, "%s",
-		     err.text);
+	             err.text);
 	same(&m, &back);
 	manifest_fini(&m, env_default());
 	manifest_fini(&back, env_default());
@@ -86,7 +86,7 @@ Test(manifest_decode, seeded_random_manifests_come_back_and_have_one_encoding)
 		struct buf b = bytes_of(&m), again;
 
 		cr_assert_eq(manifest_decode(env_default(), b.data, b.len, &back, &err), FIRN_OK,
-			     "seed %llu: %s", (unsigned long long)seed, err.text);
+		             "seed %llu: %s", (unsigned long long)seed, err.text);
 		same(&m, &back);
 		again = bytes_of(&back);
 		cr_assert(again.len == b.len && !memcmp(again.data, b.data, b.len));
@@ -103,7 +103,8 @@ Test(manifest_decode, every_flipped_bit_is_detected)
 
 	for (size_t i = 0; i < b.len * 8; i++) {
 		b.data[i / 8] ^= (uint8_t)(1u << i % 8);
-		cr_assert_eq(decode(b.data, b.len), FIRN_ECORRUPT, "bit %zu of byte %zu", i % 8, i / 8);
+		cr_assert_eq(decode(b.data, b.len), FIRN_ECORRUPT, "bit %zu of byte %zu", i % 8,
+		             i / 8);
 		b.data[i / 8] ^= (uint8_t)(1u << i % 8);
 	}
 	cr_assert_eq(decode(b.data, b.len), FIRN_OK);
@@ -148,7 +149,7 @@ Test(manifest_decode, no_signed_byte_is_ignored)
 		if (manifest_decode(env_default(), b.data, b.len, &m, &err) == FIRN_OK) {
 			cr_assert_eq(manifest_encode(&m, &again), FIRN_OK);
 			cr_assert(again.len == b.len && !memcmp(again.data, b.data, b.len),
-				  "byte %zu is ignored", i / 8);
+			          "byte %zu is ignored", i / 8);
 			n_accepted++;
 		} else {
 			cr_assert(err.code == FIRN_ECORRUPT || err.code == FIRN_EUNSUPPORTED);

@@ -65,13 +65,14 @@ Test(manifest_dump, the_dump_in_the_format_page_is_what_this_build_writes)
 	end = strstr(begin, "```\n<!-- dump: manifest -->");
 	cr_assert_not_null(end);
 	cr_assert(t.len == (size_t)(end - begin) && !memcmp(begin, t.data, t.len),
-		  "FORMAT.md shows other bytes; FIRN_UPDATE_DOCS=1 prints these:\n%s", t.data);
+	          "FORMAT.md shows other bytes; FIRN_UPDATE_DOCS=1 prints these:\n%s", t.data);
 	free(page);
 	free(t.data);
 	buf_fini(&b);
 }
 
-/* Version 1 as it was first written, kept for ever: every later build reads it to the same bytes. */
+/* Version 1 as it was first written, kept for ever: every later build reads it to the same bytes.
+ */
 Test(manifest_dump, the_golden_file_of_version_1_is_still_written_and_read)
 {
 	const char *source = getenv("FIRN_SOURCE_DIR");
@@ -79,7 +80,7 @@ Test(manifest_dump, the_golden_file_of_version_1_is_still_written_and_read)
 	char path[1024];
 
 	(void)snprintf(path, sizeof path, "%s/tests/unit/manifest/golden_v1.manifest",
-		       source ? source : ".");
+	               source ? source : ".");
 	FILE *f = fopen(path, "rb");
 	uint8_t golden[4096];
 

@@ -15,8 +15,8 @@ Test(manifest_rules, the_manifest_of_a_volume_has_one_key)
 
 Test(manifest_rules, ordinary_names_are_volume_names)
 {
-	static const char *const names[] = { "a", "A.b_c-9", "a/b/c", "segments", "manifests/x",
-					     "...", ".hidden", "a/..b", "seg-1", "9" };
+	static const char *const names[] = { "a",   "A.b_c-9", "a/b/c", "segments", "manifests/x",
+		                             "...", ".hidden", "a/..b", "seg-1",    "9" };
 	char longest[201];
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -32,19 +32,20 @@ Test(manifest_rules, names_that_lead_elsewhere_are_refused_with_the_reason)
 	static const struct {
 		const char *name, *why;
 	} bad[] = {
-		{ "", "empty" },	   { "/a", "empty" },	    { "a/", "empty" },
-		{ "a//b", "empty" },	   { ".", ". or .." },	    { "a/../b", ". or .." },
-		{ "a/.", ". or .." },	   { "a b", "allowed" },    { "\xc3\xa9", "allowed" },
-		{ "a\n", "allowed" },	   { "a/seg", "seg" },	    { "a/manifest", "manifest" },
-		{ "seg", "seg" },	   { "a/seg/00", "seg" },   { ".firn-probe/x", ".firn" },
-		{ "a/.firn~x", ".firn" },  { "a*", "allowed" },	    { "a\\b", "allowed" },
+		{ "", "empty" },          { "/a", "empty" },     { "a/", "empty" },
+		{ "a//b", "empty" },      { ".", ". or .." },    { "a/../b", ". or .." },
+		{ "a/.", ". or .." },     { "a b", "allowed" },  { "\xc3\xa9", "allowed" },
+		{ "a\n", "allowed" },     { "a/seg", "seg" },    { "a/manifest", "manifest" },
+		{ "seg", "seg" },         { "a/seg/00", "seg" }, { ".firn-probe/x", ".firn" },
+		{ "a/.firn~x", ".firn" }, { "a*", "allowed" },   { "a\\b", "allowed" },
 	};
 	char too_long[202];
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct firn_error err = FIRN_ERROR_INIT;
 
-		cr_assert_eq(manifest_name_check(bad[i].name, &err), FIRN_EINVAL, "%s", bad[i].name);
+		cr_assert_eq(manifest_name_check(bad[i].name, &err), FIRN_EINVAL, "%s",
+		             bad[i].name);
 		cr_assert_not_null(strstr(err.text, bad[i].why), "%s: %s", bad[i].name, err.text);
 	}
 	memset(too_long, 'v', 201);

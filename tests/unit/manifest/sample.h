@@ -23,15 +23,26 @@ static inline void sample_manifest(struct manifest *m)
 	const struct firn_env *env = env_default();
 	struct manifest_log local = { .kind = MANIFEST_LOG_LOCAL };
 	struct manifest_log log = { .kind = MANIFEST_LOG_STORE, .position = 4096 };
-	struct manifest_layer layer = { .id = { 2, 9 }, .level = 1, .bytes = 70000,
-					.footer_pos = 65536, .footer_sum = 0xfeedfacecafebeefu,
-					.rev_from = 1, .rev_to = 501 };
-	struct manifest_segment s = { .id = { 2, 11 }, .bytes = 1000000, .footer_pos = 990000,
-				      .footer_sum = 0x0123456789abcdefu, .rev_from = 501,
-				      .rev_to = 601, .min_append_ms = 1700000000000,
-				      .max_append_ms = 1700000060000, .part = 0, .n_parts = 2 };
-	struct lost_entry lost = { .rev_stored = 400, .rev_skip = UINT64_C(1) << 36,
-				   .at_ms = 1690000000000 };
+	struct manifest_layer layer = { .id = { 2, 9 },
+		                        .level = 1,
+		                        .bytes = 70000,
+		                        .footer_pos = 65536,
+		                        .footer_sum = 0xfeedfacecafebeefu,
+		                        .rev_from = 1,
+		                        .rev_to = 501 };
+	struct manifest_segment s = { .id = { 2, 11 },
+		                      .bytes = 1000000,
+		                      .footer_pos = 990000,
+		                      .footer_sum = 0x0123456789abcdefu,
+		                      .rev_from = 501,
+		                      .rev_to = 601,
+		                      .min_append_ms = 1700000000000,
+		                      .max_append_ms = 1700000060000,
+		                      .part = 0,
+		                      .n_parts = 2 };
+	struct lost_entry lost = { .rev_stored = 400,
+		                   .rev_skip = UINT64_C(1) << 36,
+		                   .at_ms = 1690000000000 };
 	struct manifest_dead dead = { .id = { 1, 3 }, .since_ms = 1700000000123 };
 
 	manifest_init(m);
@@ -98,7 +109,8 @@ static inline void sample_random(struct manifest *m, uint64_t seed)
 	}
 	n = m->rev_stored ? sample_chance(&x) % 40 : 0;
 	for (uint64_t i = 0, rev = 1; i < n && rev <= m->rev_stored; i++) {
-		struct manifest_segment s = { .id = { m->epoch, sample_chance(&x) % m->next_segment } };
+		struct manifest_segment s = { .id = { m->epoch,
+			                              sample_chance(&x) % m->next_segment } };
 
 		s.footer_pos = sample_chance(&x);
 		s.bytes = s.footer_pos + 1 + sample_chance(&x) % 999;
@@ -111,9 +123,12 @@ static inline void sample_random(struct manifest *m, uint64_t seed)
 		s.max_append_ms = s.min_append_ms + (int64_t)(sample_chance(&x) % 99);
 		rev = sample_chance(&x) % 2 ? rev : s.rev_to;
 		(void)manifest_add_segment(m, env, &s);
-		struct manifest_layer l = { .id = s.id, .level = (uint32_t)sample_chance(&x),
-					    .bytes = s.bytes, .footer_pos = s.footer_pos,
-					    .rev_from = s.rev_from, .rev_to = s.rev_to };
+		struct manifest_layer l = { .id = s.id,
+			                    .level = (uint32_t)sample_chance(&x),
+			                    .bytes = s.bytes,
+			                    .footer_pos = s.footer_pos,
+			                    .rev_from = s.rev_from,
+			                    .rev_to = s.rev_to };
 
 		if (sample_chance(&x) % 3 == 0)
 			(void)manifest_add_layer(m, env, &l);

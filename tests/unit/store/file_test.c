@@ -1,5 +1,5 @@
-/* What is special about a store in a directory: links, strangers' files, leftovers, locks, a full or
- * read-only file system. */
+/* What is special about a store in a directory: links, strangers' files, leftovers, locks, a full
+ * or read-only file system. */
 #include "tests/conformance/trial.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -175,7 +175,7 @@ Test(file_store, without_the_right_to_write_it_reads_and_says_ereadonly)
 	if (was_root)
 		cr_assert_eq(seteuid(65534), 0);
 	cr_assert_eq(try_put(&t, "d/new", "x", STORE_ALWAYS, NULL, NULL), FIRN_EREADONLY, "%s",
-		     t.err.text);
+	             t.err.text);
 	cr_assert_eq(t.err.sys, EACCES);
 	cr_assert_eq(try_put(&t, "d/k", "x", STORE_IF_MATCH, &v, NULL), FIRN_EREADONLY);
 	cr_assert_eq(try_put(&t, "d/e/k", "x", STORE_ALWAYS, NULL, NULL), FIRN_EREADONLY);
@@ -190,8 +190,9 @@ Test(file_store, without_the_right_to_write_it_reads_and_says_ereadonly)
 Test(file_store, a_full_or_read_only_file_system_is_typed_and_leaves_nothing)
 {
 	static char big[1 << 20];
-	struct iovec iov[4] = { { big, sizeof big }, { big, sizeof big }, { big, sizeof big },
-				{ big, sizeof big } };
+	struct iovec iov[4] = {
+		{ big, sizeof big }, { big, sizeof big }, { big, sizeof big }, { big, sizeof big }
+	};
 	char at[300], uri[320];
 	struct store *first = t.store;
 
@@ -203,12 +204,14 @@ Test(file_store, a_full_or_read_only_file_system_is_typed_and_leaves_nothing)
 		cr_skip_test("no right to mount");
 	cr_assert_eq(store_open(env_default(), uri, &t.store, &t.err), FIRN_OK);
 	(void)put(&t, "d/k", "before");
-	cr_assert_eq(store_put(t.store, "d/big", iov, 4, STORE_ALWAYS, NULL, NULL, &t.err), FIRN_ENOSPC);
+	cr_assert_eq(store_put(t.store, "d/big", iov, 4, STORE_ALWAYS, NULL, NULL, &t.err),
+	             FIRN_ENOSPC);
 	cr_assert_eq(t.err.sys, ENOSPC, "%s", t.err.text);
-	cr_assert_eq(store_put(t.store, "d/k", iov, 4, STORE_ALWAYS, NULL, NULL, &t.err), FIRN_ENOSPC);
+	cr_assert_eq(store_put(t.store, "d/k", iov, 4, STORE_ALWAYS, NULL, NULL, &t.err),
+	             FIRN_ENOSPC);
 	cr_assert_str_eq(text_of(&t, "d/k"), "before", "the old object is whole");
 	cr_assert_eq(store_put(t.store, "d/big", iov, 1, STORE_ALWAYS, NULL, NULL, &t.err), FIRN_OK,
-		     "the room came back: %s", t.err.text);
+	             "the room came back: %s", t.err.text);
 	cr_assert_eq(mount("none", at, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
 	cr_assert_eq(try_put(&t, "d/new", "x", STORE_ALWAYS, NULL, NULL), FIRN_EREADONLY);
 	cr_assert_eq(t.err.sys, EROFS, "%s", t.err.text);
@@ -236,8 +239,9 @@ Test(file_store, a_lock_that_is_held_delays_replacing_until_the_deadline_and_not
 	cr_assert(t.err.flags & FIRN_ERR_RETRY, "%s", t.err.text);
 	cr_assert_str_eq(text_of(&t, "d/k"), "one");
 	cr_assert_eq(try_put(&t, "d/new", "x", STORE_IF_ABSENT, NULL, NULL), FIRN_OK,
-		     "the kernel orders that");
-	cr_assert_eq(try_put(&t, "e/k", "x", STORE_ALWAYS, NULL, NULL), FIRN_OK, "another directory");
+	             "the kernel orders that");
+	cr_assert_eq(try_put(&t, "e/k", "x", STORE_ALWAYS, NULL, NULL), FIRN_OK,
+	             "another directory");
 	cr_assert_eq(close(fd), 0);
 	cr_assert_eq(try_put(&t, "d/k", "two", STORE_ALWAYS, NULL, NULL), FIRN_OK);
 	store_close(t.store);
@@ -262,7 +266,8 @@ static void no_chance(void *ctx, void *buf, size_t len)
 	memcpy(buf, &n, len < 8 ? len : 8);
 }
 
-/* Clock stopped, chance gone, the same bytes: the rising times under the lock still tell them apart. */
+/* Clock stopped, chance gone, the same bytes: the rising times under the lock still tell them
+ * apart. */
 Test(file_store, versions_of_one_key_differ_without_clock_and_chance)
 {
 	struct store *first = t.store;

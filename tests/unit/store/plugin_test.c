@@ -17,15 +17,15 @@ static void build(const char *flags)
 	int fd;
 
 	(void)snprintf(so_path, sizeof so_path, "%s/firn-odd-XXXXXX.so",
-		       getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	               getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	fd = mkstemps(so_path, 3);
 	cr_assert_geq(fd, 0);
 	(void)close(fd);
 	source = source ? source : ".";
 	(void)snprintf(command, sizeof command,
-		       "%s -std=c11 -Wall -Wextra -Werror -fPIC -shared -I%s/include %s -o %s "
-		       "%s/tests/conformance/plugin/odd_store.c -lpthread",
-		       cc ? cc : "cc", source, flags, so_path, source);
+	               "%s -std=c11 -Wall -Wextra -Werror -fPIC -shared -I%s/include %s -o %s "
+	               "%s/tests/conformance/plugin/odd_store.c -lpthread",
+	               cc ? cc : "cc", source, flags, so_path, source);
 	cr_assert_eq(system(command), 0, "%s", command);
 }
 
@@ -162,7 +162,8 @@ Test(plugin, what_is_no_plug_in_is_refused_by_name)
 {
 	struct store *s;
 
-	cr_assert_eq(store_open(env_default(), "plugin:libx.so", &s, &err), FIRN_EINVAL, "relative");
+	cr_assert_eq(store_open(env_default(), "plugin:libx.so", &s, &err), FIRN_EINVAL,
+	             "relative");
 	cr_assert_eq(store_open(env_default(), "plugin:/no/such.so", &s, &err), FIRN_ESTORE);
 	cr_assert_not_null(strstr(err.text, "/no/such.so"), "%s", err.text);
 	cr_assert_eq(store_open(env_default(), "plugin:libm.so.6", &s, &err), FIRN_EINVAL);
@@ -252,12 +253,9 @@ Test(plugin, the_deadline_ends_the_trying)
 Test(plugin, every_lie_about_conditions_is_found_out)
 {
 	static const char *const lies[][2] = {
-		{ "?lie=absent", "more than one won" },
-		{ "?lie=match", "another version" },
-		{ "?lie=create", "created a key" },
-		{ "?lie=write", "overwritten" },
-		{ "?lie=none", "it has none" },
-		{ "?lie=honest", "lacks PUT_IF_MATCH" },
+		{ "?lie=absent", "more than one won" }, { "?lie=match", "another version" },
+		{ "?lie=create", "created a key" },     { "?lie=write", "overwritten" },
+		{ "?lie=none", "it has none" },         { "?lie=honest", "lacks PUT_IF_MATCH" },
 	};
 
 	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {

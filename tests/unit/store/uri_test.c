@@ -9,8 +9,10 @@ static struct firn_error err;
 
 Test(store_uri, the_parts_of_a_uri_are_taken_apart_and_decoded)
 {
-	cr_assert_eq(uri_parse("s3://my-bucket.x/a%20b/c?endpoint=http://127.0.0.1:9000&region=eu%2D1",
-			       &u, &err), FIRN_OK, "%s", err.text);
+	cr_assert_eq(
+	        uri_parse("s3://my-bucket.x/a%20b/c?endpoint=http://127.0.0.1:9000&region=eu%2D1",
+	                  &u, &err),
+	        FIRN_OK, "%s", err.text);
 	cr_assert_str_eq(u.scheme, "s3");
 	cr_assert_str_eq(u.authority, "my-bucket.x");
 	cr_assert_str_eq(u.path, "/a b/c");
@@ -39,11 +41,33 @@ Test(store_uri, short_forms_parse)
 Test(store_uri, malformed_uris_are_einval_and_never_quoted)
 {
 	static const char *const bad[] = {
-		"", "/srv/firn", "FILE:///x", "1s:x", ":x", "file", "s3://us er/x", "file:///a b",
-		"file:///a%", "file:///a%2", "file:///a%zz", "file:///%00", "file:///a%0a",
-		"file:///%ff", "file:///x#y", "file:///x?", "file:///x?a", "file:///x?=b",
-		"file:///x?A=b", "file:///x?a=b&a=c", "file:///x?a=b&", "file:///x?a=<", "file:///\x01",
-		"s3://sesame:pw@bucket/x", "s3://sesame@bucket", "file:///a\\b", "file:///x?sesame=%zz",
+		"",
+		"/srv/firn",
+		"FILE:///x",
+		"1s:x",
+		":x",
+		"file",
+		"s3://us er/x",
+		"file:///a b",
+		"file:///a%",
+		"file:///a%2",
+		"file:///a%zz",
+		"file:///%00",
+		"file:///a%0a",
+		"file:///%ff",
+		"file:///x#y",
+		"file:///x?",
+		"file:///x?a",
+		"file:///x?=b",
+		"file:///x?A=b",
+		"file:///x?a=b&a=c",
+		"file:///x?a=b&",
+		"file:///x?a=<",
+		"file:///\x01",
+		"s3://sesame:pw@bucket/x",
+		"s3://sesame@bucket",
+		"file:///a\\b",
+		"file:///x?sesame=%zz",
 	};
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -75,10 +99,12 @@ Test(store_uri, limits_of_length_and_number_hold)
 
 Test(store_uri, values_that_may_be_secret_are_not_shown)
 {
-	cr_assert_eq(uri_parse("plugin:/x.so?region=eu&secret_key=sesame&token=&api_password=a%26b&n=1",
-			       &u, &err), FIRN_OK);
+	cr_assert_eq(
+	        uri_parse("plugin:/x.so?region=eu&secret_key=sesame&token=&api_password=a%26b&n=1",
+	                  &u, &err),
+	        FIRN_OK);
 	cr_assert_str_eq(u.shown,
-			 "plugin:/x.so?region=eu&secret_key=***&token=***&api_password=***&n=1");
+	                 "plugin:/x.so?region=eu&secret_key=***&token=***&api_password=***&n=1");
 	cr_assert_str_eq(uri_param(&u, "api_password"), "a&b");
 }
 
@@ -110,15 +136,27 @@ Test(store_open, stores_that_are_not_there_yet_are_named)
 Test(store_open, wrong_uris_of_known_stores_are_einval)
 {
 	static const char *const uris[] = {
-		"file:relative", "file://host/x", "file:///a/../b", "file:///a/.", "file:///x?thread=4",
-		"file:///x?threads=0", "file:///x?threads=17", "file:///x?threads=4x", "mem://x",
-		"mem:/x", "mem:x?y=1", "mem:x?deadline_ms=0", "mem:x?deadline_ms=-1",
-		"mem:x?deadline_ms=1s", "mem:x?deadline_ms=99999999999",
+		"file:relative",
+		"file://host/x",
+		"file:///a/../b",
+		"file:///a/.",
+		"file:///x?thread=4",
+		"file:///x?threads=0",
+		"file:///x?threads=17",
+		"file:///x?threads=4x",
+		"mem://x",
+		"mem:/x",
+		"mem:x?y=1",
+		"mem:x?deadline_ms=0",
+		"mem:x?deadline_ms=-1",
+		"mem:x?deadline_ms=1s",
+		"mem:x?deadline_ms=99999999999",
 	};
 	struct store *s;
 
 	for (size_t i = 0; i < sizeof uris / sizeof uris[0]; i++)
-		cr_assert_eq(store_open(env_default(), uris[i], &s, &err), FIRN_EINVAL, "%s", uris[i]);
+		cr_assert_eq(store_open(env_default(), uris[i], &s, &err), FIRN_EINVAL, "%s",
+		             uris[i]);
 	cr_assert_eq(store_open(env_default(), "mem:x?deadline_ms=1000", &s, &err), FIRN_OK);
 	cr_assert_str_eq(store_uri_shown(s), "mem:x?deadline_ms=1000");
 	store_close(s);
