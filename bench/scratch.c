@@ -16,7 +16,11 @@ int bench_fail(const char *what)
 
 int scratch_make(const char *parent, const char *name, char *path, size_t cap)
 {
-	int n = snprintf(path, cap, "%s/%s-XXXXXX", parent, name);
+	char *absolute = mkdir(parent, 0755) && errno != EEXIST ? NULL : realpath(parent, NULL);
+	if (!absolute)
+		return bench_fail(parent);
+	int n = snprintf(path, cap, "%s/%s-XXXXXX", absolute, name); /* a store URI has no relative form */
+	free(absolute);
 	if (n < 0 || (size_t)n >= cap) {
 		errno = ENAMETOOLONG;
 		return bench_fail(parent);

@@ -375,6 +375,7 @@ int attach_run(struct engine *e, struct upload_job *j)
 		volume_free(a.v);
 	if (rc && j->to.call)
 		call_error(j->to.call, &err);
+	job_take(e, j);
 	complete(&j->to, &ev);
 	return 1;
 }

@@ -74,6 +74,7 @@ static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error
 		ev.result = result_error(e->account, err);
 	if (rc && j->to.call)
 		call_error(j->to.call, err);
+	job_take(e, j);
 	complete(&j->to, &ev);
 	return 1;
 }

@@ -72,7 +72,8 @@ static struct upload_job *first_job(struct engine *e)
 	return j;
 }
 
-static void take_job(struct engine *e, struct upload_job *j)
+/* Off the list, before its outcome is told: who hears it may close the engine at once. */
+void job_take(struct engine *e, struct upload_job *j)
 {
 	pthread_mutex_lock(&e->lock);
 	struct upload_job **link = &e->job_first, *last = NULL;
@@ -97,7 +98,6 @@ static int run_jobs(struct engine *e)
 		pthread_mutex_unlock(&e->lock);
 		if (!(j->detach ? detach_run(e, j) : attach_run(e, j)))
 			continue;
-		take_job(e, j);
 		job_free(e, j);
 		did = 1;
 	}

@@ -18,6 +18,7 @@ struct upload_job {
 	uint32_t mode;
 	bool recorded;              /* the DETACH record is durable */
 };
+void job_take(struct engine *e, struct upload_job *j);
 void job_free(struct engine *e, struct upload_job *j);
 
 /* One try at one job; 1: it has ended and is freed, 0: it waits. */

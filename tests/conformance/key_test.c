@@ -24,8 +24,7 @@ static const char *const odd_keys[] = {
 	"<&>",
 	"$(x);",
 	"a,b=c@d!",
-	"\xe2\x80\xae"
-	"rtl",
+	"\xe2\x80\xae rtl",
 };
 
 CONFORMS(key, odd_but_legal_keys_are_kept_apart)

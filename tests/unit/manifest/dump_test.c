@@ -43,7 +43,10 @@ static char *read_file(const char *path)
 	return data;
 }
 
-/* FIRN_UPDATE_DOCS=1 in the environment prints the dump to paste. */
+#define BEGIN "<!-- dump: manifest -->\n```\n"
+#define END "```\n<!-- end -->"
+
+/* To renew it: FIRN_RENEW=1 build/tests/unit-manifest-dump_test, then read the difference. */
 Test(manifest_dump, the_dump_in_the_format_page_is_what_this_build_writes)
 {
 	const char *source = getenv("FIRN_SOURCE_DIR"), *begin, *end;
@@ -52,20 +55,24 @@ Test(manifest_dump, the_dump_in_the_format_page_is_what_this_build_writes)
 	char path[1024];
 
 	manifest_dump(b.data, b.len, add_line, &t);
-	if (getenv("FIRN_UPDATE_DOCS")) {
-		(void)fputs(t.data, stdout);
-		(void)fflush(stdout); /* a failed assertion does not come back here */
-	}
 	(void)snprintf(path, sizeof path, "%s/engine/manifest/FORMAT.md", source ? source : ".");
 	char *page = read_file(path);
 
-	begin = strstr(page, "<!-- dump: manifest -->\n```\n");
+	begin = strstr(page, BEGIN);
 	cr_assert_not_null(begin);
-	begin += strlen("<!-- dump: manifest -->\n```\n");
-	end = strstr(begin, "```\n<!-- dump: manifest -->");
+	begin += strlen(BEGIN);
+	end = strstr(begin, END);
 	cr_assert_not_null(end);
-	cr_assert(t.len == (size_t)(end - begin) && !memcmp(begin, t.data, t.len),
-	          "FORMAT.md shows other bytes; FIRN_UPDATE_DOCS=1 prints these:\n%s", t.data);
+	if (getenv("FIRN_RENEW")) {
+		FILE *f = fopen(path, "w");
+
+		cr_assert_not_null(f);
+		(void)fprintf(f, "%.*s%s%s", (int)(begin - page), page, t.data, end);
+		(void)fclose(f);
+	} else {
+		cr_assert(t.len == (size_t)(end - begin) && !memcmp(begin, t.data, t.len),
+		          "FORMAT.md shows other bytes than these:\n%s", t.data);
+	}
 	free(page);
 	free(t.data);
 	buf_fini(&b);

@@ -22,99 +22,40 @@ Test(manifest_encode, two_versions_are_never_byte_equal)
 	manifest_fini(&m, env_default());
 }
 
-/* clang-format off: one line each */
+/* clang-format off */
 /* One broken invariant each: writing it would hand the next reader a lie. */
 static void break_it(struct manifest *m, int which)
 {
 	switch (which) {
-	case 0:
-		m->state = 0;
-		break;
-	case 1:
-		m->state = 4;
-		break;
-	case 2:
-		m->seq = 0;
-		break;
-	case 3:
-		m->epoch = 0;
-		break;
-	case 4:
-		m->epoch = 1 << 24;
-		break;
-	case 5:
-		memset(m->volume_id, 0, 16);
-		break;
-	case 6:
-		m->rev_stored = m->rev_durable + 1;
-		break;
-	case 7:
-		m->ack_lease_ms = 1;
-		break;
-	case 8:
-		m->name[0] = 0;
-		break;
-	case 9:
-		memset(m->name, 'a', sizeof m->name);
-		break;
-	case 10:
-		m->node[0] = '\n';
-		break;
-	case 11:
-		m->log[0].kind = 3;
-		break;
-	case 12:
-		m->log[0].position = 1;
-		break;
-	case 13:
-		m->log[1].uri[0] = 0;
-		break;
-	case 14:
-		memset(m->log[1].uri, 'u', sizeof m->log[1].uri);
-		break;
-	case 15:
-		m->segment[0].id.n = m->next_segment;
-		m->segment[0].id.epoch = m->epoch;
-		break;
-	case 16:
-		m->segment[0].id.epoch = m->epoch + 1;
-		break;
-	case 17:
-		m->segment[1].footer_pos = m->segment[1].bytes;
-		break;
-	case 18:
-		m->segment[1].part = 2;
-		break;
-	case 19:
-		m->segment[1].n_parts = 0;
-		break;
-	case 20:
-		m->segment[1].rev_from = 1;
-		break;
-	case 21:
-		m->segment[1].rev_to = m->rev_stored + 2;
-		break;
-	case 22:
-		m->segment[1].rev_to = m->segment[1].rev_from;
-		break;
-	case 23:
-		m->segment[0].max_append_ms = 0;
-		break;
-	case 24:
-		m->layer[0].rev_from = 0;
-		break;
-	case 25:
-		m->layer[0].footer_pos = m->layer[0].bytes;
-		break;
-	case 26:
-		memset(m->lost[0].nonce, 0, 16);
-		break;
-	case 27:
-		m->dead[0].id.epoch = m->epoch + 1;
-		break;
-	default:
-		m->ext_len = 1;
-		break;
+	case 0: m->state = 0; break;
+	case 1: m->state = 4; break;
+	case 2: m->seq = 0; break;
+	case 3: m->epoch = 0; break;
+	case 4: m->epoch = 1 << 24; break;
+	case 5: memset(m->volume_id, 0, 16); break;
+	case 6: m->rev_stored = m->rev_durable + 1; break;
+	case 7: m->ack_lease_ms = 1; break;
+	case 8: m->name[0] = 0; break;
+	case 9: memset(m->name, 'a', sizeof m->name); break;
+	case 10: m->node[0] = '\n'; break;
+	case 11: m->log[0].kind = 3; break;
+	case 12: m->log[0].position = 1; break;
+	case 13: m->log[1].uri[0] = 0; break;
+	case 14: memset(m->log[1].uri, 'u', sizeof m->log[1].uri); break;
+	case 15: m->segment[0].id.n = m->next_segment; m->segment[0].id.epoch = m->epoch; break;
+	case 16: m->segment[0].id.epoch = m->epoch + 1; break;
+	case 17: m->segment[1].footer_pos = m->segment[1].bytes; break;
+	case 18: m->segment[1].part = 2; break;
+	case 19: m->segment[1].n_parts = 0; break;
+	case 20: m->segment[1].rev_from = 1; break;
+	case 21: m->segment[1].rev_to = m->rev_stored + 2; break;
+	case 22: m->segment[1].rev_to = m->segment[1].rev_from; break;
+	case 23: m->segment[0].max_append_ms = 0; break;
+	case 24: m->layer[0].rev_from = 0; break;
+	case 25: m->layer[0].footer_pos = m->layer[0].bytes; break;
+	case 26: memset(m->lost[0].nonce, 0, 16); break;
+	case 27: m->dead[0].id.epoch = m->epoch + 1; break;
+	default: m->ext_len = 1; break;
 	}
 }
 /* clang-format on */
