@@ -57,7 +57,7 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
     target_link_libraries(firn_test_support PRIVATE firn_build PkgConfig::CRITERION)
   endif()
 
-  foreach(label unit integration)
+  foreach(label unit conformance integration)
     file(GLOB_RECURSE files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*_test.c)
     foreach(file ${files})
       firn_test_name(${file} test target)

@@ -54,11 +54,11 @@ static void push_job(struct engine *e, struct upload_job *j)
 static int submit_attach(struct engine *e, const struct firn_attach *a, const struct completion *to,
 	struct firn_error *err)
 {
-	const uint32_t known = FIRN_ATTACH_CREATE | FIRN_ATTACH_CHECK;
+	const uint32_t known = FIRN_ATTACH_CREATE | FIRN_ATTACH_CHECK | FIRN_ATTACH_READ_ONLY;
 	if (!a->store || !a->name || !a->name[0] || strlen(a->name) > 255)
 		return fail(err, FIRN_EINVAL, 0, "attach", "store and name (1 to 255 bytes) must be set");
 	if (a->attach_flags & ~known)
-		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "this release attaches as writer only");
+		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "unknown attach flag");
 	if (a->takeover && strcmp(a->takeover, "moved") != 0)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "takeover=%s is not in this release", a->takeover);
 	int rc = attach_options_check(a->options, err);

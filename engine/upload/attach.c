@@ -55,7 +55,9 @@ static int read_manifest(struct attach *a)
 			rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", v->uri, v->name);
 	} else if (!rc) {
 		rc = manifest_decode(a->e->env, b.data, b.len, &v->manifest, a->err);
-		rc = rc ? fail_context(a->err, rc, "%s", key) : manifest_writable(&v->manifest, a->err);
+		rc = rc ? fail_context(a->err, rc, "%s", key) : 0;
+		if (!rc && !(a->job->attach_flags & FIRN_ATTACH_READ_ONLY))
+			rc = manifest_writable(&v->manifest, a->err);
 		a->last_commit_ms = v->manifest.committed_ms;
 	}
 	buf_fini(&b);
@@ -219,12 +221,16 @@ static int raise_epoch(struct attach *a)
 	struct buf body;
 	struct store_version version = { 0 };
 	char key[400];
+	uint32_t row = 0;
 	manifest_init(&next);
 	buf_init(&body, a->e->env);
 	(void)manifest_key(v->name, key, sizeof key);
 	int rc = make_next(a, &next);
 	rc = rc ? rc : manifest_encode(&next, &body);
-	if (rc)
+	if (rc == FIRN_EINVAL)
+		rc = fail(a->err, rc, 0, "attach", "the next manifest breaks a rule: %s",
+			manifest_check(&next, &row));
+	else if (rc)
 		rc = fail(a->err, rc, 0, "attach", "no memory for the manifest");
 	for (int tries = 0; !rc; tries++) {
 		struct iovec iov = { body.data, body.len };
@@ -330,21 +336,40 @@ static int prepare(struct attach *a)
 	if (!v->uri)
 		return fail(a->err, FIRN_ENOMEM, 0, "attach", "no memory");
 	rc = already_here(a);
-	return rc ? rc : store_probe(v->store, a->err);
+	if (rc || j->attach_flags & FIRN_ATTACH_READ_ONLY)
+		return rc;
+	return store_probe(v->store, a->err);
+}
+
+/* No ownership: the cut that the manifest names, as it is now. Nothing is written, locally but the index. */
+static void read_only(struct attach *a)
+{
+	struct volume *v = a->v;
+	memcpy(v->id, v->manifest.volume_id, 16);
+	v->epoch = v->manifest.epoch;
+	v->read_only = true;
+	v->state = FIRN_STATE_READ_ONLY;
 }
 
 static int attach(struct attach *a)
 {
+	bool reads = a->job->attach_flags & FIRN_ATTACH_READ_ONLY;
 	int rc = prepare(a);
 	rc = rc ? rc : read_manifest(a);
-	if (!rc && !a->create) {
+	if (!rc && a->create && reads)
+		rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", a->v->uri, a->v->name);
+	if (!rc && !a->create && !reads)
 		rc = check_wal(a);
-		rc = rc ? rc : check_index(a);
-	}
+	if (!rc && !a->create)
+		rc = check_index(a);
 	if (rc || a->job->attach_flags & FIRN_ATTACH_CHECK)
 		return rc;
-	rc = write_intent(a);
-	rc = rc ? rc : raise_epoch(a);
+	if (reads) {
+		read_only(a);
+	} else {
+		rc = write_intent(a);
+		rc = rc ? rc : raise_epoch(a);
+	}
 	rc = rc ? rc : index_catch_up(a->v, a->err);
 	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
 	return rc ? rc : join_engine(a);

@@ -90,6 +90,7 @@ static int put_parts(struct volume *v, struct commit *c, struct firn_error *err)
 static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 {
 	const struct firn_env *env = v->engine->env;
+	uint32_t row = 0;
 	int rc = commit_next(v, &c->next);
 	for (uint32_t i = 0; i < c->n_part && !rc; i++) {
 		rc = manifest_add_segment(&c->next, env, &c->part[i].segment);
@@ -101,6 +102,9 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 		c->next.rev_durable = c->next.rev_stored;
 	buf_init(&c->body, env);
 	rc = rc ? rc : manifest_encode(&c->next, &c->body);
+	if (rc == FIRN_EINVAL)
+		return fail(err, rc, 0, "upload", "the next manifest breaks a rule: %s",
+			manifest_check(&c->next, &row));
 	return rc ? fail(err, rc, 0, "upload", "no memory for the manifest") : 0;
 }
 

@@ -129,6 +129,8 @@ int detach_run(struct engine *e, struct upload_job *j)
 {
 	struct volume *v = j->v;
 	struct firn_error err = { .struct_size = sizeof err };
+	if (v->read_only)
+		return end(e, j, 0, NULL, true, false);
 	if (j->mode == FIRN_DETACH_ABORT) {
 		pthread_mutex_lock(&v->lock);
 		volume_fail_waiters(v, FIRN_EUNKNOWN);

@@ -205,7 +205,7 @@ int volume_load(struct volume *v, const struct wal_found *found, uint64_t *repla
 	for (uint32_t i = 0; found && i < found->n && !rc; i++)
 		if (found->group[i].rev_last > m->rev_stored)
 			rc = replay_group(v, &found->group[i], replayed, err);
-	if (!rc && v->rev_durable < m->rev_durable)
+	if (!rc && !v->read_only && v->rev_durable < m->rev_durable)
 		rc = fail(err, FIRN_ECORRUPT, 0, "attach", "the WAL ends at write %llu, the manifest knows of %llu",
 			(unsigned long long)v->rev_durable, (unsigned long long)m->rev_durable);
 	return rc;

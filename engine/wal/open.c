@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct names { /* of the directory */
 	const struct firn_env *env;
@@ -43,6 +44,18 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* A lock of a killed process goes when its last write has ended in the kernel, which may be a moment
+ * after the process itself is gone. The directory's lock is ours already: nobody else can hold it long. */
+static int lock_soon(struct wal *w, void *file)
+{
+	uint64_t until = w->env->mono_ns(w->env->ctx) + UINT64_C(5000000000);
+	int rc;
+	while ((rc = w->env->files->lock(w->env->ctx, file)) == -EWOULDBLOCK &&
+	    w->env->mono_ns(w->env->ctx) < until)
+		(void)usleep(2000);
+	return rc;
+}
+
 /* Open for reading through the page cache, lock, flush: what the scan sees is on stable storage. */
 static int open_one(struct wal *w, uint64_t file_no, struct scan_file *f, struct firn_error *err)
 {
@@ -53,7 +66,7 @@ static int open_one(struct wal *w, uint64_t file_no, struct scan_file *f, struct
 	int rc = w->env->files->open(w->env->ctx, path, 0, &f->file);
 	if (rc < 0)
 		return fail(err, code_of_errno(rc), -rc, "wal", "%s", path);
-	rc = w->env->files->lock(w->env->ctx, f->file);
+	rc = lock_soon(w, f->file);
 	if (rc)
 		return fail(err, rc == -EWOULDBLOCK ? FIRN_EBUSY : FIRN_EIO, -rc, "wal",
 			"%s is locked by another process", path);
@@ -86,7 +99,7 @@ static int spare_of(struct wal *w, const char *path, struct firn_error *err)
 	int rc = wal_file_open(w, path, 0, &f.file);
 	if (rc < 0)
 		return fail(err, code_of_errno(rc), -rc, "wal", "%s", path);
-	rc = w->env->files->lock(w->env->ctx, f.file);
+	rc = lock_soon(w, f.file);
 	rc = rc ? rc : w->env->files->size(w->env->ctx, f.file, &bytes);
 	if (!rc && bytes == w->opts.file_bytes) {
 		char to[4200];

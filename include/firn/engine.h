@@ -298,7 +298,8 @@ FIRN_API int firn_engine_cancel(struct firn_engine *engine, struct firn_cq *cq, 
 /* firn_attach.attach_flags. Since 0.1. */
 enum firn_attach_flag {
 	FIRN_ATTACH_CREATE = 1,    /* make it if absent; without: FIRN_ENOENT */
-	FIRN_ATTACH_READ_ONLY = 2, /* take no ownership; see what is stored */
+	FIRN_ATTACH_READ_ONLY = 2, /* take no ownership; see what is stored at this moment: one */
+	                           /* cut, which does not move on in this release */
 	FIRN_ATTACH_CHECK = 4      /* report what an attach would do, change nothing */
 };
 
@@ -339,8 +340,9 @@ struct firn_attach {
 	uint64_t segment_bytes;      /* un-stored bytes that start an upload; 0 = default */
 	uint32_t upload_interval_ms; /* age of the oldest that does; 0 = default */
 	uint32_t attach_flags;       /* enum firn_attach_flag */
-	const char *takeover;        /* NULL. "moved" and "abandon" are FIRN_EUNSUPPORTED in this */
-	                             /* release */
+	const char *takeover;        /* NULL; "moved": the directory lies on another machine, disk */
+	                             /* or path than it was written on, and the original is gone */
+	                             /* for good. "abandon" is FIRN_EUNSUPPORTED in this release */
 	const char *const *options;  /* "name=value", NULL-terminated, see firn_options(); NULL = */
 	                             /* none. Segment size and interval are the fields above, */
 	                             /* not options */

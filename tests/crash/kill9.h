@@ -4,7 +4,8 @@
  *   kill9.c         the loop: forks worker and checker, kills them
  *   kill9_engine.c  opening an engine, attaching, detaching
  *   kill9_worker.c  writes to several rooms with many in flight, notes what is acked
- *   kill9_check.c   reads everything back: P1, P2, P3; P10 from an engine elsewhere
+ *   kill9_check.c   reads everything back: P1, P2, P3
+ *   kill9_cut.c     what the store alone says, which is what a takeover would see: P10
  *
  * The model lies in memory that all processes share, so it outlives the killed. The loop itself
  * never opens an engine: what is forked from it has no threads.
@@ -51,7 +52,6 @@ struct model {
 	atomic_uint attached; /* the worker is writing: 1 */
 	atomic_ulong n_session, n_duplicate, n_read, n_cut, n_unknown;
 	char dir[1024], store[1024]; /* the engine's directory at present; URI */
-	char elsewhere[1024];        /* a directory for engines that only look */
 	char wal_io[32];
 	uint64_t seed;
 };
@@ -99,6 +99,11 @@ void engine_close(struct firn_engine *e);
 /* NULL and *code if `code` is given and the attach failed; else it dies. */
 struct firn_volume *attach(struct firn_engine *e, const struct model *m, uint32_t flags, int *code);
 void detach(struct firn_engine *e, struct firn_volume *v, uint32_t mode);
+
+/* ---- one cut (kill9_cut.c) ---- */
+
+/* What the volume's manifest and footers say: all rooms and keys end at one write, rev_stored. */
+void check_cut(struct model *m);
 
 /* ---- processes; none returns ---- */
 _Noreturn void worker_main(struct model *m, uint64_t seed);

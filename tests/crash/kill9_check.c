@@ -3,7 +3,9 @@
  *   P1  each acked append is there, at its offset, with its bytes; acked trims hold; keys agree
  *   P2  offsets are dense, no gap, nothing twice (ids rise)
  *   P3  what was once read at an offset is there for ever
- *   P10 seen from an engine elsewhere, all rooms and keys end at one write of the volume */
+ *
+ * Then what is stored is looked at by itself (kill9_cut.c), and now and then the volume is drained
+ * and attached in an empty directory, where everything must be the same. */
 #include "tests/crash/kill9.h"
 #include <stdio.h>
 #include <string.h>
@@ -230,60 +232,6 @@ static bool check_all(struct check *c, bool whole)
 	return true;
 }
 
-/* ---- one cut ---- */
-
-/* The room ends, for this view, at write `rev`: what is below it is there, what is above is not.
- * Ids that were trimmed before any check read them are not known: the key may name one of those. */
-static void check_cut(struct check *c, uint32_t room, uint64_t rev)
-{
-	const struct room *r = &c->m->room[room];
-	const struct view *v = &c->view[room];
-	uint64_t last = r->last_id, above = MAX_ID;
-	for (; last; last--) {
-		if (!r->base[last])
-			continue;
-		bool there = r->base[last] - 1 < v->end, below = r->rev[last] - 1 <= rev;
-		if (there != below)
-			die("not one cut: room %u ends at %lu, but id %lu (offset %lu) is "
-			    "write %lu of %lu",
-			    room, (unsigned long)v->end, (unsigned long)last,
-			    (unsigned long)r->base[last] - 1, (unsigned long)r->rev[last] - 1,
-			    (unsigned long)rev);
-		if (below)
-			break;
-		above = last;
-	}
-	if (v->kv_last < last || v->kv_last >= above)
-		die("not one cut: room %u ends with id %lu, its key says %lu", room,
-		    (unsigned long)last, (unsigned long)v->kv_last);
-}
-
-/* What is stored, as an engine with an empty directory sees it that takes no ownership. */
-static void check_elsewhere(struct model *m)
-{
-	struct firn_volume_info info = { .struct_size = sizeof info };
-	struct firn_engine *e = engine_open(m, m->elsewhere);
-	static struct check c;
-	int code;
-	memset(&c, 0, sizeof c);
-	c.m = m;
-	c.volume = attach(e, m, FIRN_ATTACH_READ_ONLY, &code);
-	if (!c.volume)
-		die("a read-only attach elsewhere: %s", firn_code_name(code));
-	if (firn_volume_info(c.volume, &info))
-		die("no figures of the volume elsewhere");
-	for (uint32_t room = 0; room < ROOMS; room++) {
-		uint64_t stream = atomic_load(&m->room[room].stream), offset;
-		if (firn_stream_mark(c.volume, stream, FIRN_MARK_START, &offset) == FIRN_ENOENT)
-			continue; /* not stored yet */
-		look(&c, room);
-		check_cut(&c, room, info.rev_stored);
-	}
-	atomic_fetch_add(&m->n_cut, 1);
-	detach(e, c.volume, FIRN_DETACH_KEEP_WAL);
-	engine_close(e);
-}
-
 static bool check_here(struct model *m, const char *dir, bool whole, uint32_t detach_mode)
 {
 	static struct check c;
@@ -307,7 +255,7 @@ _Noreturn void checker_main(struct model *m, bool whole, const char *move_to)
 	                          move_to ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL);
 	if (!checked)
 		_exit(0);
-	check_elsewhere(m);
+	check_cut(m);
 	if (move_to) {
 		check_here(m, move_to, true, FIRN_DETACH_KEEP_WAL);
 		snprintf(m->dir, sizeof m->dir, "%s", move_to);

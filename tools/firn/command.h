@@ -45,7 +45,7 @@ struct common {
 	const char *dir, *store, *volume;
 	uint64_t wal_bytes, segment_bytes;
 	uint32_t upload_ms;
-	bool json, read_only;
+	bool json;
 	unsigned n_option;
 	const char *option[MAX_OPTIONS + 1];
 };

@@ -33,7 +33,7 @@ static const struct advice {
 	  "check --store, and that the store answers; what was acked waits in the WAL" },
 	{ FIRN_EFENCED, TROUBLE,
 	  "another engine is the writer now: use that one, or drain there before you attach here" },
-	{ FIRN_EREADONLY, TROUBLE, "leave out --read-only, or make the directory writable" },
+	{ FIRN_EREADONLY, TROUBLE, "make the directory writable for this user" },
 	{ FIRN_ETIMEDOUT, TROUBLE, "nothing happened: run it again" },
 	{ FIRN_EBUSY, TROUBLE, "stop the process that has it, or give another --dir" },
 	{ FIRN_EUNSUPPORTED, TROUBLE, "use the release that wrote it, or a store that can do it" },

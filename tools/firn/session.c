@@ -26,8 +26,6 @@ static int attach(struct session *s, const struct common *c, uint32_t flags)
 	a.segment_bytes = c->segment_bytes;
 	a.upload_interval_ms = c->upload_ms;
 	a.attach_flags = flags;
-	if (c->read_only)
-		a.attach_flags = FIRN_ATTACH_READ_ONLY;
 	if (firn_engine_call(s->engine, &a.req, &ev, &err)) {
 		firn_release(ev.result);
 		return report(c, &err);
@@ -108,8 +106,6 @@ int session_close(struct session *s, enum session_end end, int so_far)
 {
 	int code = DONE;
 	bool drain = end == SESSION_DRAIN || (end == SESSION_TIDY && all_stored(s));
-	if (s->common->read_only)
-		drain = false;
 	if (end == SESSION_DRAIN && drain)
 		code = store_all(s);
 	int rc = detach(s, drain && code == DONE ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL);

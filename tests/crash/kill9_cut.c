@@ -1,0 +1,124 @@
+/* P10: what is stored is a prefix of the volume's writes over all streams and keys. An attach without
+ * the WAL would see just this, so it is read as one would: manifest, then footers in the order of
+ * their rounds, each one's rows over those before. */
+#include "engine/manifest/manifest.h"
+#include "engine/os/env.h"
+#include "engine/store/store.h"
+#include "tests/crash/kill9.h"
+#include <stdio.h>
+#include <string.h>
+
+struct cut {
+	struct model *m;
+	struct store *store;
+	struct manifest manifest;
+	struct {
+		uint64_t start, end, kv_last, kv_trim;
+	} room[ROOMS];
+};
+
+static uint32_t room_of(const struct model *m, uint64_t stream)
+{
+	for (uint32_t room = 0; room < ROOMS; room++)
+		if (atomic_load(&m->room[room].stream) == stream)
+			return room;
+	die("the store has a stream %lu that nobody made", (unsigned long)stream);
+}
+
+static void take_footer(struct cut *c, const struct segment_footer *f)
+{
+	for (uint32_t i = 0; i < segment_n_streams(f); i++) {
+		struct stream_state s;
+		segment_stream_at(f, i, &s);
+		uint32_t room = room_of(c->m, s.stream);
+		c->room[room].start = s.start;
+		c->room[room].end = s.next;
+	}
+	for (uint32_t i = 0; i < segment_n_kv(f); i++) {
+		struct kv_change kv;
+		uint64_t value = 0;
+		segment_kv_at(f, i, &kv);
+		uint32_t room = room_of(c->m, kv.stream);
+		if (kv.deleted || kv.key_len != 4 || kv.value_len != sizeof value)
+			die("room %u: a key in a footer that nobody put", room);
+		memcpy(&value, kv.value, sizeof value);
+		if (!memcmp(kv.key, "last", 4))
+			c->room[room].kv_last = value;
+		else
+			c->room[room].kv_trim = value;
+	}
+}
+
+static void read_segment(struct cut *c, const struct manifest_segment *s)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct segment_footer *f;
+	struct buf bytes;
+	char key[128] = "rooms/";
+	size_t need;
+	segment_key(s->id, key + 6, sizeof key - 6);
+	buf_init(&bytes, env_default());
+	if (store_get_all(c->store, key, s->bytes, &bytes, NULL, &err) ||
+	    segment_footer_open(env_default(), bytes.data, bytes.len, bytes.len, &f, &need, &err))
+		die("%s: %s", key, err.text);
+	take_footer(c, f);
+	segment_footer_close(f);
+	buf_fini(&bytes);
+}
+
+static void read_store(struct cut *c)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct buf bytes;
+	buf_init(&bytes, env_default());
+	if (store_open(env_default(), c->m->store, &c->store, &err) ||
+	    store_get_all(c->store, "rooms/manifest", MANIFEST_MAX_BYTES, &bytes, NULL, &err) ||
+	    manifest_decode(env_default(), bytes.data, bytes.len, &c->manifest, &err))
+		die("manifest: %s", err.text);
+	buf_fini(&bytes);
+	for (uint32_t i = 0; i < c->manifest.n_segment; i++)
+		read_segment(c, &c->manifest.segment[i]);
+}
+
+/* What a room has below the cut is there, what it has above is not. Ids that were trimmed before any
+ * check read them are not known: the key may name one of those. */
+static void check_room_end(const struct cut *c, uint32_t room)
+{
+	const struct room *r = &c->m->room[room];
+	uint64_t last = r->last_id, above = MAX_ID, end = c->room[room].end;
+	for (; last; last--) {
+		if (!r->base[last])
+			continue;
+		bool there = r->base[last] - 1 < end;
+		bool below = r->rev[last] - 1 <= c->manifest.rev_stored;
+		if (there != below)
+			die("not one cut: room %u ends at %lu, but id %lu (offset %lu) is write "
+			    "%lu of %lu",
+			    room, (unsigned long)end, (unsigned long)last,
+			    (unsigned long)r->base[last] - 1, (unsigned long)r->rev[last] - 1,
+			    (unsigned long)c->manifest.rev_stored);
+		if (below)
+			break;
+		above = last;
+	}
+	if (c->room[room].kv_last < last || c->room[room].kv_last >= above)
+		die("not one cut: room %u ends with id %lu, its key says %lu", room,
+		    (unsigned long)last, (unsigned long)c->room[room].kv_last);
+	if (c->room[room].start != c->room[room].kv_trim)
+		die("not one cut: room %u begins at %lu, its key says %lu", room,
+		    (unsigned long)c->room[room].start, (unsigned long)c->room[room].kv_trim);
+}
+
+void check_cut(struct model *m)
+{
+	static struct cut c;
+	memset(&c, 0, sizeof c);
+	c.m = m;
+	manifest_init(&c.manifest);
+	read_store(&c);
+	for (uint32_t room = 0; room < ROOMS; room++)
+		check_room_end(&c, room);
+	manifest_fini(&c.manifest, env_default());
+	store_close(c.store);
+	atomic_fetch_add(&m->n_cut, 1);
+}
