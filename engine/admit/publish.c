@@ -255,6 +255,7 @@ static int apply_one(struct volume *v, const struct wal_group *g, const struct w
 
 void publish_group(struct engine *e, struct wal_group *g)
 {
+	atomic_store(&e->publishing, true);
 	struct volume *v = NULL;
 	const struct wal_span *s = NULL;
 	struct wal_record r;
@@ -276,6 +277,8 @@ void publish_group(struct engine *e, struct wal_group *g)
 			wrong(v, rc);
 	}
 	leave(v);
+	atomic_store(&e->publishing, false);
+	call_wake(e);
 	engine_room(e);
 }
 

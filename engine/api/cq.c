@@ -252,12 +252,7 @@ void complete(const struct completion *to, struct firn_event *ev)
 	if (to->cq) {
 		cq_post(to->cq, ev);
 	} else if (to->call) {
-		pthread_mutex_lock(&to->call->lock);
-		to->call->ev = *ev;
-		to->call->done = true;
-		pthread_cond_signal(&to->call->cond);
-		pthread_mutex_unlock(&to->call->lock);
-		call_release(to->call);
+		call_done(to->call, ev);
 	} else {
 		firn_release(ev->result);
 	}
@@ -271,13 +266,6 @@ void complete_silent(const struct completion *to)
 		struct firn_event ev = { .kind = to->kind };
 		complete(to, &ev);
 	}
-}
-
-void call_error(struct call *c, const struct firn_error *err)
-{
-	pthread_mutex_lock(&c->lock);
-	c->err = *err;
-	pthread_mutex_unlock(&c->lock);
 }
 
 void complete_error(struct engine *e, const struct completion *to, const struct firn_error *err)

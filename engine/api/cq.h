@@ -22,15 +22,16 @@ struct firn_cq {
 	uint64_t ev_user_data, n_dropped;
 };
 
-/* A blocked caller. The caller may give up first: then the completion frees it. */
+/* A blocked caller. The caller may give up first: then the completion frees it. All wait on a few words
+ * of the engine's, so that one system call wakes everybody whose group became durable. */
 struct call {
-	const struct firn_env *env;
-	atomic_uint refs;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool done, abandoned;
-	struct firn_event ev;
+	struct engine *engine;
+	atomic_uint refs, done;
+	uint32_t shard;
+	bool abandoned;              /* set before the caller's reference goes */
+	struct firn_event ev;        /* valid once done */
 	struct firn_error err;
 };
 void call_release(struct call *c);
+void call_done(struct call *c, const struct firn_event *ev);
 #endif

@@ -19,6 +19,7 @@ struct cache;
 struct read_queue;
 struct upload_job;
 
+enum { CALL_SHARDS = 4 };
 enum { WAL_IO_AUTO, WAL_IO_PWRITE };
 struct engine_options { /* parsed "name=value" */
 	uint64_t wal_file_bytes;   /* 0: a 32nd of wal_bytes, 1 to 128 MiB */
@@ -57,6 +58,11 @@ struct engine {
 	pthread_t thread[3];
 	uint32_t n_thread;
 	pthread_mutex_t step_lock;   /* no-threads: one stepper at a time */
+	atomic_uint call_word[CALL_SHARDS]; /* blocked callers sleep on these, see call.c */
+	atomic_uint call_mask;       /* shards with somebody to wake */
+	atomic_uint call_next;
+	atomic_uint calls_done;      /* blocked callers whose write the last group made durable */
+	atomic_bool publishing;      /* the WAL thread wakes them in one go, at the end of a group */
 	atomic_bool full_seen;       /* someone was refused for lack of room */
 	struct firn_volume *handles; /* all ever given out: they stay until close */
 };
@@ -86,6 +92,8 @@ void cq_notice(struct firn_cq *cq, const struct firn_event *ev); /* needs none; 
 void complete(const struct completion *to, struct firn_event *ev);
 /* Without an event: a SILENT success gives its slot back. */
 void complete_silent(const struct completion *to);
+/* Wakes blocked callers whose outcome is there. */
+void call_wake(struct engine *e);
 /* The text of a failure for a caller of firn_engine_call(). */
 void call_error(struct call *c, const struct firn_error *err);
 void complete_error(struct engine *e, const struct completion *to, const struct firn_error *err);

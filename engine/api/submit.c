@@ -1,17 +1,17 @@
 /* Requests: one submit, one blocking call, one cancel. */
 #include "engine/api/cq.h"
+#include "engine/api/submit.h"
 #include "engine/api/handle.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/upload/upload.h"
 #include <string.h>
-#include <time.h>
 
 static const uint32_t sizes[] = { 0, sizeof(struct firn_attach), sizeof(struct firn_detach),
 	sizeof(struct firn_write), sizeof(struct firn_fetch), sizeof(struct firn_lookup),
 	sizeof(struct firn_flush) };
 
-static int check_head(const struct firn_req *r, struct firn_error *err)
+int submit_check(const struct firn_req *r, struct firn_error *err)
 {
 	if (!r || r->kind < FIRN_REQ_ATTACH || r->kind > FIRN_REQ_FLUSH)
 		return fail(err, r ? FIRN_EUNSUPPORTED : FIRN_EINVAL, 0, "submit", "unknown kind of request");
@@ -28,10 +28,10 @@ static int check_head(const struct firn_req *r, struct firn_error *err)
 	return 0;
 }
 
-static uint64_t deadline(struct engine *e, const struct firn_req *r)
+static uint64_t deadline(struct engine *e, const struct firn_req *r, const struct completion *to)
 {
-	return r->timeout_ms && r->timeout_ms != FIRN_FOREVER ?
-		e->env->mono_ns(e->env->ctx) + r->timeout_ms * UINT64_C(1000000) : 0;
+	uint32_t ms = r->timeout_ms || !to->call ? r->timeout_ms : 30000;
+	return ms && ms != FIRN_FOREVER ? e->env->mono_ns(e->env->ctx) + ms * UINT64_C(1000000) : 0;
 }
 
 static char *copy_text(struct engine *e, const char *s)
@@ -68,7 +68,7 @@ static int submit_attach(struct engine *e, const struct firn_attach *a, const st
 	if (!j)
 		return fail(err, FIRN_ENOMEM, 0, "attach", "no memory");
 	j->to = *to;
-	j->deadline_ns = deadline(e, &a->req);
+	j->deadline_ns = deadline(e, &a->req, to);
 	j->uri = copy_text(e, a->store);
 	j->name = copy_text(e, a->name);
 	j->node = copy_text(e, a->node);
@@ -107,7 +107,7 @@ static int submit_detach(struct engine *e, const struct firn_detach *d, const st
 	j->to = *to;
 	j->v = v;
 	j->mode = d->mode;
-	j->deadline_ns = deadline(e, &d->req);
+	j->deadline_ns = deadline(e, &d->req, to);
 	push_job(e, j);
 	return 0;
 }
@@ -183,8 +183,7 @@ static int submit_write(struct engine *e, const struct firn_write *w, const stru
 	return rc;
 }
 
-static int submit_one(struct engine *e, const struct firn_req *r, const struct completion *to,
-	struct firn_error *err)
+int submit_one(struct engine *e, const struct firn_req *r, const struct completion *to, struct firn_error *err)
 {
 	switch (r->kind) {
 	case FIRN_REQ_ATTACH:
@@ -222,7 +221,7 @@ int firn_engine_submit(struct firn_engine *engine, const struct firn_req *const 
 		return fail(err, FIRN_EINVAL, 0, "submit", "engine or req is NULL");
 	for (uint32_t i = 0; i < n; i++) {
 		const struct firn_req *r = req[i];
-		int rc = check_head(r, err);
+		int rc = submit_check(r, err);
 		if (!rc && !r->cq)
 			rc = fail(err, FIRN_EINVAL, 0, "submit", "req.cq is NULL");
 		if (rc)
@@ -242,157 +241,6 @@ int firn_engine_submit(struct firn_engine *engine, const struct firn_req *const 
 		return (int)i;
 	}
 	return (int)n;
-}
-
-static void after(struct timespec *t, uint64_t ns)
-{
-	clock_gettime(CLOCK_MONOTONIC, t);
-	t->tv_sec += (time_t)(ns / 1000000000u);
-	t->tv_nsec += (long)(ns % 1000000000u);
-	if (t->tv_nsec >= 1000000000) {
-		t->tv_sec++;
-		t->tv_nsec -= 1000000000;
-	}
-}
-
-/* Waits until room came back after `seq`, or until the deadline. */
-static void wait_room(struct engine *e, uint64_t seq)
-{
-	if (e->no_threads) {
-		(void)engine_step_once(e);
-		return;
-	}
-	struct timespec t;
-	after(&t, 20 * 1000 * 1000); /* a lost race costs this much, no more */
-	pthread_mutex_lock(&e->kick_lock);
-	if (e->room_seq == seq)
-		(void)pthread_cond_timedwait(&e->room, &e->kick_lock, &t);
-	pthread_mutex_unlock(&e->kick_lock);
-}
-
-static uint64_t room_seq(struct engine *e)
-{
-	pthread_mutex_lock(&e->kick_lock);
-	uint64_t seq = e->room_seq;
-	pthread_mutex_unlock(&e->kick_lock);
-	return seq;
-}
-
-/* True: the outcome is there. False: time ran out. */
-static bool call_wait(struct engine *e, struct call *c, uint64_t until)
-{
-	bool done;
-	pthread_mutex_lock(&c->lock);
-	while (!(done = c->done)) {
-		uint64_t now = e->env->mono_ns(e->env->ctx);
-		if (until && now >= until)
-			break;
-		if (e->no_threads) {
-			pthread_mutex_unlock(&c->lock);
-			if (!engine_step_once(e))
-				wait_room(e, 0);
-			pthread_mutex_lock(&c->lock);
-		} else if (until) {
-			struct timespec t;
-			after(&t, until - now);
-			(void)pthread_cond_timedwait(&c->cond, &c->lock, &t);
-		} else {
-			pthread_cond_wait(&c->cond, &c->lock);
-		}
-	}
-	pthread_mutex_unlock(&c->lock);
-	return done;
-}
-
-static struct call *call_new(struct engine *e)
-{
-	struct call *c = mem_zalloc(e->env, sizeof *c);
-	if (!c)
-		return NULL;
-	pthread_condattr_t mono;
-	pthread_condattr_init(&mono);
-	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->cond, &mono);
-	pthread_condattr_destroy(&mono);
-	atomic_init(&c->refs, 2); /* the caller, and whoever completes it */
-	c->env = e->env;
-	return c;
-}
-
-void call_release(struct call *c)
-{
-	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	if (c->done && c->abandoned)
-		firn_release(c->ev.result);
-	pthread_mutex_destroy(&c->lock);
-	pthread_cond_destroy(&c->cond);
-	mem_free(c->env, c);
-}
-
-static int time_out(struct engine *e, const struct firn_req *r, struct call *c, bool admitted,
-	struct firn_error *err)
-{
-	if (admitted && (r->kind == FIRN_REQ_FETCH || r->kind == FIRN_REQ_LOOKUP || r->kind == FIRN_REQ_ATTACH))
-		(void)read_cancel(e, (struct firn_cq *)(void *)c, r->user_data);
-	int code = r->kind == FIRN_REQ_WRITE && admitted ? FIRN_EUNKNOWN : FIRN_ETIMEDOUT;
-	return fail(err, code, 0, "call", admitted ? "time ran out; the outcome is open" :
-		"time ran out before there was room; nothing happened");
-}
-
-int firn_engine_call(struct firn_engine *engine, const struct firn_req *req, struct firn_event *ev,
-	struct firn_error *err)
-{
-	struct engine *e = engine_of(engine);
-	if (!e || !ev)
-		return fail(err, FIRN_EINVAL, 0, "call", "engine or ev is NULL");
-	memset(ev, 0, sizeof *ev);
-	int rc = check_head(req, err);
-	struct call *c = rc ? NULL : call_new(e);
-	if (!rc && !c)
-		rc = fail(err, FIRN_ENOMEM, 0, "call", "no memory");
-	if (rc)
-		return ev->code = rc;
-	uint32_t ms = req->timeout_ms ? req->timeout_ms : 30000;
-	uint64_t until = ms == FIRN_FOREVER ? 0 : e->env->mono_ns(e->env->ctx) + ms * UINT64_C(1000000);
-	struct completion to = { .call = c, .user_data = req->user_data, .kind = req->kind };
-	bool late = false;
-	for (;;) {
-		uint64_t seq = room_seq(e);
-		rc = submit_one(e, req, &to, err);
-		if (rc != FIRN_EFULL)
-			break;
-		atomic_store_explicit(&e->full_seen, true, memory_order_release);
-		upload_kick(e);
-		late = until && e->env->mono_ns(e->env->ctx) >= until;
-		if (late)
-			break;
-		wait_room(e, seq);
-	}
-	if (rc) {
-		if (late)
-			rc = time_out(e, req, c, false, err);
-		ev->code = rc;
-		ev->kind = req->kind;
-		call_release(c);
-		call_release(c);
-		return rc;
-	}
-	if (call_wait(e, c, until)) {
-		*ev = c->ev;
-		rc = ev->code;
-		if (rc && err)
-			*err = c->err.code ? c->err : (struct firn_error){ .struct_size = sizeof *err, .code = rc };
-	} else {
-		rc = ev->code = time_out(e, req, c, true, err);
-		ev->kind = req->kind;
-		pthread_mutex_lock(&c->lock);
-		c->abandoned = true;
-		pthread_mutex_unlock(&c->lock);
-	}
-	call_release(c);
-	return rc;
 }
 
 int firn_engine_cancel(struct firn_engine *engine, struct firn_cq *cq, uint64_t user_data)

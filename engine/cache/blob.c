@@ -8,6 +8,7 @@ static struct blob *blob_make(struct account *a, size_t behind)
 		return NULL;
 	*b = (struct blob){ .account = a, .len = behind, .charge = sizeof *b + behind };
 	atomic_init(&b->refs, 1);
+	atomic_init(&b->pins, 0);
 	atomic_init(&b->notes, NULL);
 	account_retain(a);
 	atomic_fetch_add_explicit(&a->cache_bytes, sizeof *b + behind, memory_order_relaxed);
@@ -56,4 +57,18 @@ void blob_release(struct blob *b)
 	atomic_fetch_sub_explicit(&a->cache_bytes, bytes, memory_order_relaxed);
 	mem_free(&a->env, b);
 	account_release(a);
+}
+
+void blob_pin(struct blob *b)
+{
+	blob_retain(b);
+	if (atomic_fetch_add_explicit(&b->pins, 1, memory_order_relaxed) == 0)
+		atomic_fetch_add_explicit(&b->account->pin_bytes, b->charge, memory_order_relaxed);
+}
+
+void blob_unpin(struct blob *b)
+{
+	if (b && atomic_fetch_sub_explicit(&b->pins, 1, memory_order_relaxed) == 1)
+		atomic_fetch_sub_explicit(&b->account->pin_bytes, b->charge, memory_order_relaxed);
+	blob_release(b);
 }

@@ -4,6 +4,7 @@
  *   decoded frame   the bytes lie behind the header
  *   WAL group       the bytes belong to `owner`, given back by release()
  *
+ * What results hold is counted in account->pin_bytes, once however many hold it.
  * Counted in account->cache_bytes while alive (an owner counts for itself). No lock: the bytes
  * do not change once others can see the blob. */
 #ifndef CACHE_BLOB_H
@@ -13,8 +14,7 @@
 #include <stdint.h>
 
 struct blob {
-	atomic_uint refs;
-	uint32_t _pad;
+	atomic_uint refs, pins;
 	struct account *account;
 	const uint8_t *data;
 	size_t len, charge; /* charge: what the cache counts */
@@ -32,4 +32,7 @@ struct blob *blob_wrap(struct account *a, const uint8_t *data, size_t len, size_
                        void *owner, void (*release)(void *owner));
 void blob_retain(struct blob *b);
 void blob_release(struct blob *b); /* NULL is allowed */
+/* A reference that counts as pinned. */
+void blob_pin(struct blob *b);
+void blob_unpin(struct blob *b); /* NULL is allowed */
 #endif

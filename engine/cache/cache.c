@@ -4,7 +4,6 @@
 #include "engine/cache/s3fifo.h"
 #include <assert.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
 
 enum { SHARDS_MAX = 8, SHARD_MIN_BYTES = 4 << 20 };
@@ -151,6 +150,16 @@ struct blob *cache_get(struct cache *c, const struct cache_key *key)
 		s->stats.misses++;
 	pthread_mutex_unlock(&s->lock);
 	return b;
+}
+
+bool cache_has(struct cache *c, const struct cache_key *key)
+{
+	uint64_t hash = key_hash(key);
+	struct shard *s = shard_of(c, hash);
+	pthread_mutex_lock(&s->lock);
+	bool has = map_get(&s->entries, hash, entry_equal, key) != NULL;
+	pthread_mutex_unlock(&s->lock);
+	return has;
 }
 
 static int flight_begin(struct cache *c, struct shard *s, uint64_t hash,

@@ -13,6 +13,7 @@
 #include "engine/base/account.h"
 #include "engine/cache/blob.h"
 #include <firn/error.h>
+#include <stdbool.h>
 
 struct cache;
 struct cache_key {
@@ -26,6 +27,7 @@ void cache_close(struct cache *c); /* no flight may be under way */
 
 /* Counts as use. NULL: not there. The caller gets a reference. */
 struct blob *cache_get(struct cache *c, const struct cache_key *key);
+bool cache_has(struct cache *c, const struct cache_key *key); /* does not count as use */
 /* Does not count as use. FIRN_ENOMEM or enum cache_answer; *out is set on a HIT. LOAD: the
  * caller MUST end the flight, and waits for no other flight before it has. */
 int cache_begin(struct cache *c, const struct cache_key *key, struct blob **out);

@@ -69,18 +69,23 @@ void ending_send(struct engine *e, struct ending *end)
 		complete(&end->to, &end->ev);
 }
 
-/* Slots whose load is under way say so. */
-static void parts_cold(struct firn_reader *r)
+static void list_cold(struct firn_reader *r, const struct item_list *l)
 {
 	struct pass p = { .r = r };
-	pthread_mutex_lock(&r->lock);
-	struct reader_item *it = r->loading.first;
-	for (; it && !pass_parts_full(&p); it = it->next) {
+	for (struct reader_item *it = l->first; it && !pass_parts_full(&p); it = it->next) {
 		if (it->part == READ_NO_PART)
 			pass_tell(&p, it, &(struct look){ 0 }, 0, FIRN_F_COLD);
 		else
 			r->builder.part[it->part].part.flags |= FIRN_F_COLD;
 	}
+}
+
+/* Slots whose load is under way say so. */
+static void parts_cold(struct firn_reader *r)
+{
+	pthread_mutex_lock(&r->lock);
+	list_cold(r, &r->loading);
+	list_cold(r, &r->cold);
 	pthread_mutex_unlock(&r->lock);
 	for (size_t i = 0; i < r->builder.n_part; i++) {
 		struct build_part *part = &r->builder.part[i];
@@ -134,7 +139,7 @@ static bool loads_awaited(struct firn_reader *r)
 	if (r->builder.n_part || r->fetch.flags & (FIRN_FETCH_READY | FIRN_FETCH_CACHED))
 		return false;
 	pthread_mutex_lock(&r->lock);
-	bool loading = r->loading.n > 0;
+	bool loading = r->loading.n > 0 || r->cold.n > 0;
 	pthread_mutex_unlock(&r->lock);
 	return loading;
 }
@@ -148,7 +153,8 @@ static bool enough(struct pass *p)
 	uint64_t got = b->bytes     ? b->bytes
 	               : b->n_batch ? 1
 	                            : 0; /* empty payloads are worth a byte */
-	return p->told || (p->full && b->n_part) || pass_parts_full(p) || got >= f->min_bytes;
+	return p->told || ((p->full || p->pinned_out) && b->n_part) || pass_parts_full(p) ||
+	       got >= f->min_bytes;
 }
 
 static void fetch_sleep(struct pass *p, uint64_t now, struct ending *end)

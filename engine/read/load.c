@@ -207,17 +207,20 @@ static void load_land(struct load *l, struct cursor *c, int rc)
 	struct firn_reader *r = l->reader;
 	struct reader_item *it = l->item;
 	pthread_mutex_lock(&r->lock);
+	r->n_load--;
+	if (r->cold.first)
+		item_to_ready(r->cold.first, true); /* its turn */
 	if (it->load == l) {
 		struct cursor *old = it->landed;
 		it->landed = c;
 		it->landed_rc = rc;
 		c = old;
 		item_to_ready(it, true);
-		if (r->waiting)
-			queue_run(r);
 	}
+	if (r->waiting && r->ready.first)
+		queue_run(r);
 	pthread_mutex_unlock(&r->lock);
-	cursor_free(r->account, c);
+	cursor_free(r, c);
 }
 
 /* A WAL file may go while it is read, once a commit has made its groups superfluous: then the
@@ -263,6 +266,14 @@ static int want_load(struct engine *e, struct load *l, struct cursor *c, struct 
 	return rc ? rc : stored_block(l->work.volume, &w->x, c->blob, &c->block, err);
 }
 
+/* Will the item find it without a cursor? */
+static bool load_cached(struct engine *e, const struct load *l)
+{
+	struct cache_key key = l->want.lsn ? group_key(l->want.lsn)
+	                                   : frame_key(l->work.volume, &l->want.x);
+	return cache_has(e->cache, &key);
+}
+
 static void load_run(struct engine *e, struct work *w)
 {
 	struct load *l = (struct load *)w;
@@ -270,9 +281,11 @@ static void load_run(struct engine *e, struct work *w)
 	struct cursor *c = mem_zalloc(&l->reader->account->env, sizeof *c);
 	int rc = c ? want_load(e, l, c, &err)
 	           : fail(&err, FIRN_ENOMEM, 0, "read", "no memory for a cursor");
-	if (rc) {
-		cursor_free(l->reader->account, c);
+	if (rc || (cursors_full(l->reader) && load_cached(e, l))) {
+		cursor_free(l->reader, c);
 		c = NULL;
+	} else {
+		cursor_count(l->reader, c);
 	}
 	if (rc && rc != FIRN_EAGAIN)
 		load_log(e, l, &err);
@@ -303,12 +316,40 @@ struct load *load_new(struct reader_item *it, struct volume *v)
 	return l;
 }
 
+/* Too many under way: the item is looked at again when one has landed. */
+static bool load_later(struct reader_item *it, uint64_t pos)
+{
+	struct firn_reader *r = it->reader;
+	pthread_mutex_lock(&r->lock);
+	bool later = r->n_load >= READ_LOADS;
+	if (later) {
+		item_out(it);
+		it->pos = pos;
+		it->where = ITEM_COLD;
+		item_list_push(&r->cold, it);
+	} else {
+		r->n_load++;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return later;
+}
+
+static int load_none(struct firn_reader *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->n_load--;
+	pthread_mutex_unlock(&r->lock);
+	return FIRN_ENOMEM;
+}
+
 int load_want(struct reader_item *it, uint64_t pos, const struct want *want)
 {
 	struct firn_reader *r = it->reader;
+	if (load_later(it, pos))
+		return 0;
 	struct load *l = load_new(it, it->volume);
 	if (!l)
-		return FIRN_ENOMEM;
+		return load_none(r);
 	l->from = pos;
 	l->want = *want;
 	l->work.run = load_run;

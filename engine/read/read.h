@@ -21,6 +21,7 @@
 
 enum {
 	READ_LOADERS = 8,
+	READ_LOADS = 32,             /* of one reader, queued or running */
 	READ_LOOK_TAIL = 8,          /* tail entries copied per look */
 	READ_IN_CALLER = 64,         /* items served on the caller's thread ... */
 	READ_IN_CALLER_READY = 1024, /* ... when only their marks are looked at */
@@ -35,7 +36,8 @@ enum {
 
 /* ---- items ---- */
 
-enum item_where { ITEM_IDLE, ITEM_READY, ITEM_SERVED, ITEM_LOADING };
+/* COLD: needs a load, waits until the reader has fewer under way. */
+enum item_where { ITEM_IDLE, ITEM_READY, ITEM_SERVED, ITEM_COLD, ITEM_LOADING };
 
 /* Bytes an item reads from, kept from fetch to fetch: a scan touches the cache once per block. */
 struct cursor {
@@ -43,6 +45,7 @@ struct cursor {
 	uint64_t lsn; /* a WAL group; 0: a frame, and the rest counts */
 	struct index_extent x;
 	struct block block;
+	uint64_t counted;       /* of read_queue.cursor_bytes */
 	uint64_t at, at_offset; /* block_next() position whose batch begins at or above at_offset */
 };
 
@@ -63,7 +66,7 @@ struct reader_item {
 	/* reader.lock */
 	uint64_t pos; /* offset, or beyond it by what the fetch being built has */
 	enum item_where where;
-	struct reader_item *next, *prev; /* of ready or loading */
+	struct reader_item *next, *prev; /* of ready, cold or loading */
 	struct load *load;               /* under way, where == ITEM_LOADING */
 	struct cursor *landed;           /* what it brought */
 	int landed_rc;
@@ -98,7 +101,7 @@ struct builder {
 	struct build_batch *batch;
 	struct hold *hold;
 	size_t n_part, cap_part, n_batch, cap_batch, n_hold, cap_hold;
-	uint64_t bytes;
+	uint64_t bytes, chunk_bytes; /* payload; of it, in group chunks */
 };
 /* Bytes in results of one reader not yet released; outlives the reader. */
 struct read_pin {
@@ -138,15 +141,20 @@ struct firn_reader {
 	bool deferred; /* the last fetch left something to the reader thread */
 
 	pthread_mutex_t lock;
-	struct item_list ready, loading;
-	bool waiting; /* a fetch is there to be run */
+	struct item_list ready, cold, loading;
+	uint32_t n_load; /* queued or running, wanted or not any more */
+	bool waiting;    /* a fetch is there to be run */
 };
 
 void reader_retain(struct firn_reader *r);
 void reader_release(struct firn_reader *r);
 void item_retain(struct reader_item *it);
 void item_release(struct reader_item *it);
-void cursor_free(struct account *a, struct cursor *c);
+/* Takes c->blob into account. Cursors keep frames alive that the cache may have let go: when they
+ * hold a quarter of its size, an item that is not being served keeps none. */
+void cursor_count(struct firn_reader *r, struct cursor *c);
+bool cursors_full(const struct firn_reader *r);
+void cursor_free(struct firn_reader *r, struct cursor *c); /* NULL is allowed */
 
 /* ready.c: reader.lock held */
 void item_list_push(struct item_list *l, struct reader_item *it);
@@ -266,6 +274,7 @@ struct read_queue {
 	struct firn_reader **heap; /* by wake_ns, from 1 */
 	size_t n_heap, cap_heap;
 	uint64_t round;
+	atomic_ullong cursor_bytes;
 	struct work *work_first, *work_last, *ahead_first, *ahead_last, *running;
 	bool stop;
 	pthread_t loader[READ_LOADERS];

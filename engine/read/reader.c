@@ -30,12 +30,29 @@ void reader_release(struct firn_reader *r)
 	account_release(a);
 }
 
-void cursor_free(struct account *a, struct cursor *c)
+void cursor_count(struct firn_reader *r, struct cursor *c)
+{
+	c->counted = c->blob->charge;
+	atomic_fetch_add_explicit(&r->engine->reads->cursor_bytes, c->counted,
+	                          memory_order_relaxed);
+}
+
+bool cursors_full(const struct firn_reader *r)
+{
+	struct engine *e = r->engine;
+	return atomic_load_explicit(&e->reads->cursor_bytes, memory_order_relaxed) >
+	       e->cache_bytes / 4;
+}
+
+void cursor_free(struct firn_reader *r, struct cursor *c)
 {
 	if (!c)
 		return;
+	if (c->counted)
+		atomic_fetch_sub_explicit(&r->engine->reads->cursor_bytes, c->counted,
+		                          memory_order_relaxed);
 	blob_release(c->blob);
-	mem_free(&a->env, c);
+	mem_free(&r->account->env, c);
 }
 
 void item_retain(struct reader_item *it)
@@ -48,8 +65,8 @@ void item_release(struct reader_item *it)
 	if (!it || atomic_fetch_sub_explicit(&it->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	struct account *a = it->reader->account;
-	cursor_free(a, it->cursor);
-	cursor_free(a, it->landed);
+	cursor_free(it->reader, it->cursor);
+	cursor_free(it->reader, it->landed);
 	atomic_fetch_sub_explicit(&a->other_bytes, sizeof *it, memory_order_relaxed);
 	mem_free(&a->env, it);
 }

@@ -1,7 +1,7 @@
 /* Which items have something to tell.
  *
  *        set            pos < mark             a fetch takes it
- *   --> ready <--notify-- idle <--settle-- served --> loading --landed--> ready
+ *   --> ready <--notify-- idle <--settle-- served --> [cold ->] loading --landed--> ready
  *
  * A stream knows the items that watch it (its volume's lock); a reader knows those that are
  * ready (its own lock). A notification costs by the watching items, nothing where there are
@@ -50,6 +50,8 @@ void item_out(struct reader_item *it)
 {
 	if (it->where == ITEM_READY)
 		item_list_remove(&it->reader->ready, it);
+	else if (it->where == ITEM_COLD)
+		item_list_remove(&it->reader->cold, it);
 	else if (it->where == ITEM_LOADING)
 		item_list_remove(&it->reader->loading, it);
 	it->where = ITEM_IDLE;

@@ -3,9 +3,9 @@
  *
  *   result header | fetched | parts | batches, by part | iov, by part | holds
  *
- * It holds references on the frames and group chunks its batches lie in, until it is released.
- * What a result pins is counted as the payload it delivers and its own size. Nothing here takes
- * a lock. */
+ * It holds references on the frames and group chunks its batches lie in, until it is released. Of
+ * its reader it pins the payload it delivers and its own size; of the engine its own size, payload
+ * in group chunks, and each frame whole, once however many results hold it. No lock is taken. */
 #include "engine/base/mem.h"
 #include "engine/read/read.h"
 #include <string.h>
@@ -68,7 +68,7 @@ int build_hold_add(struct builder *b, const struct hold *h)
 	             sizeof *b->hold))
 		return FIRN_ENOMEM;
 	if (h->blob)
-		blob_retain(h->blob);
+		blob_pin(h->blob);
 	if (h->chunk)
 		wal_chunk_retain(h->chunk);
 	b->hold[b->n_hold++] = *h;
@@ -78,7 +78,7 @@ int build_hold_add(struct builder *b, const struct hold *h)
 static void holds_release(struct hold *h, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		blob_release(h[i].blob);
+		blob_unpin(h[i].blob);
 		wal_chunk_release(h[i].chunk);
 	}
 }
@@ -98,7 +98,7 @@ void build_reset(struct builder *b)
 	const struct firn_env *env = &b->account->env;
 	holds_release(b->hold, b->n_hold);
 	b->n_part = b->n_batch = b->n_hold = 0;
-	b->bytes = 0;
+	b->bytes = b->chunk_bytes = 0;
 	array_trim(env, (void **)&b->part, &b->cap_part, sizeof *b->part);
 	array_trim(env, (void **)&b->batch, &b->cap_batch, sizeof *b->batch);
 	array_trim(env, (void **)&b->hold, &b->cap_hold, sizeof *b->hold);
@@ -199,8 +199,9 @@ const struct firn_fetched *build_finish(struct builder *b, struct read_pin *pin)
 	       batches = b->n_batch * sizeof(struct firn_batch),
 	       iovs = b->n_batch * sizeof(struct iovec), holds = b->n_hold * sizeof(struct hold);
 	size_t len = sizeof(struct fetched) + parts + batches + iovs + holds;
-	uint64_t pinned = b->bytes + len;
-	struct fetched *f = result_new(b->account, len, fetched_destroy, pinned);
+	uint64_t pinned = b->bytes +
+	                  len; /* of the reader; of the engine: frames once, not their bytes */
+	struct fetched *f = result_new(b->account, len, fetched_destroy, len + b->chunk_bytes);
 	if (!f)
 		return NULL;
 	struct firn_part *part = (struct firn_part *)(f + 1);

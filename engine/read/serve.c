@@ -172,12 +172,11 @@ static void data_settle(struct pass *p, struct take *t, enum got got)
 	enum next next = got == GOT_END             ? NEXT_IDLE
 	                 : got == GOT_FULL && !part ? NEXT_FRONT
 	                                            : NEXT_READY;
-	if (!t->it->cursor || got != GOT_END) {
-		settle(p, it, t->pos, t->bound, next);
-		return;
+	if (got == GOT_END ||
+	    cursors_full(p->r)) { /* at the end there is nothing to come back to */
+		cursor_free(p->r, it->cursor);
+		it->cursor = NULL;
 	}
-	cursor_free(p->r->account, it->cursor); /* at the end: nothing to come back to */
-	it->cursor = NULL;
 	settle(p, it, t->pos, t->bound, next);
 }
 
@@ -223,7 +222,7 @@ static void cursor_adopt(struct reader_item *it, struct cursor *c)
 {
 	if (!c)
 		return;
-	cursor_free(it->reader->account, it->cursor);
+	cursor_free(it->reader, it->cursor);
 	it->cursor = c;
 	if (c->lsn == 0 && it->volume)
 		load_ahead(it, &c->x);
@@ -269,9 +268,12 @@ static struct reader_item *ready_take(struct firn_reader *r, struct cursor **lan
 	return it;
 }
 
+/* How many are ready: with those that may begin their loads now. */
 static uint32_t ready_count(struct firn_reader *r)
 {
 	pthread_mutex_lock(&r->lock);
+	for (uint32_t free = READ_LOADS - r->n_load; free > 0 && r->cold.first; free--)
+		item_to_ready(r->cold.first, false);
 	uint32_t n = r->ready.n;
 	pthread_mutex_unlock(&r->lock);
 	return n;
@@ -288,14 +290,24 @@ static uint64_t pin_room(const struct firn_reader *r)
 	return room < own_room ? room : own_room;
 }
 
+/* Loads came to an end during the pass, and nothing that lands will wake those that wait for
+ * room. */
+static bool cold_forgotten(struct firn_reader *r)
+{
+	pthread_mutex_lock(&r->lock);
+	bool is = r->cold.first && r->n_load < READ_LOADS;
+	pthread_mutex_unlock(&r->lock);
+	return is;
+}
+
 void pass_run(struct pass *p)
 {
 	struct firn_reader *r = p->r;
 	struct fetch *f = &r->fetch;
 	uint64_t room = f->flags & FIRN_FETCH_READY ? UINT64_MAX : pin_room(r),
 	         had = r->builder.bytes;
-	uint64_t most = f->max_bytes < room ? f->max_bytes : room;
-	p->left = most > had ? most - had : 0;
+	uint64_t most = f->max_bytes > had ? f->max_bytes - had : 0;
+	p->left = most < room ? most : room;
 	p->pinned_out = room == 0;
 	uint32_t n = p->pinned_out ? 0 : ready_count(r);
 	uint32_t bound = f->flags & FIRN_FETCH_READY ? READ_IN_CALLER_READY : READ_IN_CALLER;
@@ -312,4 +324,6 @@ void pass_run(struct pass *p)
 		cursor_adopt(it, landed);
 		serve(p, it, landed_rc);
 	}
+	if (!p->pinned_out && !p->full)
+		p->again |= cold_forgotten(r);
 }

@@ -121,14 +121,14 @@ static bool cursor_covers(const struct cursor *c, uint64_t pos)
 static int cursor_set(struct reader_item *it, const struct index_extent *x, struct blob *frame,
                       const struct block *block)
 {
-	struct account *a = it->reader->account;
-	if (!it->cursor)
-		it->cursor = mem_zalloc(&a->env, sizeof *it->cursor);
-	if (!it->cursor)
+	struct cursor *c = mem_alloc(&it->reader->account->env, sizeof *c);
+	if (!c)
 		return FIRN_ENOMEM;
-	blob_release(it->cursor->blob);
 	blob_retain(frame);
-	*it->cursor = (struct cursor){ .blob = frame, .x = *x, .block = *block };
+	*c = (struct cursor){ .blob = frame, .x = *x, .block = *block };
+	cursor_count(it->reader, c);
+	cursor_free(it->reader, it->cursor);
+	it->cursor = c;
 	return 0;
 }
 

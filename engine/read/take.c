@@ -57,6 +57,13 @@ static enum got take_hole(struct take *t, const struct batch *b)
 	return GOT_HOLE;
 }
 
+/* A small batch may hold a large frame: what is gathered counts, too. */
+static bool pins_full(const struct take *t)
+{
+	const struct engine *e = t->r->engine;
+	return atomic_load_explicit(&e->account->pin_bytes, memory_order_relaxed) >= e->pin_bytes;
+}
+
 /* Does it fit? One batch always does, unless the caller said HARD_MAX. */
 static enum got take_room(struct take *t, uint64_t len)
 {
@@ -72,6 +79,8 @@ static enum got take_room(struct take *t, uint64_t len)
 	if (parts_full(t))
 		return GOT_FULL;
 	if (len > t->left && (hard || b->n_batch > 0))
+		return GOT_FULL;
+	if (b->n_batch > 0 && !t->held && pins_full(t))
 		return GOT_FULL;
 	if (item_had + len > item_max && !first)
 		return GOT_ITEM_FULL;
@@ -97,6 +106,8 @@ enum got take_batch(struct take *t, const struct batch *b)
 	t->held = true;
 	if (build_batch_add(&t->r->builder, t->it->part, b, t->r->fetch.flags & FIRN_FETCH_HEADERS))
 		return take_code(t, FIRN_ENOMEM);
+	if (t->hold.chunk)
+		t->r->builder.chunk_bytes += b->payload_len;
 	t->pos = end;
 	t->left = b->payload_len < t->left ? t->left - b->payload_len : 0;
 	return GOT_MORE;

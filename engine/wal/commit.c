@@ -6,7 +6,7 @@
  *
  * Any failed write or flush poisons the WAL: nothing is retried on it, what is in flight ends
  * unknown, what is durable goes on being read and uploaded. */
-#include "engine/admit/volume.h"
+#include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/wal/file.h"
@@ -126,7 +126,8 @@ static void keep_in_tail(struct wal *w, struct wal_group *g)
 static void publish(struct wal *w, struct wal_group *g)
 {
 	uint64_t seq = g->seq;
-	w->last_records = g->n_records;
+	struct engine *e = w->engine;
+	atomic_store_explicit(&e->calls_done, 0, memory_order_relaxed);
 	wal_chunk_retain(g->chunk); /* publish reads it after it became evictable */
 	struct wal_group view = *g;
 	bool keep = g->n_records != 0;
@@ -135,7 +136,8 @@ static void publish(struct wal *w, struct wal_group *g)
 	if (keep)
 		keep_in_tail(w, g);
 	view.span = span;
-	publish_group(w->engine, &view);
+	publish_group(e, &view);
+	w->last_calls = atomic_load_explicit(&e->calls_done, memory_order_relaxed);
 	mem_free(w->env, span);
 	wal_chunk_release(view.chunk);
 	if (!keep)
@@ -180,48 +182,59 @@ static int begin(struct wal *w, struct wal_group *g)
 	return rc;
 }
 
-int wal_step(struct wal *w)
-{
-	struct wal_group *done = w->in_flight, *next;
-	if (done) {
-		int rc = finish(w, done);
-		w->in_flight = NULL;
-		if (rc) {
-			wal_group_free(w, done);
-			wal_poison(w, rc, "write or flush failed");
-			return 1;
-		}
-		if (w->sync_io) {
-			publish(w, done);
-			return 1;
-		}
-	}
-	next = take(w);
-	if (next)
-		(void)begin(w, next);
-	if (done)
-		publish(w, done);
-	return done || next;
-}
-
-/* Callers that were just woken come back within microseconds: the next group waits for about as many
- * as the last one held, yielding the core to them, never longer than a fraction of a flush. */
+/* Blocked callers that were just woken come back within microseconds: the next group waits for as many as
+ * the last one held, yielding the core to them, never longer than a fraction of a flush. */
 static void gather(struct wal *w)
 {
-	if (w->last_records < 2)
+	if (w->last_calls < 2)
 		return;
-	uint64_t n = w->n_groups ? w->n_groups : 1;
-	uint64_t bound = w->n_flush_ns / n / 4;
-	uint64_t until = w->env->mono_ns(w->env->ctx) + (bound < 50000 ? bound : 50000);
+	uint64_t n = w->n_groups ? w->n_groups : 1, bound = w->n_flush_ns / n;
+	uint64_t until = w->env->mono_ns(w->env->ctx) + (bound < 100000 ? bound : 100000);
 	for (;;) {
 		pthread_mutex_lock(&w->lock);
 		bool enough = w->stopping || w->closed_first ||
-			(w->filling && w->filling->n_records >= w->last_records);
+			(w->filling && w->filling->n_records >= w->last_calls);
 		pthread_mutex_unlock(&w->lock);
 		if (enough || w->env->mono_ns(w->env->ctx) >= until)
 			return;
 		sched_yield();
 	}
+}
+
+static struct wal_group *begin_next(struct wal *w)
+{
+	struct wal_group *next = take(w);
+	if (next)
+		(void)begin(w, next);
+	return next;
+}
+
+/* Callers that wait, one write each, are told first and the next group gathers them all: one flush for
+ * everybody instead of two cohorts in turn. Whoever keeps many in flight has the next group full already:
+ * it is on its way before the last one is told. */
+int wal_step(struct wal *w)
+{
+	struct wal_group *done = w->in_flight;
+	if (!done) {
+		gather(w);
+		return begin_next(w) != NULL;
+	}
+	int rc = finish(w, done);
+	w->in_flight = NULL;
+	if (rc) {
+		wal_group_free(w, done);
+		wal_poison(w, rc, "write or flush failed");
+		return 1;
+	}
+	bool tell_first = w->sync_io || w->last_calls > 1;
+	if (!tell_first)
+		(void)begin_next(w);
+	publish(w, done);
+	if (tell_first) {
+		gather(w);
+		(void)begin_next(w);
+	}
+	return 1;
 }
 
 void wal_wait(struct wal *w)
@@ -246,6 +259,4 @@ void wal_wait(struct wal *w)
 			break;
 	}
 	pthread_mutex_unlock(&w->lock);
-	if (!w->stopping)
-		gather(w);
 }

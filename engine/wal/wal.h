@@ -105,7 +105,7 @@ struct wal {
 	void *current;             /* file in use, and its number */
 	uint64_t current_no;
 	bool sync_io;              /* write_start blocks: publish before the next write, not during it */
-	uint32_t last_records;     /* of the group published last: how many callers to expect back */
+	uint32_t last_calls;       /* blocked callers told by the group published last: they will be back */
 };
 
 /* ---- opening (open.c, scan.c) ---- */

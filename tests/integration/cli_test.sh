@@ -324,6 +324,18 @@ done
 damaged store/chat/manifest 40 manifest
 damaged "$wal" 20 "$(basename "$wal")"
 damaged "$wal" 4200 "$(basename "$wal")"
+# Where the index has the name of a stream, one of the copies is read.
+name=$(basename rooms/*_*-1.log)
+positions=$(grep -abo -- "$name" i/index/data.mdb | cut -d: -f1)
+[[ -n $positions ]] || fail "no stream name in the index"
+for pos in $positions; do
+	flip i/index/data.mdb "$pos"
+done
+expect 1 "$firn" verify --dir "$scratch/i" --store "$store" --volume chat
+says out '^DAMAGED: index: '
+for pos in $positions; do
+	flip i/index/data.mdb "$pos"
+done
 mv "$segment" away
 expect 1 "$firn" verify --store "$store" --volume chat
 says out "^DAMAGED: .*${segment#store/chat/}"

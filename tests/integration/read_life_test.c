@@ -176,6 +176,53 @@ Test(read_life, a_damaged_segment_is_told_and_never_served)
 	bed_remove(&b);
 }
 
+/* More cold slots than loads may be under way, more bytes than the cache holds: all come, bounded. */
+Test(read_life, a_crowd_of_cold_slots_is_served_within_a_small_cache)
+{
+	enum { SLOTS = 250, BYTES = 40000 };
+	static uint8_t data[BYTES];
+	static bool seen[SLOTS];
+	struct bed b;
+	uint64_t stream[SLOTS];
+	uint32_t left = SLOTS, seed = 1;
+	bed_make(&b);
+	b.opts.memory_bytes = 16 << 20;
+	b.opts.cache_bytes = 1 << 20;
+	bed_open(&b);
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		char name[16];
+		(void)snprintf(name, sizeof name, "s%u", i);
+		stream[i] = bed_stream(&b, name);
+		for (uint32_t k = 0; k < BYTES; k++)
+			data[k] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
+		memcpy(data, &i, sizeof i);
+		bed_append(&b, stream[i], data, BYTES, 1, 0);
+	}
+	bed_close(&b, FIRN_DETACH_DRAIN);
+	bed_open(&b);
+	struct firn_reader *r = bed_reader(&b, 0);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		bed_set(&b, r, i, stream[i], 0, FIRN_MARK_VISIBLE);
+	while (left) {
+		struct firn_fetch f = bed_fetch_of(r, 0, 10000);
+		f.min_bytes = 500000;
+		const struct firn_fetched *got = bed_fetch(&b, &f, NULL);
+		cr_assert(got->n_part > 0, "%u left", left);
+		for (uint32_t i = 0; i < got->n_part; i++) {
+			const struct firn_part *p = &got->part[i];
+			cr_assert(p->code == 0 && p->n_batch == 1 && !seen[p->slot], "%s",
+			          firn_code_name(p->code));
+			cr_assert(memcmp(p->batch->data, &p->slot, 4) == 0 && p->batch->len == BYTES);
+			seen[p->slot] = true;
+			left--;
+		}
+		firn_release(got);
+	}
+	firn_reader_close(r);
+	bed_close(&b, FIRN_DETACH_KEEP_WAL);
+	bed_remove(&b);
+}
+
 Test(read_life, without_threads_the_caller_does_the_work)
 {
 	struct bed b;

@@ -45,7 +45,8 @@ struct common {
 	const char *dir, *store, *volume;
 	uint64_t wal_bytes, segment_bytes;
 	uint32_t upload_ms;
-	bool json;
+	bool json, read_only;
+	const char *takeover;
 	unsigned n_option;
 	const char *option[MAX_OPTIONS + 1];
 };
@@ -53,7 +54,7 @@ struct common {
 /* Child parsers. Their input is a struct common: put it into state->child_inputs at
  * ARGP_KEY_INIT. */
 extern const struct argp where_argp;  /* --dir --store --volume --json */
-extern const struct argp engine_argp; /* --wal-size --segment-size --upload-interval --option */
+extern const struct argp engine_argp; /* --wal-size --segment-size --upload-interval --takeover --option */
 
 enum { NEED_DIR = 1, NEED_STORE = 2, NEED_VOLUME = 4, NEED_ALL = 7 };
 /* At ARGP_KEY_END: ends the process with a usage error if an option of `need` is absent. */

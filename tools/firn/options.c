@@ -75,13 +75,15 @@ static error_t where_parse(int key, char *arg, struct argp_state *state)
 
 const struct argp where_argp = { where_options, where_parse, NULL, NULL, NULL, NULL, NULL };
 
-enum { KEY_WAL_SIZE = 0x1000, KEY_SEGMENT_SIZE, KEY_UPLOAD_INTERVAL };
+enum { KEY_WAL_SIZE = 0x1000, KEY_SEGMENT_SIZE, KEY_UPLOAD_INTERVAL, KEY_TAKEOVER };
 
 static const struct argp_option engine_options[] = {
 	{ "wal-size", KEY_WAL_SIZE, "SIZE", 0, "Room for the WAL on disk (4G)", 0 },
 	{ "segment-size", KEY_SEGMENT_SIZE, "SIZE", 0, "Un-stored bytes that start an upload", 0 },
 	{ "upload-interval", KEY_UPLOAD_INTERVAL, "TIME", 0,
 	  "Age of an un-stored record that starts one", 0 },
+	{ "takeover", KEY_TAKEOVER, "moved", 0,
+	  "The directory was moved here for good: the original is gone", 0 },
 	{ "option", 'o', "NAME=VALUE", 0, "Any other option of the engine; `-o help' lists them",
 	  0 },
 	{ 0 },
@@ -122,6 +124,11 @@ static error_t engine_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_UPLOAD_INTERVAL:
 		c->upload_ms = option_duration(state, "upload-interval", arg);
+		return 0;
+	case KEY_TAKEOVER:
+		if (strcmp(arg, "moved"))
+			argp_error(state, "--takeover: only `moved', not `%s'", arg);
+		c->takeover = arg;
 		return 0;
 	case 'o':
 		add_option(c, arg, state);

@@ -23,7 +23,7 @@ struct read {
 	struct session session;
 };
 
-enum { KEY_FROM = 0x4000, KEY_SINCE, KEY_MAX, KEY_BATCHES, KEY_OFFSETS, KEY_SPLIT, KEY_READERS };
+enum { KEY_FROM = 0x4000, KEY_SINCE, KEY_MAX, KEY_BATCHES, KEY_OFFSETS, KEY_SPLIT, KEY_READERS, KEY_READ_ONLY };
 
 static const struct argp_option options[] = {
 	{ "stream", 'S', "NAME", 0, "Read this stream; repeat it for more", 0 },
@@ -40,6 +40,8 @@ static const struct argp_option options[] = {
 	  0 },
 	{ "readers", KEY_READERS, "N", 0,
 	  "Replay N times at once, independently, into DIR/1, DIR/2 ... of --split", 0 },
+	{ "read-only", KEY_READ_ONLY, NULL, 0,
+	  "Do not attach as the writer: see what is stored at this moment", 0 },
 	{ 0 },
 };
 
@@ -71,6 +73,8 @@ static void check_usage(const struct read *r, const struct argp_state *state)
 		argp_error(state, "give --stream NAME, once or more, or --all");
 	if (r->has_from && r->has_since)
 		argp_error(state, "give --from or --since, not both");
+	if (r->common.read_only && r->plan.follow)
+		argp_error(state, "--read-only shows one moment: it cannot --follow");
 	if (r->plan.n_reader > 1 && (!r->plan.split_dir || r->plan.follow))
 		argp_error(state, "--readers needs --split, and ends by itself: no --follow");
 }
@@ -115,6 +119,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_READERS:
 		r->plan.n_reader = (uint32_t)option_number(state, "readers", arg, 1, MAX_READERS);
+		return 0;
+	case KEY_READ_ONLY:
+		r->common.read_only = true;
 		return 0;
 	case ARGP_KEY_END:
 		check_usage(r, state);
@@ -230,12 +237,12 @@ static void *reader_thread(void *arg)
 	return NULL;
 }
 
-static void tell_readers(const struct read *r, const struct replay *reader, uint64_t ns)
+static void tell_readers(const struct read *r, const struct replay *reader)
 {
 	for (uint32_t i = 0; i < r->plan.n_reader; i++)
 		fprintf(stderr, "reader %u: %s records of %u streams, %s in %s\n", reader[i].number,
 		        text_count(reader[i].n_records).s, r->plan.n_position,
-		        text_bytes(reader[i].bytes).s, text_duration(ns).s);
+		        text_bytes(reader[i].bytes).s, text_duration(reader[i].took_ns).s);
 }
 
 static int run_readers(struct read *r)
@@ -243,7 +250,6 @@ static int run_readers(struct read *r)
 	struct replay reader[MAX_READERS];
 	uint32_t n = 0;
 	int code = DONE;
-	uint64_t begin = mono_ns();
 	memset(reader, 0, sizeof reader);
 	for (; n < r->plan.n_reader && code == DONE; n++) {
 		reader[n].plan = &r->plan;
@@ -258,7 +264,7 @@ static int run_readers(struct read *r)
 		code = reader[i].code > code ? reader[i].code : code;
 	}
 	if (r->plan.split_dir)
-		tell_readers(r, reader, mono_ns() - begin);
+		tell_readers(r, reader);
 	return code;
 }
 

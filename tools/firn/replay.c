@@ -117,8 +117,8 @@ static int fetch(struct replay *r)
 static int replay(struct replay *r)
 {
 	struct progress p;
-	int code = set_all(r);
 	progress_begin(&p);
+	int code = set_all(r);
 	p.terminal = p.terminal && !r->plan->follow && r->plan->split_dir && r->number == 1;
 	while (code == DONE && r->n_open && !r->full && !atomic_load(r->plan->stop)) {
 		code = fetch(r);
@@ -128,6 +128,7 @@ static int replay(struct replay *r)
 			              r->n_open);
 	}
 	progress_end(&p);
+	r->took_ns = mono_ns() - p.begin_ns;
 	int rc = output_flush(r);
 	return code ? code : rc;
 }

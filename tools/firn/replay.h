@@ -36,7 +36,7 @@ struct replay { /* one reader */
 	uint32_t n_open; /* streams not yet at their end */
 	bool *open;
 	FILE *out; /* standard output, or NULL */
-	uint64_t n_records, bytes;
+	uint64_t n_records, bytes, took_ns;
 	bool full; /* max_records reached */
 	int code;
 	pthread_t thread;

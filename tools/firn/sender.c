@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STUCK_NS (10 * UINT64_C(1000000000))
+
 int sender_open(struct sender *s, struct firn_engine *engine, struct firn_volume *volume,
                 uint32_t depth, uint32_t ack, struct firn_error *err)
 {
@@ -126,13 +128,26 @@ static int submit(struct sender *s, const struct sender_item *item, uint32_t at)
 	return s->code;
 }
 
+/* Waits for a slot, or for room. A second is a net below WRITABLE: look again even if none comes. */
+static void wait_for_room(struct sender *s)
+{
+	uint64_t before = s->n_acked, now = mono_ns();
+	sender_reap(s, 1000);
+	s->blocked = false;
+	if (s->n_acked != before || !s->stuck_ns)
+		s->stuck_ns = now;
+	if (s->told_stuck || now - s->stuck_ns < STUCK_NS)
+		return;
+	s->told_stuck = true;
+	fprintf(stderr, "waiting: nothing is acked for %s; does the store answer?\n",
+	        text_duration(now - s->stuck_ns).s);
+}
+
 int sender_put(struct sender *s, const struct sender_item *item)
 {
 	while (!s->code) {
 		if (!s->n_free || s->blocked) {
-			/* A second is a net below WRITABLE: look again even if it does not come. */
-			sender_reap(s, 1000);
-			s->blocked = false;
+			wait_for_room(s);
 			continue;
 		}
 		uint32_t at = s->free_slot[s->n_free - 1];

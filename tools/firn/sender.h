@@ -35,6 +35,8 @@ struct sender {
 	uint32_t depth, n_free, *free_slot;
 	struct sender_slot *slot;
 	bool blocked; /* EFULL: waiting for FIRN_EV_WRITABLE */
+	bool told_stuck;
+	uint64_t stuck_ns; /* since when nothing was acked while there was no room; 0 = never */
 	/* Each ack, duplicates too; then flush() once per round of acks. Both may be NULL. */
 	void (*acked)(void *arg, const struct sender_slot *slot, const struct firn_event *ev);
 	void (*flush)(void *arg);

@@ -3,6 +3,8 @@
 #include "tools/firn/text.h"
 #include <stdio.h>
 
+#define STORE_PATIENCE_NS (60 * UINT64_C(1000000000))
+
 static int open_engine(struct session *s, const struct common *c)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
@@ -25,7 +27,8 @@ static int attach(struct session *s, const struct common *c, uint32_t flags)
 	a.name = c->volume;
 	a.segment_bytes = c->segment_bytes;
 	a.upload_interval_ms = c->upload_ms;
-	a.attach_flags = flags;
+	a.attach_flags = c->read_only ? FIRN_ATTACH_READ_ONLY : flags;
+	a.takeover = c->takeover;
 	if (firn_engine_call(s->engine, &a.req, &ev, &err)) {
 		firn_release(ev.result);
 		return report(c, &err);
@@ -57,31 +60,48 @@ static bool all_stored(const struct session *s)
 	return !firn_volume_info(s->volume, &info) && info.rev_stored == info.rev_durable;
 }
 
-/* Waits until all is stored, in steps, so that a long upload can be watched. */
+/* One step of waiting; FIRN_ETIMEDOUT: not all is stored yet. */
+static int flush_some(struct session *s, struct firn_error *err)
+{
+	struct firn_event ev;
+	struct firn_flush f = FIRN_FLUSH_INIT;
+	f.req.timeout_ms = 500;
+	f.volume = s->volume;
+	f.mark = FIRN_MARK_STORED;
+	int rc = firn_engine_call(s->engine, &f.req, &ev, err);
+	firn_release(ev.result);
+	return rc;
+}
+
+/* Waits until all is stored, in steps, so that a long upload can be watched. Gives up when the store
+ * has been away for a minute: nothing is lost by that. */
 static int store_all(struct session *s)
 {
+	struct firn_error err = FIRN_ERROR_INIT;
 	struct progress p;
+	uint64_t answered = mono_ns();
+	int rc;
 	progress_begin(&p);
-	for (;;) {
-		struct firn_error err = FIRN_ERROR_INIT;
-		struct firn_event ev;
-		struct firn_flush f = FIRN_FLUSH_INIT;
+	while ((rc = flush_some(s, &err)) == FIRN_ETIMEDOUT) {
 		struct firn_volume_info info = { .struct_size = sizeof info };
-		f.req.timeout_ms = 500;
-		f.volume = s->volume;
-		f.mark = FIRN_MARK_STORED;
-		int rc = firn_engine_call(s->engine, &f.req, &ev, &err);
-		firn_release(ev.result);
-		if (rc != FIRN_ETIMEDOUT) {
-			progress_end(&p);
-			return rc ? report(s->common, &err) : DONE;
-		}
-		if (progress_due(&p) && !firn_volume_info(s->volume, &info))
+		firn_volume_info(s->volume, &info);
+		bool away = info.state == FIRN_STATE_STORE_AWAY;
+		if (!away)
+			answered = mono_ns();
+		else if (mono_ns() - answered > STORE_PATIENCE_NS)
+			break;
+		if (progress_due(&p))
 			progress_show(&p, "storing: %s to go%s", text_bytes(info.unstored_bytes).s,
-			              info.state == FIRN_STATE_STORE_AWAY
-			                      ? "; the store does not answer"
-			                      : "");
+			              away ? "; the store does not answer" : "");
 	}
+	progress_end(&p);
+	if (rc == FIRN_ETIMEDOUT)
+		return complain(s->common, TROUBLE,
+		                "not all is stored: %s does not answer (FIRN_ESTORE)\n"
+		                "  next: nothing is lost, it waits in the WAL: run `firn volume "
+		                "drain' when the store is back",
+		                s->common->store);
+	return rc ? report(s->common, &err) : DONE;
 }
 
 static int detach(struct session *s, uint32_t mode)
@@ -105,7 +125,8 @@ static int detach(struct session *s, uint32_t mode)
 int session_close(struct session *s, enum session_end end, int so_far)
 {
 	int code = DONE;
-	bool drain = end == SESSION_DRAIN || (end == SESSION_TIDY && all_stored(s));
+	bool drain = end == SESSION_DRAIN ||
+	             (end == SESSION_TIDY && !s->common->read_only && all_stored(s));
 	if (end == SESSION_DRAIN && drain)
 		code = store_all(s);
 	int rc = detach(s, drain && code == DONE ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL);
