@@ -106,7 +106,9 @@ static int reserve(struct plan *p, struct wal_slot *slot, struct firn_error *err
 	uint64_t len = WAL_RECORD_HEADER + p->meta_len + p->payload_len;
 	if (len > wal_record_max(&v->engine->wal) || p->n_write > UINT16_MAX)
 		return plan_refuse(p, 0, FIRN_ETOOBIG, wal_record_max(&v->engine->wal));
-	int rc = 0;
+	struct engine *e = v->engine;
+	int rc = atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) > e->memory_bytes / 4 ?
+		FIRN_EFULL : 0; /* too much un-stored in too small pieces to keep track of */
 	if (v->unstored_bytes > v->share_checked + (1u << 20)) { /* not at every write: it costs a lock */
 		if (v->unstored_bytes > volume_unstored_limit(v))
 			rc = FIRN_EFULL;

@@ -134,6 +134,7 @@ int volume_group_push(struct volume *v, const struct volume_group *g)
 		for (uint32_t i = 0; i < v->group_n; i++)
 			group[i] = v->group[(v->group_head + i) & (v->group_cap - 1)];
 		mem_free(v->engine->env, v->group);
+		volume_charge(v, (int64_t)((cap - v->group_cap) * sizeof *group));
 		v->group = group;
 		v->group_cap = cap;
 		v->group_head = 0;

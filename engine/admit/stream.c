@@ -82,6 +82,7 @@ void stream_destroy(struct volume *v, struct stream *s)
 	const struct firn_env *env = v->engine->env;
 	read_stream_gone(s);
 	dedup_close(s->dedup);
+	volume_charge(v, -(int64_t)(s->tail_cap * sizeof *s->tail));
 	mem_free(env, s->config);
 	mem_free(env, s->tail);
 	mem_free(env, s->name);
@@ -104,6 +105,7 @@ int stream_tail_push(struct volume *v, struct stream *s, const struct tail_entry
 		for (uint32_t i = 0; i < s->tail_n; i++)
 			tail[i] = *stream_tail_at(s, i);
 		mem_free(env, s->tail);
+		volume_charge(v, (int64_t)((cap - s->tail_cap) * sizeof *tail));
 		s->tail = tail;
 		s->tail_cap = cap;
 		s->tail_head = 0;
@@ -125,12 +127,18 @@ uint32_t stream_tail_find(const struct stream *s, uint64_t offset)
 	return lo ? lo - 1 : s->tail_n ? 0 : s->tail_n;
 }
 
-void stream_tail_drop(struct stream *s, uint64_t below)
+void stream_tail_drop(struct volume *v, struct stream *s, uint64_t below)
 {
 	while (s->tail_n && stream_tail_at(s, 0)->base < below) {
 		s->tail_head = (s->tail_head + 1) & (s->tail_cap - 1);
 		s->tail_n--;
 	}
+	if (s->tail_n || s->tail_cap <= 64)
+		return;
+	volume_charge(v, -(int64_t)(s->tail_cap * sizeof *s->tail));
+	mem_free(v->engine->env, s->tail);
+	s->tail = NULL;
+	s->tail_cap = s->tail_head = 0;
 }
 
 uint64_t stream_mark(const struct stream *s, uint32_t mark)

@@ -41,6 +41,7 @@ void volume_free(struct volume *v)
 		v->stored_first = w->next;
 		mem_free(env, w);
 	}
+	volume_charge(v, -(int64_t)(v->group_cap * sizeof *v->group));
 	mem_free(env, v->ring);
 	mem_free(env, v->group);
 	mem_free(env, v->uri);
@@ -49,6 +50,12 @@ void volume_free(struct volume *v)
 		store_close(v->store);
 	pthread_mutex_destroy(&v->lock);
 	mem_free(env, v);
+}
+
+void volume_charge(struct volume *v, int64_t bytes)
+{
+	atomic_fetch_add_explicit(&v->engine->account->other_bytes, (unsigned long long)bytes,
+		memory_order_relaxed);
 }
 
 void volume_wait_push(struct volume *v, struct waiter *w)

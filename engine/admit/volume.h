@@ -135,7 +135,7 @@ int stream_tail_push(struct volume *v, struct stream *s, const struct tail_entry
 /* Index in the ring of the entry that holds `offset` or begins above it; tail_n when none. */
 uint32_t stream_tail_find(const struct stream *s, uint64_t offset);
 const struct tail_entry *stream_tail_at(const struct stream *s, uint32_t i);
-void stream_tail_drop(struct stream *s, uint64_t below);                     /* entries that begin below */
+void stream_tail_drop(struct volume *v, struct stream *s, uint64_t below);                     /* entries that begin below */
 void stream_unname(struct volume *v, struct stream *s);
 void stream_follow(struct stream *s);
 uint64_t stream_mark(const struct stream *s, uint32_t mark);              /* enum firn_mark */
@@ -167,6 +167,7 @@ void publish_stored(struct volume *v);
 void volume_fail_waiters(struct volume *v, int code);
 
 /* ---- life (volume.c) ---- */
+void volume_charge(struct volume *v, int64_t bytes); /* memory that tells where un-stored data lies */
 void volume_show(struct volume *v); /* locked: figures of the manifest for info */
 struct volume *volume_new(struct engine *e);
 void volume_free(struct volume *v);

@@ -164,6 +164,9 @@ static int open_wal(struct engine *e, struct firn_error *err)
 		.group_bytes = (uint32_t)group, .direct = e->options.wal_direct };
 	int rc = wal_open(&e->wal, e->account, e, dir, &o, &e->scan, err);
 	e->wal_opened = !rc;
+	if (!rc && o.direct && os_file_direct(e->env, e->wal.current) == 0)
+		e->env->log(e->env->ctx, FIRN_LOG_WARN, "wal",
+			"the file system refuses O_DIRECT: writing through the page cache");
 	while (!rc && e->options.wal_preallocate && wal_prepare_all(&e->wal))
 		;
 	while (!rc && wal_prepare(&e->wal))

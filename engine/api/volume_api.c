@@ -45,6 +45,8 @@ int firn_volume_info(const struct firn_volume *volume, struct firn_volume_info *
 	i.wal_bytes = volume_unstored_limit(v);
 	pthread_mutex_lock(&v->lock);
 	fill_info(v, &i);
+	if (i.state == FIRN_STATE_OPEN && i.unstored_bytes > i.wal_bytes)
+		i.state = FIRN_STATE_FULL;
 	bool gone = v->detach_job;
 	pthread_mutex_unlock(&v->lock);
 	if (i.wal_bytes > v->engine->wal.opts.wal_bytes)
@@ -195,6 +197,8 @@ int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **
 			atomic_load(&e->account->cache_bytes) },
 		{ "firn_pinned_bytes", "Held by results not yet released.", "bytes", FIRN_METRIC_GAUGE,
 			atomic_load(&e->account->pin_bytes) },
+		{ "firn_other_bytes", "Memory that tells where un-stored data lies.", "bytes", FIRN_METRIC_GAUGE,
+			atomic_load(&e->account->other_bytes) },
 		{ "firn_volumes", "Attached volumes.", "", FIRN_METRIC_GAUGE, volumes },
 		{ "firn_unstored_bytes", "Durable, not yet stored.", "bytes", FIRN_METRIC_GAUGE, unstored },
 	};

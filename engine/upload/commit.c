@@ -193,7 +193,7 @@ static void move_marks(struct volume *v, const struct commit *c)
 		s->stored = rs->state.next;
 		s->stored_start = rs->state.start;
 		s->stored_bytes += rs->payload;
-		stream_tail_drop(s, s->stored);
+		stream_tail_drop(v, s, s->stored);
 		read_notify(v, s);
 	}
 	publish_stored(v);

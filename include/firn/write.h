@@ -57,8 +57,9 @@ enum firn_compression {
 struct firn_stream_config {
 	uint32_t struct_size;
 	uint32_t flags;              /* enum firn_stream_config_flag */
-	uint64_t retention_ms;       /* older batches are trimmed, once stored; 0 = for ever */
-	uint64_t retention_bytes;    /* likewise what exceeds this; 0 = no bound */
+	uint64_t retention_ms;       /* age at which batches are to go, once stored; 0 = for ever */
+	uint64_t retention_bytes;    /* likewise what exceeds this; 0 = no bound. Both are kept, and */
+	                             /* enforced from a later release on: trim meanwhile */
 	uint32_t producer_window;    /* batches remembered per producer; 0 = 5 */
 	uint32_t producer_seq_bits;  /* sequences wrap after this many bits; 0 = 64, Kafka 31 */
 	uint64_t producer_expire_ms; /* a producer silent that long is forgotten; 0 = 1 day */
@@ -257,7 +258,10 @@ struct firn_op {
 
 /* Request: a write. Operations are judged in order, at submit, against the assigned state; all of
  * them take place or none. Durable when the event says so, as `ack` asks. Payloads are copied at
- * submit. At most 64 MiB and 65 536 operations. A write is never recalled.
+ * submit. At most 65 535 operations and 64 MiB, or half a WAL file if that is less. A write is never
+ * recalled. Preconditions on keys (CHECK, IF_ABSENT, IF_REV) see the state before this write;
+ * appends of one write to one stream see one another. A write of which a part is a duplicate and
+ * another is new is refused with FIRN_ECONFLICT.
  * event.stream, offset, end: of the first APPEND, else of the first CREATE. event.result: a const
  * struct firn_written * if there is more than one operation, else NULL; on error as engine.h says.
  * A duplicate (producer sequence or idempotency key known) makes the whole write a no-op that
@@ -368,7 +372,7 @@ struct firn_producer {
 	int64_t last_ms;      /* append time of its last batch */
 };
 
-/* Lists the producers of a stream by id, those with an id above `after_id`, as last made durable:
+/* Lists the producers of a stream by id, those with an id above `after_id`, with what is assigned:
  * up to `max` into out[], out_size = sizeof of the caller's struct firn_producer. after_id
  * 0xffffffffffffffff = from the start. Returns how many, or a negative code; fewer than max: the
  * list is at its end. Does not block (index, work grows with max); any thread.

@@ -124,6 +124,7 @@ int main(int argc, char **argv)
 	m->seed = strtoull(argv[3], NULL, 10);
 	snprintf(m->wal_io, sizeof m->wal_io, "%s", argv[4]);
 	snprintf(m->dir, sizeof m->dir, "%s/engine-1", argv[1]);
+	snprintf(m->elsewhere, sizeof m->elsewhere, "%s/elsewhere", argv[1]);
 	snprintf(m->store, sizeof m->store, "file://%s/store", argv[1]);
 	return loop(m, argv[1], (unsigned)strtoul(argv[2], NULL, 10));
 }

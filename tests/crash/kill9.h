@@ -5,7 +5,7 @@
  *   kill9_engine.c  opening an engine, attaching, detaching
  *   kill9_worker.c  writes to several rooms with many in flight, notes what is acked
  *   kill9_check.c   reads everything back: P1, P2, P3
- *   kill9_cut.c     what the store alone says, which is what a takeover would see: P10
+ *   kill9_cut.c     what the store says, and an engine elsewhere sees of it: P10
  *
  * The model lies in memory that all processes share, so it outlives the killed. The loop itself
  * never opens an engine: what is forked from it has no threads.
@@ -52,6 +52,7 @@ struct model {
 	atomic_uint attached; /* the worker is writing: 1 */
 	atomic_ulong n_session, n_duplicate, n_read, n_cut, n_unknown;
 	char dir[1024], store[1024]; /* the engine's directory at present; URI */
+	char elsewhere[1024];        /* a directory for engines that only look */
 	char wal_io[32];
 	uint64_t seed;
 };
@@ -99,10 +100,12 @@ void engine_close(struct firn_engine *e);
 /* NULL and *code if `code` is given and the attach failed; else it dies. */
 struct firn_volume *attach(struct firn_engine *e, const struct model *m, uint32_t flags, int *code);
 void detach(struct firn_engine *e, struct firn_volume *v, uint32_t mode);
+uint64_t mark(const struct firn_volume *v, uint64_t stream, uint32_t which);
+uint64_t kv(const struct firn_volume *v, uint64_t stream, const char *key); /* 0 when absent */
 
 /* ---- one cut (kill9_cut.c) ---- */
 
-/* What the volume's manifest and footers say: all rooms and keys end at one write, rev_stored. */
+/* What is stored: all rooms and keys end at one write, rev_stored. */
 void check_cut(struct model *m);
 
 /* ---- processes; none returns ---- */

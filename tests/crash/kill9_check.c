@@ -31,27 +31,6 @@ struct check {
 	uint8_t want[MESSAGE_MAX];
 };
 
-static uint64_t mark(const struct check *c, uint64_t stream, uint32_t which)
-{
-	uint64_t offset;
-	int rc = firn_stream_mark(c->volume, stream, which, &offset);
-	if (rc)
-		die("mark %u: %s", which, firn_code_name(rc));
-	return offset;
-}
-
-static uint64_t kv(const struct check *c, uint64_t stream, const char *key)
-{
-	uint64_t value = 0;
-	size_t len = 0;
-	int rc = firn_kv_get(c->volume, stream, key, strlen(key), &value, sizeof value, &len, NULL);
-	if (rc == FIRN_ENOENT)
-		return 0;
-	if (rc || len != sizeof value)
-		die("key %s: %s", key, firn_code_name(rc));
-	return value;
-}
-
 /* ---- records ---- */
 
 static void check_content(struct check *c, uint32_t room, const struct firn_batch *b)
@@ -147,10 +126,10 @@ static void look(struct check *c, uint32_t room)
 {
 	uint64_t stream = atomic_load(&c->m->room[room].stream);
 	struct view *v = &c->view[room];
-	v->start = mark(c, stream, FIRN_MARK_START);
-	v->end = mark(c, stream, FIRN_MARK_VISIBLE);
-	v->kv_last = kv(c, stream, "last");
-	v->kv_trim = kv(c, stream, "trim");
+	v->start = mark(c->volume, stream, FIRN_MARK_START);
+	v->end = mark(c->volume, stream, FIRN_MARK_VISIBLE);
+	v->kv_last = kv(c->volume, stream, "last");
+	v->kv_trim = kv(c->volume, stream, "trim");
 	if (v->kv_trim != v->start)
 		die("room %u: begins at %lu, its key says %lu", room, (unsigned long)v->start,
 		    (unsigned long)v->kv_trim);

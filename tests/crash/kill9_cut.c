@@ -1,6 +1,6 @@
-/* P10: what is stored is a prefix of the volume's writes over all streams and keys. An attach without
- * the WAL would see just this, so it is read as one would: manifest, then footers in the order of
- * their rounds, each one's rows over those before. */
+/* P10: what is stored is a prefix of the volume's writes over all streams and keys. Looked at
+ * twice: as the store has it (manifest, then footers in the order of their rounds, each one's rows
+ * over those before), and as an engine elsewhere shows it, which attaches read-only. */
 #include "engine/manifest/manifest.h"
 #include "engine/os/env.h"
 #include "engine/store/store.h"
@@ -10,8 +10,7 @@
 
 struct cut {
 	struct model *m;
-	struct store *store;
-	struct manifest manifest;
+	uint64_t rev; /* the last write in it */
 	struct {
 		uint64_t start, end, kv_last, kv_trim;
 	} room[ROOMS];
@@ -49,7 +48,7 @@ static void take_footer(struct cut *c, const struct segment_footer *f)
 	}
 }
 
-static void read_segment(struct cut *c, const struct manifest_segment *s)
+static void read_segment(struct cut *c, struct store *store, const struct manifest_segment *s)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct segment_footer *f;
@@ -58,7 +57,7 @@ static void read_segment(struct cut *c, const struct manifest_segment *s)
 	size_t need;
 	segment_key(s->id, key + 6, sizeof key - 6);
 	buf_init(&bytes, env_default());
-	if (store_get_all(c->store, key, s->bytes, &bytes, NULL, &err) ||
+	if (store_get_all(store, key, s->bytes, &bytes, NULL, &err) ||
 	    segment_footer_open(env_default(), bytes.data, bytes.len, bytes.len, &f, &need, &err))
 		die("%s: %s", key, err.text);
 	take_footer(c, f);
@@ -69,19 +68,46 @@ static void read_segment(struct cut *c, const struct manifest_segment *s)
 static void read_store(struct cut *c)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
+	struct manifest m;
+	struct store *store;
 	struct buf bytes;
 	buf_init(&bytes, env_default());
-	if (store_open(env_default(), c->m->store, &c->store, &err) ||
-	    store_get_all(c->store, "rooms/manifest", MANIFEST_MAX_BYTES, &bytes, NULL, &err) ||
-	    manifest_decode(env_default(), bytes.data, bytes.len, &c->manifest, &err))
+	manifest_init(&m);
+	if (store_open(env_default(), c->m->store, &store, &err) ||
+	    store_get_all(store, "rooms/manifest", MANIFEST_MAX_BYTES, &bytes, NULL, &err) ||
+	    manifest_decode(env_default(), bytes.data, bytes.len, &m, &err))
 		die("manifest: %s", err.text);
+	for (uint32_t i = 0; i < m.n_segment; i++)
+		read_segment(c, store, &m.segment[i]);
+	c->rev = m.rev_stored;
 	buf_fini(&bytes);
-	for (uint32_t i = 0; i < c->manifest.n_segment; i++)
-		read_segment(c, &c->manifest.segment[i]);
+	manifest_fini(&m, env_default());
+	store_close(store);
 }
 
-/* What a room has below the cut is there, what it has above is not. Ids that were trimmed before any
- * check read them are not known: the key may name one of those. */
+static void read_elsewhere(struct cut *c)
+{
+	struct firn_volume_info info = { .struct_size = sizeof info };
+	struct firn_engine *e = engine_open(c->m, c->m->elsewhere);
+	struct firn_volume *v = attach(e, c->m, FIRN_ATTACH_READ_ONLY, NULL);
+	if (firn_volume_info(v, &info))
+		die("no figures of the volume elsewhere");
+	c->rev = info.rev_stored;
+	for (uint32_t room = 0; room < ROOMS; room++) {
+		uint64_t stream = atomic_load(&c->m->room[room].stream), offset;
+		if (firn_stream_mark(v, stream, FIRN_MARK_START, &offset) == FIRN_ENOENT)
+			continue; /* not stored yet */
+		c->room[room].start = mark(v, stream, FIRN_MARK_START);
+		c->room[room].end = mark(v, stream, FIRN_MARK_VISIBLE);
+		c->room[room].kv_last = kv(v, stream, "last");
+		c->room[room].kv_trim = kv(v, stream, "trim");
+	}
+	detach(e, v, FIRN_DETACH_KEEP_WAL);
+	engine_close(e);
+}
+
+/* What a room has below the cut is there, what it has above is not. Ids that were trimmed before
+ * any check read them are not known: the key may name one of those. */
 static void check_room_end(const struct cut *c, uint32_t room)
 {
 	const struct room *r = &c->m->room[room];
@@ -90,13 +116,13 @@ static void check_room_end(const struct cut *c, uint32_t room)
 		if (!r->base[last])
 			continue;
 		bool there = r->base[last] - 1 < end;
-		bool below = r->rev[last] - 1 <= c->manifest.rev_stored;
+		bool below = r->rev[last] - 1 <= c->rev;
 		if (there != below)
 			die("not one cut: room %u ends at %lu, but id %lu (offset %lu) is write "
 			    "%lu of %lu",
 			    room, (unsigned long)end, (unsigned long)last,
 			    (unsigned long)r->base[last] - 1, (unsigned long)r->rev[last] - 1,
-			    (unsigned long)c->manifest.rev_stored);
+			    (unsigned long)c->rev);
 		if (below)
 			break;
 		above = last;
@@ -109,16 +135,19 @@ static void check_room_end(const struct cut *c, uint32_t room)
 		    (unsigned long)c->room[room].start, (unsigned long)c->room[room].kv_trim);
 }
 
-void check_cut(struct model *m)
+static void check_rooms(struct model *m, void (*look)(struct cut *c))
 {
 	static struct cut c;
 	memset(&c, 0, sizeof c);
 	c.m = m;
-	manifest_init(&c.manifest);
-	read_store(&c);
+	look(&c);
 	for (uint32_t room = 0; room < ROOMS; room++)
 		check_room_end(&c, room);
-	manifest_fini(&c.manifest, env_default());
-	store_close(c.store);
+}
+
+void check_cut(struct model *m)
+{
+	check_rooms(m, read_store);
+	check_rooms(m, read_elsewhere);
 	atomic_fetch_add(&m->n_cut, 1);
 }

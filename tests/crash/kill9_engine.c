@@ -75,6 +75,27 @@ void detach(struct firn_engine *e, struct firn_volume *v, uint32_t mode)
 		die("detach %u: %s (%s)", mode, err.text, firn_code_name(rc));
 }
 
+uint64_t mark(const struct firn_volume *v, uint64_t stream, uint32_t which)
+{
+	uint64_t offset;
+	int rc = firn_stream_mark(v, stream, which, &offset);
+	if (rc)
+		die("mark %u: %s", which, firn_code_name(rc));
+	return offset;
+}
+
+uint64_t kv(const struct firn_volume *v, uint64_t stream, const char *key)
+{
+	uint64_t value = 0;
+	size_t len = 0;
+	int rc = firn_kv_get(v, stream, key, strlen(key), &value, sizeof value, &len, NULL);
+	if (rc == FIRN_ENOENT)
+		return 0;
+	if (rc || len != sizeof value)
+		die("key %s: %s", key, firn_code_name(rc));
+	return value;
+}
+
 /* ---- content ---- */
 
 enum room_kind room_kind(uint32_t room)

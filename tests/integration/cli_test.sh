@@ -255,6 +255,34 @@ at a v
 expect 0 "$firn" read "${where[@]}" --stream s
 same before out
 
+# ---- a directory that was copied, or moved; a look without taking over
+
+at m moved
+echo one | expect 0 "$firn" append "${where[@]}" --stream s
+cp -r m m2
+at m2 moved
+expect 1 "$firn" read "${where[@]}" --stream s
+says err 'FIRN_ELOST'
+expect 0 "$firn" read "${where[@]}" --stream s --takeover moved
+says out '^one$'
+at m moved
+expect 1 "$firn" read "${where[@]}" --stream s
+expect 0 "$firn" doctor --dir "$scratch/m"
+says out 'Another engine .* has it now'
+expect 2 "$firn" read "${where[@]}" --stream s --takeover abandon
+at look moved
+expect 1 "$firn" read "${where[@]}" --stream s --read-only
+at m2 moved
+expect 0 "$firn" volume drain "${where[@]}"
+at look moved
+expect 0 "$firn" read "${where[@]}" --stream s --read-only
+says out '^one$'
+expect 0 "$firn" stream list "${where[@]}" --read-only --json
+jq -e 'length == 1 and .[0].stored == 1' out >/dev/null || fail "JSON"
+expect 2 "$firn" read "${where[@]}" --stream s --read-only --follow
+at m2 moved
+expect 0 "$firn" read "${where[@]}" --stream s
+
 # ---- import: again, after it grew, by key
 
 mkdir rooms

@@ -31,7 +31,7 @@ block() {
 
 # check NAME PROGRAM: two runs, the second finds what the first wrote.
 check() {
-	local dir=$scratch/data/$1 out
+	local dir=$scratch/data/${1// /-} out
 	mkdir -p "$dir"
 	out=$("$2" "$dir" && "$2" "$dir") || fail "$1: the program failed; it printed: $out"
 	[[ $out == "$expected" ]] || fail "$1: printed '$out' instead of '$expected'"

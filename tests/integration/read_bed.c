@@ -74,7 +74,8 @@ uint64_t bed_stream(struct bed *b, const char *name)
 	return bed_stream_held(b, name, 0);
 }
 
-uint64_t bed_append(struct bed *b, uint64_t stream, const void *data, size_t len, uint32_t n, int64_t ms)
+uint64_t bed_append(struct bed *b, uint64_t stream, const void *data, size_t len, uint32_t n,
+                    int64_t ms)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	uint64_t base = 0;
@@ -132,7 +133,10 @@ struct firn_reader *bed_reader(struct bed *b, uint64_t pin_max)
 int bed_set(struct bed *b, struct firn_reader *r, uint32_t slot, uint64_t stream, uint64_t offset,
             uint16_t up_to)
 {
-	struct firn_item it = { .slot = slot, .volume = b->volume, .stream = stream, .offset = offset,
+	struct firn_item it = { .slot = slot,
+		                .volume = b->volume,
+		                .stream = stream,
+		                .offset = offset,
 		                .up_to = up_to };
 	return firn_reader_set(r, &it, sizeof it, 1);
 }
@@ -192,5 +196,6 @@ int bed_lookup(struct bed *b, uint64_t stream, uint32_t by, int64_t value, struc
 
 const struct firn_batch *bed_batch(const struct firn_part *p, uint32_t i)
 {
-	return (const struct firn_batch *)(const void *)((const uint8_t *)p->batch + (size_t)i * p->batch_size);
+	return (const struct firn_batch *)(const void *)((const uint8_t *)p->batch +
+	                                                 (size_t)i * p->batch_size);
 }

@@ -19,11 +19,12 @@ void bed_remove(struct bed *b);
 uint64_t bed_stream(struct bed *b, const char *name);
 uint64_t bed_stream_held(struct bed *b, const char *name, uint32_t flags);
 /* One batch; the offset it got. */
-uint64_t bed_append(struct bed *b, uint64_t stream, const void *data, size_t len, uint32_t n, int64_t ms);
+uint64_t bed_append(struct bed *b, uint64_t stream, const void *data, size_t len, uint32_t n,
+                    int64_t ms);
 uint64_t bed_append_at(struct bed *b, uint64_t stream, uint64_t at, const char *text);
 void bed_trim(struct bed *b, uint64_t stream, uint64_t from);
 void bed_delete(struct bed *b, uint64_t stream);
-void bed_store(struct bed *b);                /* all is in the store */
+void bed_store(struct bed *b); /* all is in the store */
 
 struct firn_reader *bed_reader(struct bed *b, uint64_t pin_max);
 int bed_set(struct bed *b, struct firn_reader *r, uint32_t slot, uint64_t stream, uint64_t offset,

@@ -170,7 +170,8 @@ Test(read, bounds_hold_and_slots_take_turns)
 		struct firn_fetch f = bed_fetch_of(r, 0, 0);
 		f.max_bytes = 2000;
 		const struct firn_fetched *got = bed_fetch(&bed, &f, NULL);
-		cr_assert(got->bytes == 2000 && got->n_part <= 2, "%lu bytes", (unsigned long)got->bytes);
+		cr_assert(got->bytes == 2000 && got->n_part <= 2, "%lu bytes",
+		          (unsigned long)got->bytes);
 		for (uint32_t i = 0; i < got->n_part; i++)
 			seen[got->part[i].slot] += got->part[i].n_batch;
 		if (k == 3)
@@ -209,7 +210,9 @@ Test(read, max_parts_and_the_bound_of_an_item_hold)
 	struct firn_reader *r = bed_reader(&bed, 0);
 	for (uint32_t i = 0; i < 6; i++) {
 		char name[2] = { (char)('a' + i), 0 };
-		struct firn_item it = { .slot = i, .volume = bed.volume, .max_bytes = 10,
+		struct firn_item it = { .slot = i,
+			                .volume = bed.volume,
+			                .max_bytes = 10,
 			                .stream = bed_stream(&bed, name) };
 		for (int k = 0; k < 4; k++)
 			say(it.stream, "12345");
@@ -302,7 +305,8 @@ Test(read, ready_tells_only_what_is_ready_among_ten_thousand)
 		cr_assert_eq(firn_engine_call(bed.engine, &w.req, &ev, &err), 0, "%s", err.text);
 		const struct firn_written *done = ev.result;
 		for (uint32_t k = 0; k < 100; k++)
-			it[i + k] = (struct firn_item){ .slot = i + k, .volume = bed.volume,
+			it[i + k] = (struct firn_item){ .slot = i + k,
+				                        .volume = bed.volume,
 				                        .stream = done->op[k].stream };
 		firn_release(done);
 	}
@@ -395,7 +399,8 @@ static void read_over_the_gap(void)
 	bed_set(&bed, r, 0, s, 0, FIRN_MARK_VISIBLE);
 	struct firn_fetch f = bed_fetch_of(r, 0, 5000);
 	const struct firn_fetched *got = bed_fetch(&bed, &f, NULL);
-	cr_assert(got->n_part == 1 && got->part[0].n_batch == 1 && got->part[0].gap == FIRN_GAP_NONE);
+	cr_assert(got->n_part == 1 && got->part[0].n_batch == 1 &&
+	          got->part[0].gap == FIRN_GAP_NONE);
 	cr_expect_eq(got->part[0].next_offset, 1);
 	firn_release(got);
 	got = bed_fetch(&bed, &f, NULL);
@@ -588,7 +593,8 @@ static void lookups(uint64_t s)
 {
 	struct firn_event ev;
 	cr_assert_eq(bed_lookup(&bed, s, FIRN_BY_TIMESTAMP, 150, &ev), 0);
-	cr_expect(ev.offset == 2 && ev.end == 4 && ev.timestamp_ms == 300, "at %lu", (unsigned long)ev.offset);
+	cr_expect(ev.offset == 2 && ev.end == 4 && ev.timestamp_ms == 300, "at %lu",
+	          (unsigned long)ev.offset);
 	cr_assert_eq(bed_lookup(&bed, s, FIRN_BY_TIMESTAMP, 301, &ev), 0);
 	cr_expect_eq(ev.offset, 8);
 	cr_assert_eq(bed_lookup(&bed, s, FIRN_BY_TIMESTAMP, 0, &ev), 0);

@@ -87,7 +87,8 @@ static void *work(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		uint64_t r = next(&w->seed), n = r % 3 ? r % 20 : r / 7 % KEYS, slot = r >> 40 & 7;
 		if (held[slot])
-			must(held[slot]->data[held[slot]->len - 1] == (uint8_t)what[slot], "bytes changed");
+			must(held[slot]->data[held[slot]->len - 1] == (uint8_t)what[slot],
+			     "bytes changed");
 		blob_release(held[slot]);
 		held[slot] = get(w->s, n, r >> 50 == 0);
 		what[slot] = n;
@@ -116,7 +117,7 @@ int main(void)
 	cache_close(s.cache);
 	must(s.account->cache_bytes == 0, "a leak");
 	account_release(s.account);
-	printf("loads %llu hits %llu waits %llu\n", (unsigned long long)s.loads, (unsigned long long)s.hits,
-	       (unsigned long long)s.waits);
+	printf("loads %llu hits %llu waits %llu\n", (unsigned long long)s.loads,
+	       (unsigned long long)s.hits, (unsigned long long)s.waits);
 	return 0;
 }

@@ -39,7 +39,8 @@ static uint64_t next(uint64_t *seed)
 static void text_of(uint64_t stream, uint64_t offset, char *out)
 {
 	memset(out, 0, 400);
-	(void)snprintf(out, TAG, "%llx/%llu", (unsigned long long)stream, (unsigned long long)offset);
+	(void)snprintf(out, TAG, "%llx/%llu", (unsigned long long)stream,
+	               (unsigned long long)offset);
 }
 
 static void check(const struct firn_part *p, uint64_t stream, uint64_t *at)
@@ -65,8 +66,9 @@ static void *writer(void *arg)
 		for (int i = 0; i < STREAMS; i++) {
 			uint64_t base;
 			text_of(s->stream[i], n, text);
-			int rc = firn_stream_append(s->volume, s->stream[i], text, TAG + next(&seed) % 370, 1,
-			                            (int64_t)n + 1, &base, &err);
+			int rc = firn_stream_append(s->volume, s->stream[i], text,
+			                            TAG + next(&seed) % 370, 1, (int64_t)n + 1,
+			                            &base, &err);
 			must(rc == 0 && base == n, err.text, rc);
 		}
 	}
@@ -76,7 +78,9 @@ static void *writer(void *arg)
 
 static void set(struct stress *s, struct firn_reader *r, uint32_t slot, uint64_t at)
 {
-	struct firn_item it = { .slot = slot, .volume = s->volume, .stream = s->stream[slot], .offset = at };
+	struct firn_item it = {
+		.slot = slot, .volume = s->volume, .stream = s->stream[slot], .offset = at
+	};
 	int rc = firn_reader_set(r, &it, sizeof it, 1);
 	must(rc == 0, "set", rc);
 }
@@ -113,7 +117,8 @@ static void *reader(void *arg)
 		while (firn_cq_reap(cq, &ev, sizeof ev, 1, 1000) == 0)
 			;
 		s->cancelled += ev.code == FIRN_ECANCELED;
-		must(ev.code == 0 || ev.code == FIRN_ECANCELED || ev.code == FIRN_EAGAIN, "fetch", ev.code);
+		must(ev.code == 0 || ev.code == FIRN_ECANCELED || ev.code == FIRN_EAGAIN, "fetch",
+		     ev.code);
 		const struct firn_fetched *got = ev.code ? NULL : ev.result;
 		for (uint32_t i = 0; got && i < got->n_part; i++) {
 			const struct firn_part *p = &got->part[i];
@@ -169,14 +174,16 @@ static void *disturber(void *arg)
 		uint64_t dice = next(&seed), i = dice % STREAMS, mark = 0;
 		struct firn_lookup l = FIRN_LOOKUP_INIT;
 		struct firn_event ev;
-		must(firn_stream_mark(s->volume, s->stream[i], FIRN_MARK_VISIBLE, &mark) == 0, "mark", 0);
+		must(firn_stream_mark(s->volume, s->stream[i], FIRN_MARK_VISIBLE, &mark) == 0,
+		     "mark", 0);
 		if (i < 2)
 			trim(s, s->stream[i], mark - mark / 16);
 		l.volume = s->volume;
 		l.stream = s->stream[i];
 		l.value = (int64_t)(mark / 2 + 1);
 		int rc = firn_engine_call(s->engine, &l.req, &ev, &err);
-		must(rc == FIRN_ENOENT || (rc == 0 && (i < 2 ? ev.timestamp_ms >= l.value : ev.timestamp_ms == l.value)),
+		must(rc == FIRN_ENOENT || (rc == 0 && (i < 2 ? ev.timestamp_ms >= l.value
+		                                             : ev.timestamp_ms == l.value)),
 		     "look-up", rc);
 		firn_release(ev.result);
 		const struct firn_fetched *got;
@@ -237,14 +244,22 @@ int main(void)
 	pthread_t t[5];
 	must(mkdtemp(dir) != NULL, "mkdtemp", 0);
 	(void)snprintf(uri, sizeof uri, "file://%s/store", dir);
-	struct firn_engine_opts o = { .struct_size = sizeof o, .dir = dir, .wal_bytes = 16 << 20,
-		                      .memory_bytes = 16 << 20, .tail_bytes = 1 << 20,
-		                      .cache_bytes = 1 << 20, .options = options };
+	struct firn_engine_opts o = { .struct_size = sizeof o,
+		                      .dir = dir,
+		                      .wal_bytes = 16 << 20,
+		                      .memory_bytes = 16 << 20,
+		                      .tail_bytes = 1 << 20,
+		                      .cache_bytes = 1 << 20,
+		                      .options = options };
 	must(firn_engine_open(&o, &s.engine, &err) == 0, err.text, err.code);
 	must(firn_volume_open(s.engine, uri, "v", &s.volume, &err) == 0, err.text, err.code);
 	make_streams(&s);
 	for (int i = 0; i < 5; i++)
-		must(pthread_create(&t[i], NULL, i == 0 ? writer : i == 1 ? disturber : reader, &s) == 0,
+		must(pthread_create(&t[i], NULL,
+		                    i == 0   ? writer
+		                    : i == 1 ? disturber
+		                             : reader,
+		                    &s) == 0,
 		     "thread", 0);
 	for (int i = 0; i < 5; i++)
 		pthread_join(t[i], NULL);

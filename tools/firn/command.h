@@ -53,8 +53,9 @@ struct common {
 
 /* Child parsers. Their input is a struct common: put it into state->child_inputs at
  * ARGP_KEY_INIT. */
-extern const struct argp where_argp;  /* --dir --store --volume --json */
-extern const struct argp engine_argp; /* --wal-size --segment-size --upload-interval --takeover --option */
+extern const struct argp where_argp; /* --dir --store --volume --json */
+extern const struct argp
+        engine_argp; /* --wal-size --segment-size --upload-interval --takeover --option */
 
 enum { NEED_DIR = 1, NEED_STORE = 2, NEED_VOLUME = 4, NEED_ALL = 7 };
 /* At ARGP_KEY_END: ends the process with a usage error if an option of `need` is absent. */

@@ -222,20 +222,33 @@ static void advise_drain(const struct patient *p, const struct common *c, struct
 	       p->name);
 }
 
+/* Its writer is another engine by now. */
+static void diagnose_foreign(const struct patient *p, struct verdict *out)
+{
+	const struct manifest *m = &p->manifest;
+	SAY("Another engine (%s, epoch %" PRIu64 ") has it now.", m->node, m->epoch);
+	if (!p->n_unstored) {
+		SAY(" It misses nothing there; this directory is not needed for it.");
+		return;
+	}
+	SAY(" This WAL holds writes %" PRIu64 " to %" PRIu64 ", which are not stored.",
+	    p->rev_first, p->rev_last);
+	if (!m->n_lost && m->rev_durable >= p->rev_last) {
+		SAY(" That engine has them in its own.");
+		ADVISE("Keep this directory until they are stored.");
+		return;
+	}
+	out->safe = false;
+	SAY(" That engine has not got them.");
+	ADVISE("Keep this directory: it is the only copy of those writes.");
+}
+
 /* Known to this directory's WAL, and the store answers. */
 static void diagnose_known(const struct patient *p, const struct common *c, struct verdict *out)
 {
 	const struct manifest *m = &p->manifest;
 	if (p->foreign) {
-		SAY("Another engine (%s, epoch %" PRIu64 ") has it now.", m->node, m->epoch);
-		if (!p->n_unstored) {
-			SAY(" It misses nothing there; this directory is not needed for it.");
-			return;
-		}
-		out->safe = false;
-		SAY(" This WAL holds %s acked writes that it did not take over.",
-		    text_count(p->n_unstored).s);
-		ADVISE("Keep this directory: it is the only copy of those writes.");
+		diagnose_foreign(p, out);
 		return;
 	}
 	say_unstored(p, out);

@@ -23,7 +23,16 @@ struct read {
 	struct session session;
 };
 
-enum { KEY_FROM = 0x4000, KEY_SINCE, KEY_MAX, KEY_BATCHES, KEY_OFFSETS, KEY_SPLIT, KEY_READERS, KEY_READ_ONLY };
+enum {
+	KEY_FROM = 0x4000,
+	KEY_SINCE,
+	KEY_MAX,
+	KEY_BATCHES,
+	KEY_OFFSETS,
+	KEY_SPLIT,
+	KEY_READERS,
+	KEY_READ_ONLY
+};
 
 static const struct argp_option options[] = {
 	{ "stream", 'S', "NAME", 0, "Read this stream; repeat it for more", 0 },

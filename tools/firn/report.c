@@ -23,8 +23,8 @@ static const struct advice {
 	  "the producer's sequence does not follow: look at what was acked last" },
 	{ FIRN_ERANGE, WRONG, "`firn stream info' shows the offsets that are there" },
 	{ FIRN_ELOST, WRONG,
-	  "use the engine directory that holds the missing writes (--dir), or run `firn volume "
-	  "drain' there first" },
+	  "use the engine directory that holds the missing writes (--dir, and --takeover moved if "
+	  "it was moved), or run `firn volume drain' there first" },
 	{ FIRN_ECORRUPT, WRONG,
 	  "keep a copy of the directory, then let `firn verify' name all that is damaged" },
 	{ FIRN_EIO, TROUBLE, "look at the disk (dmesg, smartctl) before anything else" },

@@ -128,7 +128,8 @@ static int submit(struct sender *s, const struct sender_item *item, uint32_t at)
 	return s->code;
 }
 
-/* Waits for a slot, or for room. A second is a net below WRITABLE: look again even if none comes. */
+/* Waits for a slot, or for room. A second is a net below WRITABLE: look again even if it does not
+ * come. */
 static void wait_for_room(struct sender *s)
 {
 	uint64_t before = s->n_acked, now = mono_ns();

@@ -73,8 +73,8 @@ static int flush_some(struct session *s, struct firn_error *err)
 	return rc;
 }
 
-/* Waits until all is stored, in steps, so that a long upload can be watched. Gives up when the store
- * has been away for a minute: nothing is lost by that. */
+/* Waits until all is stored, in steps, so that a long upload can be watched. Gives up when the
+ * store has been away for a minute: nothing is lost by that. */
 static int store_all(struct session *s)
 {
 	struct firn_error err = FIRN_ERROR_INIT;

@@ -26,9 +26,16 @@ enum {
 	KEY_KEYS,
 	KEY_COMPRESSION,
 	KEY_PREFIX,
-	KEY_BEFORE, KEY_READ_ONLY,
+	KEY_BEFORE,
+	KEY_READ_ONLY,
 	KEY_STORED,
 };
+
+#define READ_ONLY_OPTION                                                                    \
+	{                                                                                   \
+		"read-only", KEY_READ_ONLY, NULL, 0,                                        \
+		        "Do not attach as the writer: see what is stored at this moment", 0 \
+	}
 
 static const struct argp_option create_options[] = {
 	{ "at", KEY_AT, "OFFSET", 0, "First offset (0)", 0 },
@@ -42,6 +49,11 @@ static const struct argp_option create_options[] = {
 };
 static const struct argp_option list_options[] = {
 	{ "prefix", KEY_PREFIX, "TEXT", 0, "Only streams whose name begins so", 0 },
+	READ_ONLY_OPTION,
+	{ 0 },
+};
+static const struct argp_option info_options[] = {
+	READ_ONLY_OPTION,
 	{ 0 },
 };
 static const struct argp_option trim_options[] = {
@@ -88,6 +100,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_STORED:
 		a->stored = true;
+		return 0;
+	case KEY_READ_ONLY:
+		a->common.read_only = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -322,7 +337,9 @@ int stream_info_run(int argc, char **argv)
 	                          "Examples:\n"
 	                          "  firn stream info -d D -s URI -v chat general\n"
 	                          "  firn stream info -d D -s URI -v chat general --json\n";
-	static const struct argp argp = { NULL, parse, "NAME...", doc, children, NULL, NULL };
+	static const struct argp argp = {
+		info_options, parse, "NAME...", doc, children, NULL, NULL
+	};
 	return run(argc, argv, &argp, SESSION_TIDY, info);
 }
 

@@ -17,8 +17,8 @@ struct verify {
 static const char doc[] =
         "Check every byte of a directory's WAL and index and of volumes' manifests and segments.\v"
         "With --dir alone: its WAL and index, and all volumes of its WAL. With --store and "
-        "--volume: that volume. Changes nothing. Exit code 1 if anything is damaged; each line names "
-        "file or object, position and what is wrong.\n\n"
+        "--volume: that volume. Changes nothing. Exit code 1 if anything is damaged; each line "
+        "names file or object, position and what is wrong.\n\n"
         "Examples:\n"
         "  firn verify -d /var/lib/firn\n"
         "  firn verify -s file:///srv/firn -v chat\n"

@@ -42,7 +42,9 @@ static void unmake(struct made *m)
 static void add(struct made *m, uint32_t i, uint64_t offset, uint32_t at, uint32_t len)
 {
 	struct build_part *p;
-	struct batch b = { .offset = offset, .n_offsets = 1, .payload = m->bytes + at, .payload_len = len };
+	struct batch b = {
+		.offset = offset, .n_offsets = 1, .payload = m->bytes + at, .payload_len = len
+	};
 	if (m->item[i].part == READ_NO_PART)
 		cr_assert_eq(build_part_add(&m->b, &m->item[i], &p), 0);
 	cr_assert_eq(build_batch_add(&m->b, m->item[i].part, &b, false), 0);
@@ -64,7 +66,8 @@ Test(read_result, batches_gathered_in_turns_come_by_part_in_order)
 		cr_expect_eq(f->part[0].batch[i].offset, 5 + i);
 	cr_expect_eq(f->part[0].n_iov, 1, "neighbours are one piece");
 	cr_expect(f->part[0].iov[0].iov_base == m.bytes && f->part[0].iov[0].iov_len == 25);
-	cr_expect(f->part[1].slot == 11 && f->part[1].n_iov == 2 && f->part[1].iov[1].iov_len == 10);
+	cr_expect(f->part[1].slot == 11 && f->part[1].n_iov == 2 &&
+	          f->part[1].iov[1].iov_len == 10);
 	firn_release(f);
 	unmake(&m);
 }
@@ -80,7 +83,8 @@ Test(read_result, the_part_of_a_slot_that_was_set_anew_goes)
 	const struct firn_fetched *f = build_finish(&m.b, m.pin);
 	cr_assert(f && f->n_part == 2 && f->bytes == 20);
 	cr_expect(f->part[0].slot == 10 && f->part[1].slot == 12);
-	cr_expect(f->part[1].batch[0].data == m.bytes + 60 && f->part[1].iov[0].iov_base == m.bytes + 60);
+	cr_expect(f->part[1].batch[0].data == m.bytes + 60 &&
+	          f->part[1].iov[0].iov_base == m.bytes + 60);
 	firn_release(f);
 	unmake(&m);
 }

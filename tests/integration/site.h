@@ -1,0 +1,73 @@
+/* A scratch directory with a store and any number of engine directories ("hosts") in it; writes and
+ * attaches in one line; all that can be read of a volume as text, so that two moments compare. */
+#ifndef TESTS_SITE_H
+#define TESTS_SITE_H
+#include <firn/firn.h>
+#include <stdbool.h>
+
+struct site {
+	char dir[64], uri[128];
+};
+
+struct host {
+	const struct site *site;
+	char dir[80];
+	struct firn_engine_opts opts;
+	struct firn_engine *engine;
+	struct firn_volume *volume; /* the one attached last with host_attach() */
+	struct firn_cq *cq;
+};
+
+void site_make(struct site *s);
+void site_remove(struct site *s);
+/* A shell command in the site's directory; it must succeed. */
+void site_run(const struct site *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The output of one, NUL-terminated, to be freed. */
+char *site_ask(const struct site *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A host with small limits, directory `name` of the site; not open yet. */
+void host_init(struct host *h, const struct site *s, const char *name);
+int host_try_open(struct host *h, struct firn_error *err); /* engine and queue */
+void host_open(struct host *h);
+int host_try_attach(struct host *h, const char *name, uint32_t flags, const char *takeover,
+                    struct firn_volume **out, struct firn_error *err);
+void host_attach(struct host *h, const char *name);
+int host_detach(struct host *h, struct firn_volume *v, uint32_t mode, struct firn_error *err);
+void host_close(struct host *h); /* the engine; its volumes are detached */
+void host_start(struct host *h); /* open and attach "v" */
+void host_stop(struct host *h, uint32_t mode); /* detach h->volume and close */
+
+/* Runs `work` in a child that then dies as by kill -9: nothing is closed, detached or flushed. What the
+ * child's asserts find ends the child with status 1, which is asserted here. */
+void crash_after(void (*work)(void *arg), void *arg);
+
+/* ---- operations ---- */
+
+struct iovec io_of(const char *text);
+struct firn_op op_append(uint64_t stream, const struct iovec *iov);
+struct firn_op op_create(const char *name);
+struct firn_op op_delete(uint64_t stream);
+struct firn_op op_trim(uint64_t stream, uint64_t from);
+struct firn_op op_kv(uint16_t kind, uint64_t stream, const char *key, const char *value);
+
+/* One write, waited for; *ev (may be NULL) has no result any more; its code. */
+int writes(struct host *h, const struct firn_op *op, uint32_t n, struct firn_event *ev);
+int write_one(struct host *h, struct firn_op op, struct firn_event *ev);
+/* The same, which must succeed. */
+void wrote(struct host *h, const struct firn_op *op, uint32_t n, struct firn_event *ev);
+uint64_t new_stream(struct host *h, const char *name);
+uint64_t say(struct host *h, uint64_t stream, const char *text); /* its offset */
+void store_all(struct host *h);                                  /* flush to STORED */
+uint64_t mark_of(struct host *h, uint64_t stream, uint32_t mark);
+/* Submits to h->cq. */
+int submit_ops(struct host *h, const struct firn_op *op, uint32_t n, uint32_t ack, uint16_t flags,
+               uint64_t user_data, struct firn_error *err);
+bool reap_one(struct host *h, struct firn_event *ev, uint32_t ms);
+
+/* ---- everything that a volume shows: streams, marks, batches, gaps, pairs, producers ---- */
+char *volume_text(struct host *h, struct firn_volume *v); /* to be freed */
+void expect_text(const char *was, const char *now, const char *when);
+/* Reads [from, end) of a stream: 0, or the first code that a part or fetch gave. Payloads are joined in
+ * *joined (may be NULL; to be freed). */
+int read_stream(struct host *h, uint64_t stream, uint64_t from, char **joined);
+#endif
