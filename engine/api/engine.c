@@ -159,9 +159,12 @@ static int open_wal(struct engine *e, struct firn_error *err)
 	char dir[4200];
 	(void)snprintf(dir, sizeof dir, "%s/wal", e->dir);
 	uint64_t group = e->options.wal_file_bytes / 8 < 1u << 20 ? e->options.wal_file_bytes / 8 : 1u << 20;
+	uint64_t chunk = group < 1u << 20 || e->tail_bytes < 32u << 20 ? group : 4u << 20;
+	e->account->spare_len = chunk;
 	struct wal_opts o = { .wal_bytes = e->wal_bytes, .file_bytes = e->options.wal_file_bytes,
 		.pending_bytes = e->tail_bytes / 2, .tail_bytes = e->tail_bytes / 2,
-		.group_bytes = (uint32_t)group, .direct = e->options.wal_direct };
+		.group_bytes = (uint32_t)group,
+		.chunk_bytes = (uint32_t)chunk, .direct = e->options.wal_direct };
 	int rc = wal_open(&e->wal, e->account, e, dir, &o, &e->scan, err);
 	e->wal_opened = !rc;
 	if (!rc && o.direct && os_file_direct(e->env, e->wal.current) == 0)
@@ -169,8 +172,8 @@ static int open_wal(struct engine *e, struct firn_error *err)
 			"the file system refuses O_DIRECT: writing through the page cache");
 	while (!rc && e->options.wal_preallocate && wal_prepare_all(&e->wal))
 		;
-	while (!rc && wal_prepare(&e->wal))
-		;
+	if (!rc)
+		(void)wal_prepare(&e->wal); /* the first; the uploader makes the others */
 	return rc;
 }
 

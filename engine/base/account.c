@@ -25,6 +25,8 @@ void account_release(struct account *a)
 	if (!a || atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	struct firn_env env = a->env;
+	for (int i = 0; i < ACCOUNT_SPARES; i++)
+		mem_free(&env, atomic_load(&a->spare[i]));
 	mem_free(&env, a);
 }
 

@@ -5,12 +5,16 @@
 #include <firn/env.h>
 #include <stdatomic.h>
 
+enum { ACCOUNT_SPARES = 8 };
+
 struct account {
 	struct firn_env env;
 	atomic_uint refs;
 	atomic_ullong group_bytes; /* WAL chunks alive: gathering, tail, loaded */
 	atomic_ullong cache_bytes; /* decoded blocks alive */
 	atomic_ullong pin_bytes;   /* results not yet released */
+	size_t spare_len;          /* group memory of this length is kept for the next group: it is faulted */
+	_Atomic(void *) spare[ACCOUNT_SPARES]; /* in and, with huge pages, dear to clear */
 	atomic_ullong other_bytes; /* streams, positions, requests */
 };
 

@@ -16,7 +16,8 @@ void *mem_zalloc(const struct firn_env *env, size_t len)
 
 void *mem_alloc_pages(const struct firn_env *env, size_t len)
 {
-	return env->alloc(env->ctx, len ? len : 1, 4096);
+	const size_t huge = 2u << 20;
+	return env->alloc(env->ctx, len ? len : 1, len && len % huge == 0 ? huge : 4096);
 }
 
 void *mem_dup(const struct firn_env *env, const void *p, size_t len)

@@ -103,6 +103,12 @@ static int check_wal(struct attach *a)
 	const struct manifest *m = &v->manifest;
 	a->known = !wal_row_find(&a->e->wal, m->volume_id, &a->row);
 	a->found = a->known ? wal_scan_find(&a->e->scan, a->row.volume_no) : NULL;
+	/* Numbers rise over all takeovers: a manifest below what this WAL saw settled is an older one. */
+	uint64_t seen = m->state == MANIFEST_CLEAN ? a->row.rev : a->row.rev_stored;
+	if (a->known && seen > m->rev_stored)
+		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
+			"%s: the store went backwards: its manifest ends at write %llu, this WAL knows of %llu",
+			v->name, (unsigned long long)m->rev_stored, (unsigned long long)seen);
 	if (m->state == MANIFEST_CLEAN) {
 		a->found = NULL; /* all of it is stored: whatever the WAL has is older */
 		return 0;
@@ -286,9 +292,10 @@ static int join_engine(struct attach *a)
 		e->volume[e->n_volume++] = v;
 	}
 	pthread_rwlock_unlock(&e->volumes_lock);
-	if (a->found) { /* from now on the volume's own list is the truth */
-		mem_free(e->env, a->found->group);
-		*a->found = e->scan.found[--e->scan.n_found];
+	struct wal_found *found = wal_scan_find(&e->scan, v->volume_no);
+	if (!rc && found) { /* taken or out of date: from now on the volume's own list is the truth */
+		mem_free(e->env, found->group);
+		*found = e->scan.found[--e->scan.n_found];
 	}
 	return rc ? fail(a->err, rc, 0, "attach", "no memory") : 0;
 }
@@ -313,6 +320,16 @@ static int already_here(struct attach *a)
 	for (uint32_t i = 0; i < a->e->n_volume; i++)
 		if (!strcmp(a->e->volume[i]->name, a->v->name) && !strcmp(a->e->volume[i]->uri, a->v->uri))
 			return fail(a->err, FIRN_EBUSY, 0, "attach", "%s is attached by this engine", a->v->name);
+	return 0;
+}
+
+/* The same under another spelling of the URI: two writers in one engine. */
+static int already_here_by_id(struct attach *a)
+{
+	for (uint32_t i = 0; i < a->e->n_volume; i++)
+		if (!memcmp(a->e->volume[i]->id, a->v->manifest.volume_id, 16))
+			return fail(a->err, FIRN_EBUSY, 0, "attach", "%s is attached by this engine, as %s of %s",
+				a->v->name, a->e->volume[i]->name, a->e->volume[i]->uri);
 	return 0;
 }
 
@@ -351,11 +368,28 @@ static void read_only(struct attach *a)
 	v->state = FIRN_STATE_READ_ONLY;
 }
 
+/* Cancelled, or out of time: asked before anything is changed and again before it is told. */
+static int given_up(struct attach *a)
+{
+	struct upload_job *j = a->job;
+	const struct firn_env *env = a->e->env;
+	pthread_mutex_lock(&a->e->lock);
+	bool cancelled = j->cancelled;
+	pthread_mutex_unlock(&a->e->lock);
+	if (cancelled)
+		return fail(a->err, FIRN_ECANCELED, 0, "attach", "cancelled");
+	if (j->deadline_ns && env->mono_ns(env->ctx) > j->deadline_ns)
+		return fail(a->err, FIRN_ETIMEDOUT, 0, "attach", "time ran out");
+	return 0;
+}
+
 static int attach(struct attach *a)
 {
 	bool reads = a->job->attach_flags & FIRN_ATTACH_READ_ONLY;
 	int rc = prepare(a);
 	rc = rc ? rc : read_manifest(a);
+	if (!rc && !a->create)
+		rc = already_here_by_id(a);
 	if (!rc && a->create && reads)
 		rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", a->v->uri, a->v->name);
 	if (!rc && !a->create && !reads)
@@ -367,11 +401,15 @@ static int attach(struct attach *a)
 	if (reads) {
 		read_only(a);
 	} else {
-		rc = write_intent(a);
+		/* Before the volume is touched: are all segments there that the manifest names (P5)? */
+		rc = a->create ? 0 : index_catch_up(a->v, a->err);
+		rc = rc ? rc : given_up(a);
+		rc = rc ? rc : write_intent(a);
 		rc = rc ? rc : raise_epoch(a);
 	}
 	rc = rc ? rc : index_catch_up(a->v, a->err);
 	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
+	rc = rc ? rc : given_up(a);
 	return rc ? rc : join_engine(a);
 }
 
@@ -379,9 +417,7 @@ int attach_run(struct engine *e, struct upload_job *j)
 {
 	struct firn_error err = { .struct_size = sizeof err };
 	struct attach a = { .e = e, .job = j, .err = &err };
-	int rc = j->cancelled ? fail(&err, FIRN_ECANCELED, 0, "attach", "cancelled") : 0;
-	if (!rc && j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns)
-		rc = fail(&err, FIRN_ETIMEDOUT, 0, "attach", "time ran out");
+	int rc = given_up(&a);
 	if (!rc) {
 		a.v = volume_new(e);
 		rc = a.v ? attach(&a) : fail(&err, FIRN_ENOMEM, 0, "attach", "no memory");

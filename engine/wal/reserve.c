@@ -92,7 +92,7 @@ struct wal_group *wal_group_begin(struct wal *w, uint32_t len)
 	uint64_t need = align_up((uint64_t)WAL_GROUP_HEADER + len, WAL_PAGE);
 	struct wal_chunk *c = w->chunk;
 	if (!c || c->cap - c->used < need) {
-		uint64_t cap = need > w->opts.group_bytes ? need : w->opts.group_bytes;
+		uint64_t cap = need > w->opts.chunk_bytes ? need : w->opts.chunk_bytes;
 		c = wal_chunk_new(w->account, cap);
 		if (!c) {
 			mem_free(w->env, g);
@@ -104,7 +104,8 @@ struct wal_group *wal_group_begin(struct wal *w, uint32_t len)
 	wal_chunk_retain(c);
 	g->chunk = c;
 	g->data = c->data + c->used;
-	g->room = (uint32_t)(c->cap - c->used);
+	uint64_t room = need > w->opts.group_bytes ? need : w->opts.group_bytes;
+	g->room = (uint32_t)(room < c->cap - c->used ? room : c->cap - c->used);
 	g->used = WAL_GROUP_HEADER;
 	g->seq = ++w->group_seq;
 	atomic_init(&g->n_filling, 0);

@@ -1,4 +1,5 @@
-/* An engine, a volume in a file: store and one queue in a directory of their own, for reading tests. */
+/* An engine, a volume in a file: store and one queue in a directory of their own, for reading
+ * tests. */
 #ifndef TESTS_READ_BED_H
 #define TESTS_READ_BED_H
 #include <firn/firn.h>

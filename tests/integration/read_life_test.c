@@ -156,7 +156,8 @@ static void damage(const struct bed *b)
 	(void)snprintf(
 	        command, sizeof command,
 	        "for f in $(find %s/store -path '*/seg/*' -type f); do"
-	        " chmod u+w $f; printf '\\377\\001' | dd of=$f bs=1 seek=400 conv=notrunc 2>/dev/null; done",
+	        " chmod u+w $f; printf '\\377\\001' | dd of=$f bs=1 seek=400 conv=notrunc 2>/dev/null;"
+	               " done",
 	        b->dir);
 	cr_assert_eq(system(command), 0);
 }
@@ -178,7 +179,8 @@ Test(read_life, a_damaged_segment_is_told_and_never_served)
 	bed_remove(&b);
 }
 
-/* More cold slots than loads may be under way, more bytes than the cache holds: all come, bounded. */
+/* More cold slots than loads may be under way, more bytes than the cache holds: all come,
+ * bounded. */
 Test(read_life, a_crowd_of_cold_slots_is_served_within_a_small_cache)
 {
 	enum { SLOTS = 250, BYTES = 40000 };

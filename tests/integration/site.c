@@ -134,6 +134,27 @@ void host_stop(struct host *h, uint32_t mode)
 	host_close(h);
 }
 
+void host_way(struct host *h, enum way way)
+{
+	static const char *const uring[] = { "wal_io=uring", NULL };
+	static const char *const pwrites[] = { "wal_io=pwrite", NULL };
+	h->opts.options = way == WAY_PWRITE ? pwrites : uring;
+	h->opts.flags = way == WAY_NO_THREADS ? FIRN_ENGINE_NO_THREADS : 0;
+}
+
+void each_way(enum way way, void (*truth)(struct host *h))
+{
+	struct site s;
+	struct host h;
+	site_make(&s);
+	host_init(&h, &s, "a");
+	host_way(&h, way);
+	host_start(&h);
+	truth(&h);
+	host_stop(&h, FIRN_DETACH_KEEP_WAL);
+	site_remove(&s);
+}
+
 void crash_after(void (*work)(void *arg), void *arg)
 {
 	int status;

@@ -37,6 +37,18 @@ void host_close(struct host *h); /* the engine; its volumes are detached */
 void host_start(struct host *h); /* open and attach "v" */
 void host_stop(struct host *h, uint32_t mode); /* detach h->volume and close */
 
+/* The ways an engine can run. EACH_WAY(suite, truth) makes one test of each way out of
+ * static void truth(struct host *h): a site, one host, "v" attached; detached and removed after. */
+enum way { WAY_URING, WAY_PWRITE, WAY_NO_THREADS };
+void host_way(struct host *h, enum way way);
+void each_way(enum way way, void (*truth)(struct host *h));
+#define EACH_WAY(suite, truth) \
+	static void truth(struct host *h); \
+	Test(suite, truth##_by_uring) { each_way(WAY_URING, truth); } \
+	Test(suite, truth##_by_pwrite) { each_way(WAY_PWRITE, truth); } \
+	Test(suite, truth##_without_threads) { each_way(WAY_NO_THREADS, truth); } \
+	static void truth(struct host *h)
+
 /* Runs `work` in a child that then dies as by kill -9: nothing is closed, detached or flushed. What the
  * child's asserts find ends the child with status 1, which is asserted here. */
 void crash_after(void (*work)(void *arg), void *arg);

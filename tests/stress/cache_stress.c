@@ -1,5 +1,5 @@
-/* Threads over one small cache: one flight per block, no byte wrong, the bound holds, nothing leaks.
- * Plain main(), for ThreadSanitizer. */
+/* Threads over one small cache: one flight per block, no byte wrong, the bound holds, nothing
+ * leaks. Plain main(), for ThreadSanitizer. */
 #include "engine/cache/cache.h"
 #include "engine/os/env.h"
 #include <pthread.h>
