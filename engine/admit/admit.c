@@ -20,6 +20,8 @@ static int check_state(const struct volume *v, struct firn_error *err)
 		return fail(err, FIRN_ESHUTDOWN, 0, "admit", "%s is being detached", v->name);
 	if (v->state == FIRN_STATE_FENCED)
 		return fail(err, FIRN_EFENCED, 0, "admit", "%s has another writer", v->name);
+	if (v->stopped)
+		return fail(err, FIRN_EREADONLY, 0, "admit", "%s: the store went backwards", v->name);
 	if (v->read_only)
 		return fail(err, FIRN_EREADONLY, 0, "admit", "%s is attached read-only", v->name);
 	return 0;
@@ -209,7 +211,7 @@ int admit_write(struct volume *v, const struct firn_write *w, const struct compl
 		plan_close(&p);
 	if (!rc && done_now) {
 		if (w->req.flags & FIRN_REQ_SILENT)
-			complete_silent(to);
+			complete_silent(to, ev);
 		else
 			complete(to, ev);
 	}

@@ -156,58 +156,69 @@ int publish_record(struct volume *v, const struct wal_record *r, uint64_t lsn, u
 	return rc;
 }
 
+static void tell(struct waiter *w, int code)
+{
+	w->ev.code = code;
+	if (code) {
+		firn_release(w->ev.result);
+		w->ev.result = NULL;
+	}
+	if (!code && w->silent)
+		complete_silent(&w->to, &w->ev);
+	else
+		complete(&w->to, &w->ev);
+}
+
 static void wake_durable(struct volume *v, int code)
 {
 	while (v->ring_n) {
 		struct waiter *w = &v->ring[v->ring_head];
 		if (!code && w->rev > v->rev_durable)
 			break;
-		w->ev.code = code;
-		if (!code && w->silent) {
-			complete_silent(&w->to);
-			firn_release(w->ev.result);
-		} else {
-			if (code) {
-				firn_release(w->ev.result);
-				w->ev.result = NULL;
-			}
-			complete(&w->to, &w->ev);
-		}
+		tell(w, code);
 		v->ring_head = (v->ring_head + 1) & (v->ring_cap - 1);
 		v->ring_n--;
 	}
 }
 
-/* Ends what is stored; with a code, what is above a rev (0: everything). */
+/* Of the stored list, who ends: with 0 those whose mark is reached; with FIRN_ETIMEDOUT flushes that are
+ * late; with another code those above a rev (0: everybody). */
+static bool ends(const struct volume *v, const struct waiter *w, int code, uint64_t above, uint64_t now)
+{
+	if (!code)
+		return w->rev <= (w->durable ? v->rev_durable : v->rev_stored);
+	return code == FIRN_ETIMEDOUT ? w->deadline_ns && w->deadline_ns <= now : w->rev > above;
+}
+
 static void wake_stored(struct volume *v, int code, uint64_t above)
 {
+	const struct firn_env *env = v->engine->env;
 	struct waiter **link = &v->stored_first, *w, *last = NULL;
+	uint64_t now = code == FIRN_ETIMEDOUT ? env->mono_ns(env->ctx) : 0;
 	while ((w = *link) != NULL) {
-		uint64_t reached = w->durable ? v->rev_durable : v->rev_stored;
-		if (code ? w->rev <= above : w->rev > reached) {
+		if (!ends(v, w, code, above, now)) {
 			last = w;
 			link = &w->next;
 			continue;
 		}
 		*link = w->next;
-		w->ev.code = code;
-		if (code && w->ev.kind == FIRN_REQ_WRITE) {
-			firn_release(w->ev.result);
-			w->ev.result = NULL;
-		}
-		if (!code && w->silent)
-			complete_silent(&w->to);
-		else
-			complete(&w->to, &w->ev);
-		mem_free(v->engine->env, w);
+		tell(w, code && w->ev.kind == FIRN_REQ_WRITE ? FIRN_EUNKNOWN : code);
+		mem_free(env, w);
 	}
 	v->stored_last = last;
 }
 
 void volume_fail_waiters(struct volume *v, int code)
 {
-	wake_durable(v, code);
+	wake_durable(v, FIRN_EUNKNOWN);
 	wake_stored(v, code, 0);
+}
+
+void volume_expire(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	wake_stored(v, FIRN_ETIMEDOUT, 0);
+	pthread_mutex_unlock(&v->lock);
 }
 
 static const struct wal_span *span_of(const struct wal_group *g, uint32_t volume_no)
@@ -235,9 +246,10 @@ static void leave(struct volume *v)
 	if (v->stored_first)
 		wake_stored(v, 0, 0);
 	bool kick = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->detaching;
-	pthread_mutex_unlock(&v->lock);
+	struct engine *e = v->engine;
+	pthread_mutex_unlock(&v->lock); /* a detach that waited for this may free the volume now */
 	if (kick)
-		upload_kick(v->engine);
+		upload_kick(e);
 }
 
 /* The group joins the volume's list before its first record is applied: whole, so that a round which
@@ -291,7 +303,7 @@ void publish_poison(struct engine *e)
 		pthread_mutex_lock(&v->lock);
 		v->failed = true;
 		wake_durable(v, FIRN_EUNKNOWN);
-		wake_stored(v, FIRN_EUNKNOWN, v->rev_durable);
+		wake_stored(v, FIRN_EIO, v->rev_durable);
 		pthread_mutex_unlock(&v->lock);
 	}
 	pthread_rwlock_unlock(&e->volumes_lock);

@@ -2,6 +2,7 @@
 #include "engine/admit/volume.h"
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
+#include "engine/base/mutex.h"
 #include <string.h>
 
 struct volume *volume_new(struct engine *e)
@@ -12,7 +13,7 @@ struct volume *volume_new(struct engine *e)
 	v->engine = e;
 	v->state = FIRN_STATE_OPEN;
 	v->next_stream = 1;
-	pthread_mutex_init(&v->lock, NULL);
+	mutex_init(&v->lock);
 	map_init(&v->streams, e->env);
 	map_init(&v->names, e->env);
 	manifest_init(&v->manifest);

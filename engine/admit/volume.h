@@ -68,6 +68,7 @@ struct waiter {
 	struct completion to;
 	struct firn_event ev;     /* complete but for code */
 	struct waiter *next;      /* of the stored list */
+	uint64_t deadline_ns;     /* of a flush; 0 none */
 	bool silent, durable;     /* durable: a flush on that list that waits for rev_durable only */
 };
 
@@ -163,8 +164,10 @@ int volume_group_push(struct volume *v, const struct volume_group *g); /* locked
 void publish_poison(struct engine *e);
 /* rev_stored rose: completes stored waiters, forgets tail entries and groups; volume locked. */
 void publish_stored(struct volume *v);
-/* All waiters end; durable ones and stored ones. */
+/* All waiters end: writes FIRN_EUNKNOWN, flushes with the code. */
 void volume_fail_waiters(struct volume *v, int code);
+/* Flushes whose time is up end FIRN_ETIMEDOUT; takes the lock. */
+void volume_expire(struct volume *v);
 
 /* ---- life (volume.c) ---- */
 void volume_charge(struct volume *v, int64_t bytes); /* memory that tells where un-stored data lies */

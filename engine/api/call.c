@@ -84,17 +84,9 @@ static void wait_room(struct engine *e, uint64_t seq)
 		t.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&e->kick_lock);
-	if (e->room_seq == seq)
+	if (atomic_load(&e->room_seq) == seq)
 		(void)pthread_cond_timedwait(&e->room, &e->kick_lock, &t);
 	pthread_mutex_unlock(&e->kick_lock);
-}
-
-static uint64_t room_seq(struct engine *e)
-{
-	pthread_mutex_lock(&e->kick_lock);
-	uint64_t seq = e->room_seq;
-	pthread_mutex_unlock(&e->kick_lock);
-	return seq;
 }
 
 /* True: the outcome is there. False: time ran out. */
@@ -141,7 +133,7 @@ static int submit_patiently(struct engine *e, const struct firn_req *req, struct
 {
 	struct completion to = { .call = c, .user_data = req->user_data, .kind = req->kind };
 	for (;;) {
-		uint64_t seq = room_seq(e);
+		uint64_t seq = atomic_load(&e->room_seq);
 		int rc = submit_one(e, req, &to, err);
 		if (rc != FIRN_EFULL)
 			return rc;

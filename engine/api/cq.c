@@ -4,6 +4,7 @@
 #include "engine/api/cq.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/mutex.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -36,7 +37,7 @@ int firn_cq_open(struct firn_engine *engine, const struct firn_cq_opts *opts, st
 	}
 	cq->engine = e;
 	cq->depth = depth;
-	pthread_mutex_init(&cq->lock, NULL);
+	mutex_init(&cq->lock);
 	pthread_mutex_lock(&e->lock);
 	cq->next = e->cqs;
 	e->cqs = cq;
@@ -258,13 +259,13 @@ void complete(const struct completion *to, struct firn_event *ev)
 	}
 }
 
-void complete_silent(const struct completion *to)
+void complete_silent(const struct completion *to, struct firn_event *ev)
 {
 	if (to->cq) {
+		firn_release(ev->result);
 		cq_unreserve(to->cq);
 	} else {
-		struct firn_event ev = { .kind = to->kind };
-		complete(to, &ev);
+		complete(to, ev); /* a blocked caller hears of it all the same */
 	}
 }
 
@@ -281,7 +282,7 @@ void engine_room(struct engine *e)
 	if (!atomic_exchange_explicit(&e->full_seen, false, memory_order_acq_rel))
 		return;
 	pthread_mutex_lock(&e->kick_lock);
-	e->room_seq++;
+	atomic_fetch_add(&e->room_seq, 1);
 	pthread_cond_broadcast(&e->room);
 	pthread_mutex_unlock(&e->kick_lock);
 	pthread_mutex_lock(&e->lock);

@@ -7,6 +7,7 @@
 #include "engine/os/env.h"
 #include "engine/upload/upload.h"
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,7 +146,7 @@ static int lock_dir(struct engine *e, struct firn_error *err)
 	if (rc) {
 		int64_t n = env->files->read(env->ctx, e->lock_file, text, sizeof text - 1, 0);
 		text[n > 0 ? n : 0] = 0;
-		text[strcspn(text, "\n")] = 0;
+		text[strcspn(text, " \n")] = 0;
 		return fail(err, rc == -EWOULDBLOCK ? FIRN_EBUSY : code_of_errno(rc), 0, "engine",
 			"%s is held by process %s", e->dir, text[0] ? text : "?");
 	}
@@ -318,6 +319,26 @@ struct firn_volume *handle_new(struct volume *v)
 
 void handle_close(struct firn_volume *h)
 {
-	if (h)
-		atomic_store_explicit(&h->v, NULL, memory_order_release);
+	if (!h)
+		return;
+	atomic_store(&h->v, NULL);
+	while (atomic_load(&h->n_inside))
+		sched_yield();
+}
+
+struct volume *volume_enter(const struct firn_volume *handle)
+{
+	struct firn_volume *h = (struct firn_volume *)(uintptr_t)handle;
+	if (!h)
+		return NULL;
+	atomic_fetch_add(&h->n_inside, 1);
+	struct volume *v = atomic_load(&h->v);
+	if (!v)
+		atomic_fetch_sub(&h->n_inside, 1);
+	return v;
+}
+
+void volume_leave(const struct firn_volume *handle)
+{
+	atomic_fetch_sub(&((struct firn_volume *)(uintptr_t)handle)->n_inside, 1);
 }

@@ -46,7 +46,7 @@ struct engine {
 
 	pthread_mutex_t kick_lock;   /* innermost: upload_kicked, room */
 	pthread_cond_t upload_work, room;
-	uint64_t room_seq;           /* rises when room came back */
+	atomic_ullong room_seq;      /* rises when room came back */
 	pthread_mutex_t lock;        /* the lists below, jobs */
 	pthread_rwlock_t volumes_lock; /* guards volume[] for the writer's publish */
 	struct volume **volume;
@@ -90,8 +90,8 @@ void cq_post(struct firn_cq *cq, const struct firn_event *ev);   /* uses up a re
 void cq_notice(struct firn_cq *cq, const struct firn_event *ev); /* needs none; bounded */
 /* Ends a request: fills user_data and kind, goes to the queue or the blocked caller. */
 void complete(const struct completion *to, struct firn_event *ev);
-/* Without an event: a SILENT success gives its slot back. */
-void complete_silent(const struct completion *to);
+/* A SILENT success gives its slot, and what it would have told, back. */
+void complete_silent(const struct completion *to, struct firn_event *ev);
 /* Wakes blocked callers whose outcome is there. */
 void call_wake(struct engine *e);
 /* The text of a failure for a caller of firn_engine_call(). */

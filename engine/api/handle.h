@@ -6,12 +6,17 @@
 
 struct firn_volume {
 	_Atomic(struct volume *) v; /* NULL once detached */
+	atomic_uint n_inside;       /* calls that use *v: it is not freed under them */
 	struct engine *engine;
 	struct firn_volume *next;
 };
 
 struct firn_volume *handle_new(struct volume *v);
-void handle_close(struct firn_volume *h);
+void handle_close(struct firn_volume *h); /* no call gets in any more; waits for those inside */
+/* The volume, which stays until volume_leave(); NULL (and nothing to leave) once it is detached. Not to be
+ * held while waiting for anything but memory. */
+struct volume *volume_enter(const struct firn_volume *h);
+void volume_leave(const struct firn_volume *h);
 
 static inline struct volume *volume_of(const struct firn_volume *h)
 {

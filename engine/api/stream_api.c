@@ -10,7 +10,7 @@
 /* The volume, locked, or why not. */
 static int enter(const struct firn_volume *h, struct volume **out)
 {
-	struct volume *v = volume_of(h);
+	struct volume *v = volume_enter(h);
 	if (!h)
 		return FIRN_EINVAL;
 	if (!v)
@@ -18,6 +18,12 @@ static int enter(const struct firn_volume *h, struct volume **out)
 	pthread_mutex_lock(&v->lock);
 	*out = v;
 	return 0;
+}
+
+static void leave(const struct firn_volume *h, struct volume *v)
+{
+	pthread_mutex_unlock(&v->lock);
+	volume_leave(h);
 }
 
 static int enter_stream(const struct firn_volume *h, uint64_t id, struct volume **v, struct stream **s)
@@ -28,7 +34,7 @@ static int enter_stream(const struct firn_volume *h, uint64_t id, struct volume 
 	*s = volume_stream_live(*v, id);
 	if (*s)
 		return 0;
-	pthread_mutex_unlock(&(*v)->lock);
+	leave(h, *v);
 	return FIRN_ENOENT;
 }
 
@@ -44,7 +50,7 @@ int firn_stream_find(const struct firn_volume *volume, const char *name, size_t 
 	rc = s && !s->creating ? 0 : FIRN_ENOENT;
 	if (!rc)
 		*stream = s->id;
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	return rc;
 }
 
@@ -76,7 +82,7 @@ int firn_stream_info(const struct firn_volume *volume, uint64_t stream, struct f
 	if (rc)
 		return rc;
 	fill_info(s, &i);
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	i.struct_size = out->struct_size;
 	memcpy(out, &i, sizeof i);
 	return 0;
@@ -129,8 +135,8 @@ int firn_stream_list(const struct firn_volume *volume, const char *prefix, const
 		memset(to, 0, info_size);
 		memcpy(to, &info, sizeof info);
 	}
-	pthread_mutex_unlock(&v->lock);
 	mem_free(v->engine->env, all);
+	leave(volume, v);
 	return all ? (int)n : FIRN_ENOMEM;
 }
 
@@ -148,7 +154,7 @@ int firn_stream_config_get(const struct firn_volume *volume, uint64_t stream, st
 	if (s->config)
 		*out = *s->config;
 	out->struct_size = size;
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	return 0;
 }
 
@@ -162,7 +168,7 @@ int firn_stream_mark(const struct firn_volume *volume, uint64_t stream, uint32_t
 	if (rc)
 		return rc;
 	*offset = stream_mark(s, mark);
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	return 0;
 }
 
@@ -174,6 +180,8 @@ static int raise_mark(struct volume *v, struct stream *s, uint32_t mark, uint64_
 		return FIRN_EFENCED;
 	if (v->detaching)
 		return FIRN_ESHUTDOWN;
+	if (v->read_only)
+		return FIRN_EREADONLY;
 	if (!(held & (visible ? FIRN_HOLD_VISIBLE : FIRN_HOLD_STABLE)))
 		return FIRN_EINVAL;
 	if (offset > (visible ? s->durable : s->visible))
@@ -197,7 +205,7 @@ int firn_stream_mark_set(struct firn_volume *volume, uint64_t stream, uint32_t m
 	if (rc)
 		return rc;
 	rc = raise_mark(v, s, mark, offset);
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	return rc;
 }
 
@@ -212,7 +220,7 @@ int firn_producer_list(const struct firn_volume *volume, uint64_t stream, uint64
 	if (rc)
 		return rc;
 	rc = (int)dedup_list(s->dedup, after_id, out, out_size, max);
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	return rc;
 }
 
@@ -306,7 +314,7 @@ int firn_kv_get(const struct firn_volume *volume, uint64_t stream, const void *k
 		*rev = value->rev;
 	if (!rc && value->len)
 		memcpy(buf, value->data, value->len);
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	return rc;
 }
 
@@ -370,6 +378,6 @@ int firn_kv_scan(const struct firn_volume *volume, uint64_t stream, const void *
 		rc = FIRN_ENOENT;
 	else
 		rc = scan_page(v, stream, from, from_len, to, to_len, max, page);
-	pthread_mutex_unlock(&v->lock);
+	leave(volume, v);
 	return rc;
 }

@@ -19,7 +19,9 @@ int submit_check(const struct firn_req *r, struct firn_error *err)
 	if (r->struct_size < size || r->_pad || r->_zero[0] || r->_zero[1] || r->_zero[2] ||
 	    r->cls > FIRN_CLASS_BULK)
 		return fail(err, FIRN_EINVAL, 0, "submit", "struct_size, class, or a reserved member is not 0");
-	for (uint32_t i = size; i < r->struct_size && i < size + 4096; i++)
+	if (r->struct_size > size + 4096)
+		return fail(err, FIRN_EINVAL, 0, "submit", "struct_size");
+	for (uint32_t i = size; i < r->struct_size; i++)
 		if (((const char *)r)[i])
 			return fail(err, FIRN_EUNSUPPORTED, 0, "submit", "a member of a newer release is set");
 	uint16_t known = r->kind == FIRN_REQ_WRITE ? FIRN_REQ_SILENT : r->kind == FIRN_REQ_FETCH ? 15 : 0;
@@ -84,24 +86,39 @@ static int submit_attach(struct engine *e, const struct firn_attach *a, const st
 	return 0;
 }
 
+/* The volume of a request; 0: to be left with volume_leave(). */
+static int enter(const struct engine *e, const struct firn_volume *h, struct volume **v, struct firn_error *err)
+{
+	if (!h || h->engine != e)
+		return fail(err, FIRN_EINVAL, 0, "submit", "the volume is NULL or another engine's");
+	*v = volume_enter(h);
+	return *v ? 0 : fail(err, FIRN_ESHUTDOWN, 0, "submit", "the volume is detached");
+}
+
 static int submit_detach(struct engine *e, const struct firn_detach *d, const struct completion *to,
 	struct firn_error *err)
 {
-	struct volume *v = volume_of(d->volume);
-	if (!v || d->mode > FIRN_DETACH_ABORT || d->_pad)
-		return fail(err, FIRN_EINVAL, 0, "detach", "volume or mode");
-	struct upload_job *j = mem_zalloc(e->env, sizeof *j);
-	if (!j)
-		return fail(err, FIRN_ENOMEM, 0, "detach", "no memory");
+	struct volume *v;
+	if (d->mode > FIRN_DETACH_ABORT || d->_pad)
+		return fail(err, FIRN_EINVAL, 0, "detach", "mode or _pad");
+	int rc = enter(e, d->volume, &v, err);
+	struct upload_job *j = rc ? NULL : mem_zalloc(e->env, sizeof *j);
+	if (rc)
+		return rc;
 	pthread_mutex_lock(&v->lock);
-	bool busy = v->detach_job;
-	v->detach_job = true;
-	v->detaching = true;
-	v->draining = v->draining || d->mode == FIRN_DETACH_DRAIN;
+	if (!j)
+		rc = fail(err, FIRN_ENOMEM, 0, "detach", "no memory");
+	else if (v->detach_job)
+		rc = fail(err, FIRN_EBUSY, 0, "detach", "a detach of %s is under way", v->name);
+	if (!rc) {
+		v->detach_job = v->detaching = true;
+		v->draining = d->mode == FIRN_DETACH_DRAIN;
+	}
 	pthread_mutex_unlock(&v->lock);
-	if (busy) {
+	volume_leave(d->volume);
+	if (rc) {
 		mem_free(e->env, j);
-		return fail(err, FIRN_EBUSY, 0, "detach", "a detach of %s is under way", v->name);
+		return rc;
 	}
 	j->detach = true;
 	j->to = *to;
@@ -115,13 +132,15 @@ static int submit_detach(struct engine *e, const struct firn_detach *d, const st
 static int flush_locked(struct volume *v, const struct firn_flush *f, const struct completion *to, bool *now,
 	struct firn_event *ev, struct firn_error *err)
 {
+	bool stored = f->mark == FIRN_MARK_STORED;
 	if (f->stream && !volume_stream(v, f->stream))
 		return fail(err, FIRN_ENOENT, 0, "flush", "no such stream");
 	if (v->failed)
 		return fail(err, FIRN_EIO, 0, "flush", "%s: the WAL failed", v->name);
 	if (v->state == FIRN_STATE_FENCED)
 		return fail(err, FIRN_EFENCED, 0, "flush", "%s has another writer", v->name);
-	bool stored = f->mark == FIRN_MARK_STORED;
+	if (v->stopped && stored)
+		return fail(err, FIRN_ESTORE, 0, "flush", "%s: the store went backwards", v->name);
 	*ev = (struct firn_event){ .kind = FIRN_REQ_FLUSH, .rev = v->rev_assigned, .stream = f->stream };
 	*now = (stored ? v->rev_stored : v->rev_durable) >= v->rev_assigned;
 	if (*now)
@@ -133,6 +152,7 @@ static int flush_locked(struct volume *v, const struct firn_flush *f, const stru
 	w->to = *to;
 	w->ev = *ev;
 	w->durable = !stored;
+	w->deadline_ns = deadline(v->engine, &f->req, to);
 	volume_wait_push(v, w);
 	v->upload_now = v->upload_now || stored;
 	return 0;
@@ -141,14 +161,18 @@ static int flush_locked(struct volume *v, const struct firn_flush *f, const stru
 static int submit_flush(struct engine *e, const struct firn_flush *f, const struct completion *to,
 	struct firn_error *err)
 {
-	struct volume *v = volume_of(f->volume);
-	if (!v || (f->mark && f->mark != FIRN_MARK_DURABLE && f->mark != FIRN_MARK_STORED) || f->_pad)
-		return fail(err, FIRN_EINVAL, 0, "flush", "volume or mark");
+	struct volume *v;
+	if ((f->mark && f->mark != FIRN_MARK_DURABLE && f->mark != FIRN_MARK_STORED) || f->_pad)
+		return fail(err, FIRN_EINVAL, 0, "flush", "mark or _pad");
 	bool now = false;
 	struct firn_event ev;
+	int rc = enter(e, f->volume, &v, err);
+	if (rc)
+		return rc;
 	pthread_mutex_lock(&v->lock);
-	int rc = flush_locked(v, f, to, &now, &ev, err);
+	rc = flush_locked(v, f, to, &now, &ev, err);
 	pthread_mutex_unlock(&v->lock);
+	volume_leave(f->volume);
 	if (!rc && now)
 		complete(to, &ev);
 	if (!rc && f->mark == FIRN_MARK_STORED)
@@ -159,18 +183,20 @@ static int submit_flush(struct engine *e, const struct firn_flush *f, const stru
 static int submit_write(struct engine *e, const struct firn_write *w, const struct completion *to,
 	struct firn_error *err)
 {
-	struct volume *v = volume_of(w->volume);
-	if (!v)
-		return fail(err, FIRN_EINVAL, 0, "write", "volume");
+	struct volume *v;
 	struct firn_event ev;
 	bool by_event = false;
-	int rc = admit_check_shape(w, wal_record_max(&e->wal), err);
+	int rc = enter(e, w->volume, &v, err);
+	if (rc)
+		return rc;
+	rc = admit_check_shape(w, wal_record_max(&e->wal), err);
 	if (rc == FIRN_ETOOBIG) {
 		by_event = true;
 		ev = (struct firn_event){ .kind = FIRN_REQ_WRITE, .code = rc, .offset = wal_record_max(&e->wal) };
 	} else if (!rc) {
 		rc = admit_write(v, w, to, &ev, &by_event, err);
 	}
+	volume_leave(w->volume);
 	if (rc && by_event) {
 		struct firn_error e2 = { .struct_size = sizeof e2 };
 		struct firn_error *why = err ? err : &e2;
@@ -222,8 +248,8 @@ int firn_engine_submit(struct firn_engine *engine, const struct firn_req *const 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct firn_req *r = req[i];
 		int rc = submit_check(r, err);
-		if (!rc && !r->cq)
-			rc = fail(err, FIRN_EINVAL, 0, "submit", "req.cq is NULL");
+		if (!rc && (!r->cq || r->cq->engine != e))
+			rc = fail(err, FIRN_EINVAL, 0, "submit", "req.cq is NULL or another engine's");
 		if (rc)
 			return (int)i;
 		rc = cq_reserve(r->cq);

@@ -36,9 +36,9 @@ static void fill_info(struct volume *v, struct firn_volume_info *i)
 
 int firn_volume_info(const struct firn_volume *volume, struct firn_volume_info *out)
 {
-	struct volume *v = volume_of(volume);
 	if (!volume || !out)
 		return FIRN_EINVAL;
+	struct volume *v = volume_enter(volume);
 	if (!v)
 		return FIRN_ESHUTDOWN;
 	struct firn_volume_info i = { .struct_size = sizeof i };
@@ -51,6 +51,7 @@ int firn_volume_info(const struct firn_volume *volume, struct firn_volume_info *
 	pthread_mutex_unlock(&v->lock);
 	if (i.wal_bytes > v->engine->wal.opts.wal_bytes)
 		i.wal_bytes = v->engine->wal.opts.wal_bytes;
+	volume_leave(volume);
 	return gone ? FIRN_ESHUTDOWN : put_sized(out, sizeof i, &i, sizeof i);
 }
 

@@ -131,9 +131,10 @@ static int check_wal(struct attach *a)
 			begins = a->found->group[i].rev_first <= m->rev_stored + 1;
 			break;
 		}
-	if (a->row.rev > m->rev_stored && !begins)
-		return fail(a->err, FIRN_ECORRUPT, 0, "attach", "%s: writes from %llu on are not in the WAL",
-			v->name, (unsigned long long)m->rev_stored + 1);
+	bool ends = begins && a->found->group[a->found->n - 1].rev_last >= a->row.rev;
+	if (a->row.rev > m->rev_stored && !(begins && ends))
+		return fail(a->err, FIRN_ECORRUPT, 0, "attach", "%s: writes %llu to %llu are not all in the WAL",
+			v->name, (unsigned long long)m->rev_stored + 1, (unsigned long long)a->row.rev);
 	return 0;
 }
 
@@ -297,22 +298,30 @@ static int join_engine(struct attach *a)
 		mem_free(e->env, found->group);
 		*found = e->scan.found[--e->scan.n_found];
 	}
+	if (rc)
+		handle_close(v->handle);
 	return rc ? fail(a->err, rc, 0, "attach", "no memory") : 0;
 }
 
-static const struct firn_attached *attached_of(struct attach *a)
+struct answer { /* what the caller gets; made first, so that nobody is attached without being told */
+	struct firn_attached attached;
+	struct firn_lost lost;
+};
+
+static void answer_fill(struct answer *r, const struct attach *a, int rc)
 {
-	struct firn_attached *r = result_new(a->e->account, sizeof *r, NULL, 0);
-	if (!r)
-		return NULL;
-	r->struct_size = sizeof *r;
-	r->volume = a->v->handle;
-	r->epoch = a->v->epoch;
-	r->replayed_bytes = a->replayed;
-	r->last_commit_ms = a->last_commit_ms;
-	r->survives = FIRN_SURVIVES_PROCESS_AND_POWER;
-	r->lost_size = sizeof(struct firn_lost);
-	return r;
+	const struct manifest *m = &a->v->manifest;
+	bool check = a->job->attach_flags & FIRN_ATTACH_CHECK;
+	r->attached = (struct firn_attached){ .struct_size = sizeof r->attached,
+		.volume = rc || check ? NULL : a->v->handle, .replayed_bytes = a->replayed,
+		.epoch = rc || check ? m->epoch : a->v->epoch, .last_commit_ms = a->last_commit_ms,
+		.survives = FIRN_SURVIVES_PROCESS_AND_POWER, .lost_size = sizeof r->lost };
+	if (rc != FIRN_ELOST)
+		return;
+	r->attached.n_lost = 1;
+	r->attached.lost = &r->lost;
+	r->lost = (struct firn_lost){ .rev_stored = m->rev_stored, .rev_skip = m->rev_stored + LOST_SKIP };
+	memcpy(r->lost.nonce, m->nonce, sizeof r->lost.nonce);
 }
 
 static int already_here(struct attach *a)
@@ -418,21 +427,20 @@ int attach_run(struct engine *e, struct upload_job *j)
 	struct firn_error err = { .struct_size = sizeof err };
 	struct attach a = { .e = e, .job = j, .err = &err };
 	int rc = given_up(&a);
+	struct answer *r = rc ? NULL : result_new(e->account, sizeof *r, NULL, 0);
 	if (!rc) {
-		a.v = volume_new(e);
+		a.v = r ? volume_new(e) : NULL;
 		rc = a.v ? attach(&a) : fail(&err, FIRN_ENOMEM, 0, "attach", "no memory");
 	}
-	bool check = j->attach_flags & FIRN_ATTACH_CHECK;
 	struct firn_event ev = { .kind = FIRN_REQ_ATTACH, .code = rc };
 	if (!rc || rc == FIRN_ELOST) {
-		struct firn_attached *r = a.v ? (struct firn_attached *)(uintptr_t)attached_of(&a) : NULL;
-		if (r && (rc || check))
-			r->volume = NULL;
+		answer_fill(r, &a, rc);
 		ev.result = r;
 	} else {
+		firn_release(r);
 		ev.result = result_error(e->account, &err);
 	}
-	if (a.v && (rc || check))
+	if (a.v && (rc || j->attach_flags & FIRN_ATTACH_CHECK))
 		volume_free(a.v);
 	if (rc && j->to.call)
 		call_error(j->to.call, &err);

@@ -38,7 +38,7 @@ void volume_fenced(struct volume *v)
 {
 	set_state(v, FIRN_STATE_FENCED, "another engine is the writer now");
 	pthread_mutex_lock(&v->lock);
-	volume_fail_waiters(v, FIRN_EUNKNOWN);
+	volume_fail_waiters(v, FIRN_EFENCED);
 	pthread_mutex_unlock(&v->lock);
 }
 
@@ -47,6 +47,7 @@ static void volume_stop(struct volume *v, const struct firn_error *err)
 {
 	pthread_mutex_lock(&v->lock);
 	v->stopped = true;
+	volume_fail_waiters(v, FIRN_ESTORE); /* nothing more will be stored */
 	pthread_mutex_unlock(&v->lock);
 	set_state(v, FIRN_STATE_READ_ONLY, err->text);
 }

@@ -38,6 +38,7 @@ static void give_back(struct engine *e, struct volume *v)
 
 static void leave_engine(struct engine *e, struct volume *v, bool keep)
 {
+	handle_close(v->handle);
 	read_forget_volume(e, v);
 	pthread_rwlock_wrlock(&e->volumes_lock);
 	for (uint32_t i = 0; i < e->n_volume; i++)
@@ -48,12 +49,11 @@ static void leave_engine(struct engine *e, struct volume *v, bool keep)
 		}
 	pthread_rwlock_unlock(&e->volumes_lock);
 	pthread_mutex_lock(&v->lock);
-	volume_fail_waiters(v, FIRN_EUNKNOWN);
+	volume_fail_waiters(v, FIRN_ECANCELED);
 	pthread_mutex_unlock(&v->lock);
 	if (keep)
 		give_back(e, v);
 	commit_free(v, v->commit);
-	handle_close(v->handle);
 	volume_free(v);
 }
 
@@ -63,6 +63,10 @@ static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error
 	if (gone) {
 		leave_engine(e, v, keep);
 	} else {
+		if (v->commit && v->commit->clean && !v->commit->sent) { /* it would say clean of what is not */
+			commit_free(v, v->commit);
+			v->commit = NULL;
+		}
 		pthread_mutex_lock(&v->lock);
 		v->detach_job = false;
 		v->draining = false;
@@ -133,7 +137,7 @@ int detach_run(struct engine *e, struct upload_job *j)
 		return end(e, j, 0, NULL, true, false);
 	if (j->mode == FIRN_DETACH_ABORT) {
 		pthread_mutex_lock(&v->lock);
-		volume_fail_waiters(v, FIRN_EUNKNOWN);
+		volume_fail_waiters(v, FIRN_ECANCELED);
 		pthread_mutex_unlock(&v->lock);
 	}
 	if (!quiet(v))

@@ -37,14 +37,16 @@ static int begin_round(struct volume *v)
 	int rc = round_open(&r, v, v->segment_bytes, &err);
 	if (rc == FIRN_ENOENT)
 		return 0;
+	bool opened = !rc;
 	struct commit *c = rc ? NULL : mem_zalloc(env, sizeof *c);
 	if (!rc && !c)
 		rc = fail(&err, FIRN_ENOMEM, 0, "upload", "no memory");
-	if (!rc) {
+	if (c) {
 		manifest_init(&c->next);
 		rc = round_build(&r, v->engine->options.zstd_level, c, &err);
-		round_close(&r);
 	}
+	if (opened)
+		round_close(&r);
 	if (rc) {
 		commit_free(v, c);
 		if (v->retry_n == 0)
@@ -59,6 +61,7 @@ static int begin_round(struct volume *v)
 
 static int volume_step(struct volume *v, bool half_full)
 {
+	volume_expire(v);
 	if (v->commit)
 		return commit_step(v);
 	return due(v, half_full) ? begin_round(v) : 0;

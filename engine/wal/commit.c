@@ -182,23 +182,35 @@ static int begin(struct wal *w, struct wal_group *g)
 	return rc;
 }
 
+/* Absolute time `ns` from now, for a wait on a monotonic condition. */
+static struct timespec from_now(uint64_t ns)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += (long)ns;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
 /* Blocked callers that were just woken come back within microseconds: the next group waits for as many as
- * the last one held, yielding the core to them, never longer than a fraction of a flush. */
+ * the last one held, asleep (they need the cores), never longer than about a flush. */
 static void gather(struct wal *w)
 {
-	if (w->last_calls < 2)
-		return;
 	uint64_t n = w->n_groups ? w->n_groups : 1, bound = w->n_flush_ns / n;
-	uint64_t until = w->env->mono_ns(w->env->ctx) + (bound < 100000 ? bound : 100000);
-	for (;;) {
-		pthread_mutex_lock(&w->lock);
-		bool enough = w->stopping || w->closed_first ||
-			(w->filling && w->filling->n_records >= w->last_calls);
-		pthread_mutex_unlock(&w->lock);
-		if (enough || w->env->mono_ns(w->env->ctx) >= until)
-			return;
-		sched_yield();
-	}
+	if (w->last_calls < 2 || w->engine->no_threads)
+		return;
+	struct timespec t = from_now(bound < 200000 ? bound : 200000);
+	pthread_mutex_lock(&w->lock);
+	w->gather_n = w->last_calls;
+	int rc = 0;
+	while (!rc && !w->stopping && !w->closed_first &&
+	    (!w->filling || w->filling->n_records < w->gather_n))
+		rc = pthread_cond_timedwait(&w->work, &w->lock, &t);
+	w->gather_n = 0;
+	pthread_mutex_unlock(&w->lock);
 }
 
 static struct wal_group *begin_next(struct wal *w)
@@ -243,13 +255,7 @@ void wal_wait(struct wal *w)
 		return;
 	pthread_mutex_lock(&w->lock);
 	while (!w->stopping && !w->closed_first && (!w->filling || w->poisoned)) {
-		struct timespec t;
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_nsec += IDLE_NS;
-		if (t.tv_nsec >= 1000000000) {
-			t.tv_sec++;
-			t.tv_nsec -= 1000000000;
-		}
+		struct timespec t = from_now(IDLE_NS);
 		w->waiting = true;
 		bool idle_due = w->wrote_since_idle && !w->poisoned;
 		int rc = idle_due ? pthread_cond_timedwait(&w->work, &w->lock, &t) :

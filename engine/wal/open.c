@@ -3,6 +3,7 @@
 #include "engine/wal/scan.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/mutex.h"
 #include "engine/wal/group_list.h"
 #include <errno.h>
 #include <stdio.h>
@@ -185,7 +186,7 @@ static void init(struct wal *w, struct account *account, struct engine *engine, 
 	pthread_condattr_t mono;
 	pthread_condattr_init(&mono);
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-	pthread_mutex_init(&w->lock, NULL);
+	mutex_init(&w->lock);
 	pthread_rwlock_init(&w->readers, NULL);
 	pthread_cond_init(&w->work, &mono);
 	pthread_cond_init(&w->done, &mono);

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SCAN_BYTES = 4 << 20 };
+enum { SCAN_BYTES = 4 << 20, FIND_BYTES = 1 << 20 };
 
 struct window { /* bytes [pos, pos + len) of a file in memory */
 	uint8_t *data;
@@ -230,7 +230,7 @@ static int resync(struct wal *w, struct scan_file *f, struct window *win, uint64
 /* Where the run of this file was sealed: groups from there on do not count. UINT64_MAX: not sealed. */
 static uint64_t seal_of(const struct scan_state *s, uint64_t run, uint64_t *sum)
 {
-	for (uint32_t i = 0; i < s->n_file; i++)
+	for (uint32_t i = s->n_file; i-- > 0;) /* the newest: an older one may have been begun only */
 		if (s->file[i].live && s->file[i].sealed && s->file[i].seal.run == run) {
 			*sum = s->file[i].seal.last_sum;
 			return s->file[i].seal.end_lsn;
@@ -286,8 +286,31 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 	bool newest = i + 1 == s->n_file || !s->file[i + 1].live;
 	if (f->header_bad && !(newest && s->scan->n_groups - n_before <= 1))
 		damage(s, f->file_no, 0, "file header does not verify");
-	s->last_run = f->run;
+	if (s->scan->n_groups > n_before) /* else nothing of it was ever whole: the run before ends as it did */
+		s->last_run = f->run;
 	return 0;
+}
+
+/* A group that says it stands where it stands: of this life of the file, not of an older lap. */
+static bool own_group(const struct scan_file *f, const uint8_t *page, uint64_t pos, struct wal_group_header *h)
+{
+	return !wal_group_header_get(page, UINT32_MAX, h) && h->lsn == (f->file_no << 32 | pos);
+}
+
+/* Both first pages are none of ours: never begun, or rotten? Any group of its own behind tells. 1: found. */
+static int find_own_group(struct wal *w, const struct scan_file *f, struct wal_group_header *h)
+{
+	uint8_t *some = mem_alloc_pages(w->env, FIND_BYTES);
+	int rc = some ? 0 : FIRN_ENOMEM;
+	for (uint64_t pos = 0; !rc && pos < f->bytes; pos += FIND_BYTES) {
+		int64_t n = w->env->files->read(w->env->ctx, f->file, some, FIND_BYTES, pos);
+		if (n < 0)
+			rc = FIRN_EIO;
+		for (int64_t at = 0; !rc && at + WAL_PAGE <= n; at += WAL_PAGE)
+			rc = own_group(f, some + at, pos + (uint64_t)at, h);
+	}
+	mem_free(w->env, some);
+	return rc;
 }
 
 int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
@@ -300,8 +323,7 @@ int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
 	int rc = n < 0 ? (int)n : 0, head = n == WAL_PAGE ? wal_file_header_get(page, &f->header, &e) : FIRN_ECORRUPT;
 	struct wal_group_header h;
 	n = rc ? rc : w->env->files->read(w->env->ctx, f->file, page, WAL_PAGE, WAL_PAGE);
-	bool group = n == WAL_PAGE && !wal_group_header_get(page, UINT32_MAX, &h) &&
-		h.lsn == (f->file_no << 32 | WAL_PAGE);
+	bool group = n == WAL_PAGE && own_group(f, page, WAL_PAGE, &h);
 	mem_free(w->env, page);
 	if (rc || n < 0)
 		return fail(err, FIRN_EIO, (int)-(rc ? rc : n), "wal", "%016llx.wal", (unsigned long long)f->file_no);
@@ -311,6 +333,12 @@ int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
 		return fail_context(err, head, "%016llx.wal", (unsigned long long)f->file_no);
 	}
 	bool own = !head && f->header.file_no == f->file_no;
+	if (!own && !group) {
+		rc = find_own_group(w, f, &h);
+		if (rc < 0)
+			return fail(err, rc, 0, "wal", "%016llx.wal: cannot be read", (unsigned long long)f->file_no);
+		group = rc;
+	}
 	f->header_bad = !own && group;
 	f->live = own || group;
 	f->run = own ? f->header.run : group ? h.run : 0;

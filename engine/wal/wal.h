@@ -96,6 +96,7 @@ struct wal {
 	bool poisoned, stopping, wrote_since_idle, waiting;
 	bool no_room;              /* the disk refused a new file; tried again after a second */
 	char poison_text[200];
+	uint32_t gather_n;         /* the writer waits until the group has as many records; 0 not */
 	uint64_t durable_seq, last_write_ns, no_room_ns;
 	uint64_t n_groups, n_bytes, n_flush_ns; /* metrics */
 
