@@ -55,7 +55,6 @@ static int begin_round(struct volume *v)
 		return 0;
 	}
 	v->commit = c;
-	v->retry_n = 0;
 	return 1;
 }
 

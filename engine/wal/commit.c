@@ -178,7 +178,6 @@ static int begin(struct wal *w, struct wal_group *g)
 		return 0;
 	w->in_flight = NULL;
 	wal_group_free(w, g);
-	wal_poison(w, rc, "write failed");
 	return rc;
 }
 
@@ -213,12 +212,20 @@ static void gather(struct wal *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static struct wal_group *begin_next(struct wal *w)
+/* 1: begun; 0: nothing there; < 0: it failed, and the WAL is to be poisoned. */
+static int begin_next(struct wal *w)
 {
 	struct wal_group *next = take(w);
-	if (next)
-		(void)begin(w, next);
-	return next;
+	int rc = next ? begin(w, next) : 0;
+	return rc ? rc : next != NULL;
+}
+
+/* Behind the last publish: from now on nobody looks at a volume any more, and it may go. */
+static int poison_if(struct wal *w, int rc)
+{
+	if (rc < 0)
+		wal_poison(w, rc, "write failed");
+	return rc != 0;
 }
 
 /* Callers that wait, one write each, are told first and the next group gathers them all: one flush for
@@ -229,7 +236,7 @@ int wal_step(struct wal *w)
 	struct wal_group *done = w->in_flight;
 	if (!done) {
 		gather(w);
-		return begin_next(w) != NULL;
+		return poison_if(w, begin_next(w));
 	}
 	int rc = finish(w, done);
 	w->in_flight = NULL;
@@ -239,13 +246,13 @@ int wal_step(struct wal *w)
 		return 1;
 	}
 	bool tell_first = w->sync_io || w->last_calls > 1;
-	if (!tell_first)
-		(void)begin_next(w);
+	rc = tell_first ? 0 : begin_next(w);
 	publish(w, done);
 	if (tell_first) {
 		gather(w);
-		(void)begin_next(w);
+		rc = begin_next(w);
 	}
+	(void)poison_if(w, rc);
 	return 1;
 }
 
@@ -254,7 +261,7 @@ void wal_wait(struct wal *w)
 	if (w->in_flight)
 		return;
 	pthread_mutex_lock(&w->lock);
-	while (!w->stopping && !w->closed_first && (!w->filling || w->poisoned)) {
+	while (!w->stopping && (w->poisoned || (!w->closed_first && !w->filling))) {
 		struct timespec t = from_now(IDLE_NS);
 		w->waiting = true;
 		bool idle_due = w->wrote_since_idle && !w->poisoned;

@@ -77,7 +77,7 @@ int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *ou
 			(unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu));
 	else if (n != (int64_t)len)
 		rc = fail(err, FIRN_ECORRUPT, 0, "wal", "%016llx.wal: ends before %llu",
-			(unsigned long long)(lsn >> 32), (unsigned long long)((lsn & 0xffffffffu) + len));
+			(unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu) + len);
 	else
 		rc = check(w, c, lsn, len, out, err);
 	if (rc)
