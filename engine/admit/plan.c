@@ -22,14 +22,7 @@ int plan_refuse(struct plan *p, uint32_t i, int code, uint64_t real)
 struct stream *plan_stream(struct plan *p, uint32_t i)
 {
 	uint64_t id = p->p[i].src->stream;
-	struct stream *s = NULL;
-	if (id == FIRN_STREAM_NEW) {
-		for (uint32_t k = i; k-- > 0 && !s;)
-			if (p->p[k].src->kind == FIRN_OP_CREATE)
-				s = p->p[k].s;
-	} else {
-		s = volume_stream(p->v, id);
-	}
+	struct stream *s = id == FIRN_STREAM_NEW ? p->made_last : volume_stream(p->v, id);
 	if (s && !s->deleting && !s->deleted)
 		return s;
 	(void)plan_refuse(p, i, FIRN_ENOENT, 0);
@@ -89,8 +82,10 @@ void plan_undo(struct plan *p)
 			kv_drop(p->v->kv, &o->kv);
 		if (o->made)
 			stream_free(p->v, o->s);
-		else if (o->op.kind == WAL_OP_DELETE)
+		else if (o->op.kind == WAL_OP_DELETE) {
 			o->s->deleting = false;
+			stream_name_back(p->v, o->s);
+		}
 	}
 	p->v->next_stream = p->next_stream;
 }
@@ -125,10 +120,10 @@ static void assign_one(struct plan *p, struct planned *o, uint64_t rev)
 			o->op.key_to_len, rev);
 		break;
 	case WAL_OP_TRIM:
-		o->s->start_assigned = o->op.at;
+		if (o->op.at > o->s->start_assigned)
+			o->s->start_assigned = o->op.at;
 		break;
 	case WAL_OP_DELETE:
-		stream_unname(v, o->s);
 		kv_assign_delete_stream(v->kv, o->op.stream, rev);
 		break;
 	default:

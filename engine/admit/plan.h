@@ -26,6 +26,7 @@ struct plan {
 	uint32_t n, n_write;         /* n_write: operations that go into the record */
 	uint64_t meta_len, payload_len;
 	uint64_t next_stream;        /* to give back when refused */
+	struct stream *made_last;    /* FIRN_STREAM_NEW: of the last CREATE so far */
 	bool duplicate;
 	struct dedup_answer first;   /* of the duplicate */
 	uint32_t dup_at;

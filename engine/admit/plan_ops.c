@@ -47,7 +47,7 @@ static int judge_base(struct plan *p, uint32_t i, struct stream *s, struct batch
 	if (b->offset > OFFSET_MAX - b->n_offsets)
 		return plan_refuse(p, i, FIRN_ERANGE, next);
 	if (b->offset + b->n_offsets - s->stored > LOST_SKIP)
-		return plan_refuse(p, i, FIRN_EFULL, next);
+		return plan_refuse(p, i, FIRN_ERANGE, next);
 	return 0;
 }
 
@@ -225,7 +225,7 @@ static int plan_create(struct plan *p, uint32_t i)
 		return plan_refuse(p, i, FIRN_EEXIST, s->id);
 	}
 	if (s) {
-		o->s = s;
+		p->made_last = o->s = s;
 		o->done = (struct firn_done){ s->id, next_of(p, s), next_of(p, s) };
 		return 0;
 	}
@@ -239,7 +239,7 @@ static int plan_create(struct plan *p, uint32_t i)
 		return FIRN_ENOMEM;
 	v->next_stream++;
 	s->creating = true;
-	o->s = s;
+	p->made_last = o->s = s;
 	o->made = true;
 	o->op.kind = WAL_OP_CREATE;
 	o->op.stream = id;
@@ -276,6 +276,7 @@ int plan_stream_op(struct plan *p, uint32_t i)
 	default:
 		o->op.kind = WAL_OP_DELETE;
 		s->deleting = true;
+		stream_unname(p->v, s); /* a CREATE further on may take the name */
 		return 0;
 	}
 }

@@ -42,9 +42,9 @@ static bool too_big(const struct firn_op *op)
 {
 	uint64_t len = 0;
 	for (uint32_t k = 0; op->kind == FIRN_OP_APPEND && k < op->u.append.n_iov; k++) {
-		len += op->u.append.iov[k].iov_len;
-		if (len > BATCH_PAYLOAD_MAX)
+		if (op->u.append.iov[k].iov_len > BATCH_PAYLOAD_MAX - len) /* lengths may add up to 2^64 */
 			return true;
+		len += op->u.append.iov[k].iov_len;
 	}
 	return false;
 }
@@ -89,6 +89,8 @@ static int check_config(const struct firn_stream_config *c, uint32_t i, struct f
 static int check_stream(const struct firn_op *op, uint32_t i, struct firn_error *err)
 {
 	const struct firn_op_stream *s = &op->u.stream;
+	if ((op->kind == FIRN_OP_CREATE || op->kind == FIRN_OP_CONFIG) && s->_pad)
+		return bad(err, i, FIRN_EINVAL, "_pad");
 	if (op->kind == FIRN_OP_TRIM)
 		return op->flags || op->u.range.to ? bad(err, i, FIRN_EINVAL, "flags or range.to") : 0;
 	if (op->kind == FIRN_OP_DELETE)

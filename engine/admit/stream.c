@@ -70,6 +70,13 @@ void stream_unname(struct volume *v, struct stream *s)
 		(void)map_remove(&v->names, sum64(s->name, s->name_len), same_name, &k);
 }
 
+/* After stream_unname(): its slot in the map is still there, so this cannot fail. */
+void stream_name_back(struct volume *v, struct stream *s)
+{
+	if (s->name_len)
+		(void)map_put(&v->names, sum64(s->name, s->name_len), s);
+}
+
 void stream_free(struct volume *v, struct stream *s)
 {
 	stream_unname(v, s);

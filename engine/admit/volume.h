@@ -138,6 +138,7 @@ uint32_t stream_tail_find(const struct stream *s, uint64_t offset);
 const struct tail_entry *stream_tail_at(const struct stream *s, uint32_t i);
 void stream_tail_drop(struct volume *v, struct stream *s, uint64_t below);                     /* entries that begin below */
 void stream_unname(struct volume *v, struct stream *s);
+void stream_name_back(struct volume *v, struct stream *s);
 void stream_follow(struct stream *s);
 uint64_t stream_mark(const struct stream *s, uint32_t mark);              /* enum firn_mark */
 void stream_limits(const struct stream *s, struct dedup_limits *out);

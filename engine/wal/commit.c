@@ -11,6 +11,7 @@
 #include "engine/base/mem.h"
 #include "engine/wal/file.h"
 #include "engine/wal/group_list.h"
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <time.h>
@@ -38,6 +39,23 @@ static void wait_filled(const struct wal_group *g)
 		sched_yield();
 }
 
+/* While blocked callers wait there is nothing to do beside the write: it is done right here, which saves
+ * the hand-over to a kernel worker. Else it goes on while the group before is published. */
+static int write_group(struct wal *w, const struct wal_group *g)
+{
+	const struct firn_files *files = w->env->files;
+	void *ctx = w->env->ctx;
+	w->written = w->last_calls > 0;
+	if (w->written) {
+		int64_t n = files->write(ctx, w->current, g->data, g->len, w->pos);
+		return n < 0 ? (int)n : n != g->len ? -ENOSPC : files->sync(ctx, w->current);
+	}
+	int rc = files->write_start(ctx, w->current, g->data, g->len, w->pos);
+	if (rc == 1)
+		w->sync_io = true;
+	return rc < 0 ? rc : 0;
+}
+
 static int start(struct wal *w, struct wal_group *g)
 {
 	wait_filled(g);
@@ -56,10 +74,7 @@ static int start(struct wal *w, struct wal_group *g)
 	w->last_sum = h.header_sum;
 	w->in_flight = g;
 	w->write_began_ns = w->env->mono_ns(w->env->ctx);
-	rc = w->env->files->write_start(w->env->ctx, w->current, g->data, len, w->pos);
-	if (rc == 1)
-		w->sync_io = true;
-	return rc < 0 ? rc : 0;
+	return write_group(w, g);
 }
 
 /* The group is on stable storage: the file it lies in is needed by its volumes, the table moves on. */
@@ -167,7 +182,7 @@ static struct wal_group *take(struct wal *w)
 
 static int finish(struct wal *w, struct wal_group *g)
 {
-	int rc = w->env->files->write_wait(w->env->ctx, w->current);
+	int rc = w->written ? 0 : w->env->files->write_wait(w->env->ctx, w->current);
 	return rc ? rc : note_durable(w, g);
 }
 

@@ -106,6 +106,7 @@ struct wal {
 	void *current;             /* file in use, and its number */
 	uint64_t current_no;
 	bool sync_io;              /* write_start blocks: publish before the next write, not during it */
+	bool written;              /* the group in flight is on the disk already */
 	uint32_t last_calls;       /* blocked callers told by the group published last: they will be back */
 };
 
