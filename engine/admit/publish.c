@@ -234,7 +234,7 @@ static void wrong(struct volume *v, int rc)
 	/* Memory, or our own bug: the state in memory is no longer that of the disk. Stop taking writes; a
 	 * new attach reads all of it again. */
 	v->failed = true;
-	v->engine->env->log(v->engine->env->ctx, FIRN_LOG_ERROR, "admit", firn_code_name(rc));
+	engine_log(v->engine, FIRN_LOG_ERROR, "admit", v->name, firn_code_name(rc));
 }
 
 /* The acks of one volume go out in one go, behind its last record of the group. */

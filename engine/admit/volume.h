@@ -93,7 +93,6 @@ struct volume {
 	uint32_t upload_interval_ms;
 	bool read_only;
 	uint64_t user_data;       /* of the attach */
-	struct firn_cq *notify;   /* its queue, NULL when attached by call */
 
 	pthread_mutex_t lock;
 	/* guarded */

@@ -23,7 +23,7 @@ int firn_cq_open(struct firn_engine *engine, const struct firn_cq_opts *opts, st
 		return fail(err, FIRN_EINVAL, 0, "cq", "engine, struct_size or depth");
 	struct firn_cq *cq = mem_zalloc(e->env, sizeof *cq);
 	if (cq)
-		cq->ring = mem_alloc(e->env, (depth + CQ_NOTICES) * sizeof *cq->ring);
+		cq->ring = mem_alloc(e->env, ((size_t)depth + CQ_NOTICES) * sizeof *cq->ring);
 	if (!cq || !cq->ring) {
 		mem_free(e->env, cq);
 		return fail(err, FIRN_ENOMEM, 0, "cq", "no memory");
@@ -37,6 +37,7 @@ int firn_cq_open(struct firn_engine *engine, const struct firn_cq_opts *opts, st
 	}
 	cq->engine = e;
 	cq->depth = depth;
+	cq->cap = depth + CQ_NOTICES;
 	mutex_init(&cq->lock);
 	pthread_mutex_lock(&e->lock);
 	cq->next = e->cqs;
@@ -45,19 +46,6 @@ int firn_cq_open(struct firn_engine *engine, const struct firn_cq_opts *opts, st
 	pthread_mutex_unlock(&e->lock);
 	*out = cq;
 	return 0;
-}
-
-static void forget_notify(struct engine *e, const struct firn_cq *cq)
-{
-	pthread_rwlock_rdlock(&e->volumes_lock);
-	for (uint32_t i = 0; i < e->n_volume; i++) {
-		struct volume *v = e->volume[i];
-		pthread_mutex_lock(&v->lock);
-		if (v->notify == cq)
-			v->notify = NULL;
-		pthread_mutex_unlock(&v->lock);
-	}
-	pthread_rwlock_unlock(&e->volumes_lock);
 }
 
 int firn_cq_close(struct firn_cq *cq)
@@ -78,12 +66,10 @@ int firn_cq_close(struct firn_cq *cq)
 		e->n_cq--;
 	}
 	pthread_mutex_unlock(&e->lock);
-	if (!busy)
-		forget_notify(e, cq);
 	if (busy)
 		return FIRN_EBUSY;
 	for (uint32_t i = 0; i < cq->n; i++)
-		firn_release(cq->ring[(cq->head + i) % (cq->depth + CQ_NOTICES)].result);
+		firn_release(cq->ring[(cq->head + i) % cq->cap].result);
 	(void)close(cq->fd);
 	pthread_mutex_destroy(&cq->lock);
 	mem_free(e->env, cq->ring);
@@ -114,7 +100,7 @@ void cq_unreserve(struct firn_cq *cq)
 
 static bool push(struct firn_cq *cq, const struct firn_event *ev)
 {
-	cq->ring[(cq->head + cq->n++) % (cq->depth + CQ_NOTICES)] = *ev;
+	cq->ring[(cq->head + cq->n++) % cq->cap] = *ev;
 	bool signal = !cq->signalled;
 	cq->signalled = true;
 	return signal;
@@ -134,27 +120,81 @@ void cq_post(struct firn_cq *cq, const struct firn_event *ev)
 	pthread_mutex_unlock(&cq->lock);
 }
 
-void cq_notice(struct firn_cq *cq, const struct firn_event *ev)
+/* Of states of a volume, and of room, the latest counts. */
+static bool replaced(struct firn_cq *cq, const struct firn_event *ev)
 {
-	pthread_mutex_lock(&cq->lock);
-	uint32_t cap = cq->depth + CQ_NOTICES;
-	for (uint32_t i = 0; ev->kind == FIRN_EV_VOLUME && i < cq->n; i++) {
-		struct firn_event *old = &cq->ring[(cq->head + i) % cap];
-		if (old->kind == FIRN_EV_VOLUME && old->user_data == ev->user_data) {
-			*old = *ev; /* of states the latest counts */
-			pthread_mutex_unlock(&cq->lock);
-			return;
-		}
+	for (uint32_t i = 0; i < cq->n; i++) {
+		struct firn_event *old = &cq->ring[(cq->head + i) % cq->cap];
+		if (old->kind != ev->kind || (ev->kind == FIRN_EV_VOLUME && old->user_data != ev->user_data))
+			continue;
+		if (ev->kind == FIRN_EV_WRITABLE && old->user_data != ev->user_data)
+			old->user_data = 0; /* of several: try all */
+		else
+			*old = *ev;
+		return true;
 	}
-	if (cq->n_notice < CQ_NOTICES) {
+	return false;
+}
+
+static bool notice_room(struct firn_cq *cq)
+{
+	if (cq->n_notice < cq->cap - cq->depth)
+		return true;
+	const struct firn_env *env = cq->engine->env;
+	uint32_t cap = cq->cap + (cq->cap - cq->depth);
+	struct firn_event *ring = mem_alloc(env, cap * sizeof *ring);
+	if (!ring)
+		return false;
+	for (uint32_t i = 0; i < cq->n; i++)
+		ring[i] = cq->ring[(cq->head + i) % cq->cap];
+	mem_free(env, cq->ring);
+	cq->ring = ring;
+	cq->cap = cap;
+	cq->head = 0;
+	return true;
+}
+
+void cq_notice(struct firn_cq *cq, const struct firn_event *given)
+{
+	struct firn_event ev = *given;
+	bool line = ev.kind == FIRN_EV_LOG;
+	pthread_mutex_lock(&cq->lock);
+	bool drop = line ? !ev.result || cq->n_lines == CQ_LOG_LINES : replaced(cq, &ev);
+	drop = drop || !notice_room(cq);
+	if (line && drop) {
+		cq->n_dropped += ev.end + 1;
+		firn_release(ev.result);
+	} else if (line) {
+		ev.end += cq->n_dropped;
+		cq->n_dropped = 0;
+		cq->n_lines++;
+	}
+	if (!drop) {
 		cq->n_notice++;
-		if (push(cq, ev))
+		if (push(cq, &ev))
 			signal_fd(cq);
-	} else {
-		cq->n_dropped++;
-		firn_release(ev->result);
 	}
 	pthread_mutex_unlock(&cq->lock);
+}
+
+bool cq_asked(struct firn_cq *cq, uint32_t kind, uint64_t *user_data)
+{
+	pthread_mutex_lock(&cq->lock);
+	bool asked = cq->ev_mask & 1u << (kind - FIRN_EV_VOLUME);
+	*user_data = cq->ev_user_data;
+	pthread_mutex_unlock(&cq->lock);
+	return asked;
+}
+
+void engine_tell_state(struct engine *e, uint64_t user_data, uint32_t state)
+{
+	uint64_t unused;
+	pthread_mutex_lock(&e->lock);
+	for (struct firn_cq *cq = e->cqs; cq; cq = cq->next)
+		if (cq_asked(cq, FIRN_EV_VOLUME, &unused))
+			cq_notice(cq, &(struct firn_event){ .kind = FIRN_EV_VOLUME, .offset = state,
+				.user_data = user_data });
+	pthread_mutex_unlock(&e->lock);
 }
 
 void firn_cq_wake(struct firn_cq *cq)
@@ -169,7 +209,7 @@ void firn_cq_wake(struct firn_cq *cq)
 /* Takes what is there. Quiet again when the ring is empty. */
 static uint32_t take(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, uint32_t max, bool *woken)
 {
-	uint32_t cap = cq->depth + CQ_NOTICES, n = 0;
+	uint32_t n = 0;
 	pthread_mutex_lock(&cq->lock);
 	for (; n < max && cq->n; n++, cq->n--) {
 		struct firn_event *from = &cq->ring[cq->head];
@@ -180,7 +220,8 @@ static uint32_t take(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size
 			cq->n_notice--;
 		else
 			cq->n_reserved--;
-		cq->head = (cq->head + 1) % cap;
+		cq->n_lines -= from->kind == FIRN_EV_LOG;
+		cq->head = (cq->head + 1) % cq->cap;
 	}
 	*woken = cq->woken;
 	if (!cq->n && (n < max || cq->woken)) {
@@ -222,7 +263,8 @@ int firn_cq_reap(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, ui
 		uint64_t now = e->env->mono_ns(e->env->ctx);
 		if (n || woken || !timeout_ms || (timeout_ms != FIRN_FOREVER && now >= until))
 			break;
-		int ms = timeout_ms == FIRN_FOREVER ? -1 : (int)((until - now) / 1000000u + 1);
+		uint64_t left = timeout_ms == FIRN_FOREVER ? 0 : (until - now) / 1000000u + 1;
+		int ms = timeout_ms == FIRN_FOREVER ? -1 : left < INT32_MAX ? (int)left : INT32_MAX;
 		if (e->no_threads && (ms < 0 || ms > 10))
 			ms = 10; /* timers of the stages are looked at in between */
 		struct pollfd p = { .fd = cq->fd, .events = POLLIN };
@@ -235,7 +277,7 @@ int firn_cq_reap(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, ui
 int firn_engine_notices(struct firn_engine *engine, struct firn_cq *cq, uint32_t ev_mask, uint64_t user_data)
 {
 	const uint32_t known = 1u | 2u | 1u << (FIRN_EV_LOG - 64);
-	if (!engine || !cq)
+	if (!engine || !cq || cq->engine != engine_of(engine))
 		return FIRN_EINVAL;
 	if (ev_mask & ~known)
 		return FIRN_EUNSUPPORTED;
@@ -243,6 +285,8 @@ int firn_engine_notices(struct firn_engine *engine, struct firn_cq *cq, uint32_t
 	cq->ev_mask = ev_mask;
 	cq->ev_user_data = user_data;
 	pthread_mutex_unlock(&cq->lock);
+	if (ev_mask & 1u << (FIRN_EV_LOG - FIRN_EV_VOLUME))
+		atomic_store(&cq->engine->log_asked, true);
 	return 0;
 }
 
@@ -277,23 +321,56 @@ void complete_error(struct engine *e, const struct completion *to, const struct 
 	complete(to, &ev);
 }
 
+/* Would what was refused be taken now? A volume that is gone is no reason to wait. */
+static bool has_room(struct engine *e, uint32_t volume_no, uint64_t len)
+{
+	bool room = wal_has_room(&e->wal, len) &&
+		atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) <= e->memory_bytes / 4;
+	pthread_rwlock_rdlock(&e->volumes_lock);
+	for (uint32_t i = 0; i < e->n_volume && volume_no && room; i++) {
+		struct volume *v = e->volume[i];
+		pthread_mutex_lock(&v->lock);
+		if (v->volume_no == volume_no && !v->failed)
+			room = v->unstored_bytes <= volume_unstored_limit(v);
+		pthread_mutex_unlock(&v->lock);
+	}
+	pthread_rwlock_unlock(&e->volumes_lock);
+	return room;
+}
+
+/* True: it waits for more. */
+static bool tell_room(struct engine *e, struct firn_cq *cq)
+{
+	pthread_mutex_lock(&cq->lock);
+	bool wants = cq->wants_room;
+	uint32_t volume_no = cq->room_volume;
+	uint64_t len = cq->room_len;
+	struct firn_event ev = { .kind = FIRN_EV_WRITABLE, .user_data = cq->room_user_data };
+	pthread_mutex_unlock(&cq->lock);
+	if (!wants)
+		return false;
+	if (!has_room(e, volume_no, len))
+		return true;
+	pthread_mutex_lock(&cq->lock);
+	cq->wants_room = false;
+	pthread_mutex_unlock(&cq->lock);
+	cq_notice(cq, &ev);
+	return false;
+}
+
 void engine_room(struct engine *e)
 {
 	if (!atomic_exchange_explicit(&e->full_seen, false, memory_order_acq_rel))
 		return;
 	pthread_mutex_lock(&e->kick_lock);
-	atomic_fetch_add(&e->room_seq, 1);
+	e->room_seq++;
 	pthread_cond_broadcast(&e->room);
 	pthread_mutex_unlock(&e->kick_lock);
+	bool waits = false;
 	pthread_mutex_lock(&e->lock);
-	for (struct firn_cq *cq = e->cqs; cq; cq = cq->next) {
-		pthread_mutex_lock(&cq->lock);
-		bool wants = cq->wants_room;
-		cq->wants_room = false;
-		struct firn_event ev = { .kind = FIRN_EV_WRITABLE, .user_data = cq->room_user_data };
-		pthread_mutex_unlock(&cq->lock);
-		if (wants)
-			cq_notice(cq, &ev);
-	}
+	for (struct firn_cq *cq = e->cqs; cq; cq = cq->next)
+		waits |= tell_room(e, cq);
 	pthread_mutex_unlock(&e->lock);
+	if (waits) /* asked again at the next group, and by the uploader now and then */
+		atomic_store_explicit(&e->full_seen, true, memory_order_release);
 }

@@ -3,7 +3,7 @@
 #define API_CQ_H
 #include "engine/api/engine.h"
 
-enum { CQ_NOTICES = 64 };
+enum { CQ_NOTICES = 64, CQ_LOG_LINES = 32 };
 
 struct firn_cq {
 	struct firn_cq *next;        /* of the engine's list, under engine.lock */
@@ -13,14 +13,18 @@ struct firn_cq {
 	pthread_mutex_t lock;
 	/* guarded */
 	uint32_t n_reserved;         /* requests in flight and events not reaped: at most depth */
-	struct firn_event *ring;     /* depth + CQ_NOTICES */
-	uint32_t head, n, n_notice;
+	struct firn_event *ring;
+	uint32_t cap;                /* depth + room for notices, which grows with the volumes */
+	uint32_t head, n, n_notice, n_lines;
 	bool signalled, reaping, woken;
 	bool wants_room;             /* refused with EFULL since the last WRITABLE */
-	uint64_t room_user_data;
+	uint32_t room_volume;        /* number of the volume whose share was full; 0: the engine was */
+	uint64_t room_len, room_user_data;
 	uint32_t ev_mask;
 	uint64_t ev_user_data, n_dropped;
 };
+/* Does it want notices of this kind? Its user_data for lines of the log. */
+bool cq_asked(struct firn_cq *cq, uint32_t kind, uint64_t *user_data);
 
 /* A blocked caller. The caller may give up first: then the completion frees it. All wait on a few words
  * of the engine's, so that one system call wakes everybody whose group became durable. */

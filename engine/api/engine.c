@@ -221,6 +221,7 @@ static struct engine *engine_new(const struct firn_engine_opts *opts, struct fir
 	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_mutex_init(&e->kick_lock, NULL);
+	pthread_mutex_init(&e->log_lock, NULL);
 	pthread_mutex_init(&e->step_lock, NULL);
 	pthread_rwlock_init(&e->volumes_lock, NULL);
 	pthread_cond_init(&e->upload_work, &mono);
@@ -248,7 +249,9 @@ static void engine_free(struct engine *e, bool clean)
 	}
 	mem_free(e->env, e->volume);
 	pthread_mutex_destroy(&e->lock);
+	(void)engine_log_send(e); /* to nobody: all queues are closed */
 	pthread_mutex_destroy(&e->kick_lock);
+	pthread_mutex_destroy(&e->log_lock);
 	pthread_mutex_destroy(&e->step_lock);
 	pthread_rwlock_destroy(&e->volumes_lock);
 	pthread_cond_destroy(&e->upload_work);

@@ -47,6 +47,11 @@ struct engine {
 	pthread_mutex_t kick_lock;   /* innermost: upload_kicked, room */
 	pthread_cond_t upload_work, room;
 	atomic_ullong room_seq;      /* rises when room came back */
+	pthread_mutex_t log_lock;    /* innermost: lines on their way to queues */
+	struct log_line *log_first, *log_last;
+	uint32_t n_log;
+	uint64_t log_dropped;
+	atomic_bool log_asked;       /* some queue wants lines */
 	pthread_mutex_t lock;        /* the lists below, jobs */
 	pthread_rwlock_t volumes_lock; /* guards volume[] for the writer's publish */
 	struct volume **volume;
@@ -82,6 +87,13 @@ int read_step(struct engine *e);
 int engine_step_once(struct engine *e);      /* one round over all stages */
 void engine_room(struct engine *e);           /* room came back: WRITABLE, blocked callers */
 void upload_kick(struct engine *e);          /* wakes the uploader; any lock may be held */
+
+/* ---- log (log.c) ---- */
+/* To the host and to queues that asked; any lock may be held. origin is static; volume may be NULL. */
+void engine_log(struct engine *e, uint32_t level, const char *origin, const char *volume, const char *text);
+int engine_log_send(struct engine *e);       /* the uploader: 1 = sent some */
+/* A change of state, to queues that asked for it; no volume locked. */
+void engine_tell_state(struct engine *e, uint64_t user_data, uint32_t state);
 
 /* ---- completions (cq.c, call.c) ---- */
 int cq_reserve(struct firn_cq *cq);          /* FIRN_EAGAIN */

@@ -1,6 +1,7 @@
 /* Requests: one submit, one blocking call, one cancel. */
 #include "engine/api/cq.h"
 #include "engine/api/submit.h"
+#include "engine/admit/plan.h"
 #include "engine/api/handle.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
@@ -227,13 +228,39 @@ int submit_one(struct engine *e, const struct firn_req *r, const struct completi
 	}
 }
 
+static uint64_t write_bytes(const struct firn_write *w)
+{
+	uint64_t len = 0;
+	for (uint32_t i = 0; i < w->n_op; i++) {
+		const struct firn_op *op = plan_src(w, i);
+		len += 128;
+		for (uint32_t k = 0; op->kind == FIRN_OP_APPEND && k < op->u.append.n_iov; k++)
+			len += op->u.append.iov[k].iov_len;
+	}
+	return len;
+}
+
+/* The queue is told when what was refused would be taken. */
 static void remember_full(struct engine *e, const struct firn_req *r)
 {
-	struct volume *v = r->kind == FIRN_REQ_WRITE ?
-		volume_of(((const struct firn_write *)(const void *)r)->volume) : NULL;
+	const struct firn_write *w = r->kind == FIRN_REQ_WRITE ? (const struct firn_write *)(const void *)r : NULL;
+	struct volume *v = w ? volume_enter(w->volume) : NULL;
+	uint64_t user_data = 0;
+	uint32_t volume_no = 0;
+	if (v) {
+		pthread_mutex_lock(&v->lock);
+		if (v->unstored_bytes > volume_unstored_limit(v)) {
+			user_data = v->user_data;
+			volume_no = v->volume_no;
+		}
+		pthread_mutex_unlock(&v->lock);
+		volume_leave(w->volume);
+	}
 	pthread_mutex_lock(&r->cq->lock);
 	r->cq->wants_room = true;
-	r->cq->room_user_data = v && v->unstored_bytes > volume_unstored_limit(v) ? v->user_data : 0;
+	r->cq->room_volume = volume_no;
+	r->cq->room_user_data = user_data;
+	r->cq->room_len = w ? write_bytes(w) : 0;
 	pthread_mutex_unlock(&r->cq->lock);
 	atomic_store_explicit(&e->full_seen, true, memory_order_release);
 	upload_kick(e);

@@ -353,7 +353,6 @@ static int prepare(struct attach *a)
 	v->segment_bytes = j->segment_bytes ? j->segment_bytes : a->e->options.segment_bytes;
 	v->upload_interval_ms = j->upload_interval_ms ? j->upload_interval_ms : a->e->options.upload_interval_ms;
 	v->user_data = j->to.user_data;
-	v->notify = j->to.cq;
 	int rc = store_open(a->e->env, j->uri, &v->store, a->err);
 	if (rc)
 		return rc;

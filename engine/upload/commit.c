@@ -26,12 +26,11 @@ static void set_state(struct volume *v, uint32_t state, const char *why)
 	bool changed = v->state != state && v->state != FIRN_STATE_FENCED;
 	if (changed)
 		v->state = state;
-	struct firn_event ev = { .kind = FIRN_EV_VOLUME, .offset = state, .user_data = v->user_data };
-	if (changed && v->notify)
-		cq_notice(v->notify, &ev);
 	pthread_mutex_unlock(&v->lock);
+	if (changed)
+		engine_tell_state(v->engine, v->user_data, state);
 	if (changed && why)
-		v->engine->env->log(v->engine->env->ctx, FIRN_LOG_WARN, v->name, why);
+		engine_log(v->engine, FIRN_LOG_WARN, "upload", v->name, why);
 }
 
 void volume_fenced(struct volume *v)
@@ -223,7 +222,7 @@ static int apply_index(struct volume *v, struct commit *c, struct firn_error *er
 static int later(struct volume *v, const struct firn_error *err, bool store)
 {
 	if (v->retry_n == 0)
-		v->engine->env->log(v->engine->env->ctx, FIRN_LOG_WARN, v->name, err->text);
+		engine_log(v->engine, FIRN_LOG_WARN, "upload", v->name, err->text);
 	if (store)
 		set_state(v, FIRN_STATE_STORE_AWAY, NULL);
 	retry_later(v);

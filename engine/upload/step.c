@@ -50,7 +50,7 @@ static int begin_round(struct volume *v)
 	if (rc) {
 		commit_free(v, c);
 		if (v->retry_n == 0)
-			env->log(env->ctx, FIRN_LOG_ERROR, v->name, err.text);
+			engine_log(v->engine, FIRN_LOG_ERROR, "upload", v->name, err.text);
 		retry_later(v);
 		return 0;
 	}
@@ -128,6 +128,8 @@ int upload_step(struct engine *e)
 		if (e->volume[i] != oldest)
 			did |= volume_step(e->volume[i], false);
 	did |= wal_recycle(&e->wal);
+	engine_room(e);
+	did |= engine_log_send(e);
 	return wal_prepare(&e->wal) | did;
 }
 

@@ -25,7 +25,7 @@ void wal_poison(struct wal *w, int code, const char *what)
 		w->poisoned = true;
 		(void)snprintf(w->poison_text, sizeof w->poison_text, "%s: %s", what,
 			firn_code_name(code_of_errno(code)));
-		w->env->log(w->env->ctx, FIRN_LOG_ERROR, "wal", w->poison_text);
+		engine_log(w->engine, FIRN_LOG_ERROR, "wal", NULL, w->poison_text);
 	}
 	pthread_cond_broadcast(&w->done);
 	pthread_mutex_unlock(&w->lock);

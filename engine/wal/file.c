@@ -4,6 +4,7 @@
  *
  * A new file is filled with zeros and synced with its directory before use: writing into unwritten
  * extents would cost a journal commit at every flush. A file is never written by a later run. */
+#include "engine/api/engine.h"
 #include "engine/wal/file.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
@@ -119,7 +120,7 @@ int wal_prepare(struct wal *w)
 	int rc = make_spare(w);
 	pthread_mutex_lock(&w->lock);
 	if (rc && !w->no_room)
-		w->env->log(w->env->ctx, FIRN_LOG_WARN, "wal", "no room on the disk for a new WAL file");
+		engine_log(w->engine, FIRN_LOG_WARN, "wal", NULL, "no room on the disk for a new WAL file");
 	w->no_room = rc != 0;
 	w->no_room_ns = now;
 	pthread_mutex_unlock(&w->lock);

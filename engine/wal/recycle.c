@@ -1,6 +1,7 @@
 /* Giving files back. A file goes when no volume, attached or not, has a record in it above what is
  * stored and indexed; one that seals an older run stays until that run's files are gone, so that an
  * old tail is never judged again (PROTOCOL 4). */
+#include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/wal/file.h"
@@ -68,7 +69,7 @@ int wal_recycle(struct wal *w)
 	pthread_mutex_unlock(&w->lock);
 	if (rc) {
 		(void)w->env->files->close(w->env->ctx, f.file);
-		w->env->log(w->env->ctx, FIRN_LOG_ERROR, "wal", "cannot recycle a WAL file");
+		engine_log(w->engine, FIRN_LOG_ERROR, "wal", NULL, "cannot recycle a WAL file");
 	}
 	return 1;
 }

@@ -150,6 +150,16 @@ static int check_room(struct wal *w, uint32_t len, bool control)
 	return 0;
 }
 
+/* Half of the memory is free again: who was refused is not called for every group that ends. */
+bool wal_has_room(struct wal *w, uint64_t len)
+{
+	pthread_mutex_lock(&w->lock);
+	bool room = w->poisoned || w->stopping || len > wal_record_max(w) ||
+		(w->pending <= w->opts.pending_bytes / 2 && !check_room(w, (uint32_t)len, false));
+	pthread_mutex_unlock(&w->lock);
+	return room;
+}
+
 int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume, uint32_t volume_no,
 	uint64_t rev, struct wal_slot *out)
 {

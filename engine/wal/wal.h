@@ -146,6 +146,8 @@ struct wal_slot { struct wal_group *group; uint32_t pos; };
  * records may use the reserve that user writes leave alone. FIRN_EFULL, FIRN_ETOOBIG, FIRN_EUNKNOWN (poisoned). */
 int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume, uint32_t volume_no,
 	uint64_t rev, struct wal_slot *out);
+/* A user's record of len bytes would be taken now, and not as the last one. */
+bool wal_has_room(struct wal *w, uint64_t len);
 /* The record's bytes stand: the group may go once all have come. */
 void wal_filled(struct wal *w, struct wal_slot *slot);
 /* One step: 1 = something was done, 0 = nothing to do. */

@@ -96,7 +96,7 @@ struct firn_stream_info {
  * *stream is its number. Does not block (index); any thread.
  *  FIRN_ENOENT       no such stream; *stream was not touched
  *  FIRN_ESHUTDOWN    the volume is being detached
- *  FIRN_ECORRUPT, FIRN_EIO    the index cannot be read; attach again to rebuild it
+ *  FIRN_ECORRUPT, FIRN_EIO    the index cannot be read; reopen the engine: it is rebuilt
  * The last three hold for all calls of this section and of "read side" below. Since 0.1. */
 FIRN_API int firn_stream_find(const struct firn_volume *volume, const char *name, size_t len,
                               uint64_t *stream);
