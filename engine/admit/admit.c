@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/base/le.h"
 #include "engine/base/mem.h"
+#include "engine/base/ring.h"
 #include <string.h>
 
 static int check_state(const struct volume *v, struct firn_error *err)
@@ -29,18 +30,10 @@ static int check_state(const struct volume *v, struct firn_error *err)
 
 static int waiter_room(struct volume *v)
 {
-	if (v->ring_n < v->ring_cap)
-		return 0;
-	uint32_t cap = v->ring_cap ? v->ring_cap * 2 : 64;
-	struct waiter *ring = mem_alloc(v->engine->env, cap * sizeof *ring);
-	if (!ring)
+	void *ring = v->ring;
+	if (ring_grow(v->engine->env, &ring, &v->ring_cap, &v->ring_head, v->ring_n, sizeof *v->ring, 64))
 		return FIRN_ENOMEM;
-	for (uint32_t i = 0; i < v->ring_n; i++)
-		ring[i] = v->ring[(v->ring_head + i) & (v->ring_cap - 1)];
-	mem_free(v->engine->env, v->ring);
 	v->ring = ring;
-	v->ring_cap = cap;
-	v->ring_head = 0;
 	return 0;
 }
 

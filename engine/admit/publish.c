@@ -2,6 +2,7 @@
  * who waits is told. The same application replays a WAL at attach. */
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
+#include "engine/base/ring.h"
 #include "engine/read/read.h"
 #include <string.h>
 
@@ -126,19 +127,13 @@ static int apply_op(struct volume *v, const struct wal_op *op, uint64_t rev, uin
 
 int volume_group_push(struct volume *v, const struct volume_group *g)
 {
-	if (v->group_n == v->group_cap) {
-		uint32_t cap = v->group_cap ? v->group_cap * 2 : 64;
-		struct volume_group *group = mem_alloc(v->engine->env, cap * sizeof *group);
-		if (!group)
-			return FIRN_ENOMEM;
-		for (uint32_t i = 0; i < v->group_n; i++)
-			group[i] = v->group[(v->group_head + i) & (v->group_cap - 1)];
-		mem_free(v->engine->env, v->group);
-		volume_charge(v, (int64_t)((cap - v->group_cap) * sizeof *group));
-		v->group = group;
-		v->group_cap = cap;
-		v->group_head = 0;
-	}
+	void *group = v->group;
+	uint32_t was = v->group_cap;
+	if (ring_grow(v->engine->env, &group, &v->group_cap, &v->group_head, v->group_n, sizeof *g, 64))
+		return FIRN_ENOMEM;
+	v->group = group;
+	if (v->group_cap != was)
+		volume_charge(v, (int64_t)((v->group_cap - was) * sizeof *g));
 	v->group[(v->group_head + v->group_n++) & (v->group_cap - 1)] = *g;
 	v->unstored_bytes += g->bytes;
 	return 0;

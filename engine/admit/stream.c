@@ -1,6 +1,7 @@
 /* Streams of a volume: lookup by id and name, the tail ring, marks. All with the volume locked. */
 #include "engine/admit/volume.h"
 #include "engine/base/mem.h"
+#include "engine/base/ring.h"
 #include "engine/base/sum.h"
 #include "engine/api/engine.h"
 #include "engine/read/read.h"
@@ -103,20 +104,13 @@ const struct tail_entry *stream_tail_at(const struct stream *s, uint32_t i)
 
 int stream_tail_push(struct volume *v, struct stream *s, const struct tail_entry *e)
 {
-	if (s->tail_n == s->tail_cap) {
-		const struct firn_env *env = v->engine->env;
-		uint32_t cap = s->tail_cap ? s->tail_cap * 2 : 4;
-		struct tail_entry *tail = mem_alloc(env, cap * sizeof *tail);
-		if (!tail)
-			return FIRN_ENOMEM;
-		for (uint32_t i = 0; i < s->tail_n; i++)
-			tail[i] = *stream_tail_at(s, i);
-		mem_free(env, s->tail);
-		volume_charge(v, (int64_t)((cap - s->tail_cap) * sizeof *tail));
-		s->tail = tail;
-		s->tail_cap = cap;
-		s->tail_head = 0;
-	}
+	void *tail = s->tail;
+	uint32_t was = s->tail_cap;
+	if (ring_grow(v->engine->env, &tail, &s->tail_cap, &s->tail_head, s->tail_n, sizeof *e, 4))
+		return FIRN_ENOMEM;
+	s->tail = tail;
+	if (s->tail_cap != was)
+		volume_charge(v, (int64_t)((s->tail_cap - was) * sizeof *e));
 	s->tail[(s->tail_head + s->tail_n++) & (s->tail_cap - 1)] = *e;
 	return 0;
 }

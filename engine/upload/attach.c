@@ -32,7 +32,9 @@ static bool zero(const uint8_t id[16])
 static int check_name_known(struct attach *a)
 {
 	struct wal_volume_row row;
-	if (wal_row_find_name(&a->e->wal, a->v->uri, a->v->name, &row) || zero(row.nonce))
+	if (wal_row_find_name(&a->e->wal, a->v->uri, a->v->name, &row))
+		return 0;
+	if (zero(row.nonce) && !row.rev) /* an intent alone: perhaps no manifest ever came of it */
 		return 0;
 	return fail(a->err, FIRN_ECORRUPT, 0, "attach",
 		"%s: the WAL knows this volume, the store has no manifest of it: the store went backwards", a->v->name);
@@ -189,7 +191,8 @@ static int write_intent(struct attach *a)
 	(void)snprintf(r->node, sizeof r->node, "%s", v->node);
 	int rc = wal_row_set(&a->e->wal, r);
 	if (rc)
-		return fail(a->err, rc, 0, "attach", "no memory");
+		return fail(a->err, rc, 0, "attach", "%s", rc == FIRN_EFULL ?
+			"too many volumes for the WAL's table: drain some, or give wal_file_bytes more" : "no memory");
 	v->volume_no = r->volume_no;
 	return wal_control(&a->e->wal, WAL_INTENT, r, a->err);
 }

@@ -6,6 +6,8 @@
 #include "engine/upload/round.h"
 #include <string.h>
 
+enum { PARTS_MAX = 32 };
+
 struct build {
 	struct round *r;
 	struct commit *c;
@@ -114,13 +116,23 @@ static int build_large(struct build *b, struct firn_error *err)
 	return 0;
 }
 
+static uint32_t count_large(const struct build *b, uint32_t *n_small)
+{
+	uint32_t n = 0;
+	*n_small = 0;
+	for (size_t i = 0; i < b->r->n_stream; i++) {
+		n += is_large(b, b->r->stream[i]);
+		*n_small += !is_large(b, b->r->stream[i]) && b->r->stream[i]->payload;
+	}
+	return n;
+}
+
+/* At most PARTS_MAX: an attach applies a round's footers at once. */
 static void count_parts(struct build *b)
 {
-	uint32_t n_large = 0, n_small = 0;
-	for (size_t i = 0; i < b->r->n_stream; i++) {
-		n_large += is_large(b, b->r->stream[i]);
-		n_small += !is_large(b, b->r->stream[i]) && b->r->stream[i]->payload;
-	}
+	uint32_t n_small, n_large;
+	while ((n_large = count_large(b, &n_small)) >= PARTS_MAX)
+		b->large *= 2;
 	if (n_large == 1 && !n_small) { /* alone: it needs no segment beside the one for the changes */
 		b->large = UINT64_MAX;
 		n_large = 0;

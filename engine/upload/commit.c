@@ -229,6 +229,28 @@ static int later(struct volume *v, const struct firn_error *err, bool store)
 	return 0;
 }
 
+static uint64_t built_bytes(const struct engine *e)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < e->n_volume; i++) {
+		const struct commit *c = e->volume[i]->commit;
+		for (uint32_t k = 0; c && k < c->n_part; k++)
+			bytes += c->part[k].writer ? c->part[k].len : 0;
+	}
+	return bytes;
+}
+
+/* Nothing of it has left yet. With the store away every volume would hold such a commit: above a bound
+ * they are built again from the WAL when it is time to try again (P7). */
+static void forget_if_many(struct volume *v)
+{
+	struct commit *c = v->commit;
+	if (c->n_put || c->sent || c->clean || built_bytes(v->engine) <= v->engine->memory_bytes / 8)
+		return;
+	commit_free(v, c);
+	v->commit = NULL;
+}
+
 static void finish(struct volume *v, struct commit *c)
 {
 	struct wal *w = &v->engine->wal;
@@ -256,8 +278,11 @@ int commit_step(struct volume *v)
 	if (v->retry_n && env->mono_ns(env->ctx) < v->retry_at_ns)
 		return 0;
 	if (!c->settled) {
-		if (put_parts(v, c, &err))
-			return later(v, &err, true);
+		if (put_parts(v, c, &err)) {
+			(void)later(v, &err, true);
+			forget_if_many(v);
+			return 0;
+		}
 		if (!c->body.len && make_body(v, c, &err))
 			return later(v, &err, false);
 		int rc = send_body(v, c, &err);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OWN_BYTES = 256 << 10 };
+
 struct producer_key { uint64_t stream, id; };
 
 static int same_stream(const void *value, const void *key)
@@ -234,6 +236,51 @@ static int fold_record(struct round *r, const struct wal_record *rec)
 	return rc;
 }
 
+static int keep_chunk(struct round *r, struct wal_chunk *c)
+{
+	int rc = push(r, &r->chunk, &r->cap_chunk, &r->n_chunk, sizeof c, &c);
+	if (rc)
+		wal_chunk_release(c);
+	return rc;
+}
+
+/* The record, moved to memory of the round's own. */
+static int keep_record(struct round *r, struct wal_record *rec)
+{
+	struct wal_chunk *c = r->own;
+	if (!c || c->cap - c->used < rec->len) {
+		c = wal_chunk_new(r->v->engine->account, rec->len > OWN_BYTES ? rec->len : OWN_BYTES);
+		int rc = c ? keep_chunk(r, c) : FIRN_ENOMEM;
+		if (rc)
+			return rc;
+		r->own = c;
+	}
+	uint32_t at = c->used;
+	memcpy(c->data + at, rec->start, rec->len);
+	c->used += rec->len;
+	return wal_record_next(c->data, c->used, at, rec) ? 0 : FIRN_ECORRUPT;
+}
+
+static int fold_view(struct round *r, const struct wal_view *view, bool move, struct firn_error *err)
+{
+	struct wal_record rec;
+	int rc = 0;
+	for (uint32_t pos = WAL_GROUP_HEADER;
+	     !rc && (pos = wal_record_next(view->group, view->used, pos, &rec)) != 0;) {
+		if (rec.type != WAL_WRITE || rec.volume_no != r->v->volume_no || rec.rev < r->rev_to)
+			continue;
+		if (rec.rev != r->rev_to)
+			return fail(err, FIRN_ECORRUPT, 0, "upload", "write %llu is missing in the WAL",
+				(unsigned long long)r->rev_to);
+		rc = move ? keep_record(r, &rec) : 0;
+		rc = rc ? rc : fold_record(r, &rec);
+		r->rev_to++;
+	}
+	return rc ? fail(err, rc, 0, "upload", "cannot fold write %llu", (unsigned long long)r->rev_to) : 0;
+}
+
+/* Batches point into the group. One that is mostly others' writes, or padding, is not kept for that: of a
+ * volume with a hundredth of all writes a round would hold a hundred times its own bytes (P7). */
 static int fold_group(struct round *r, const struct volume_group *g, struct firn_error *err)
 {
 	struct wal *w = &r->v->engine->wal;
@@ -242,23 +289,12 @@ static int fold_group(struct round *r, const struct volume_group *g, struct firn
 	rc = rc ? wal_view_load(w, g->lsn, g->len, &view, err) : 0;
 	if (rc)
 		return rc;
-	rc = push(r, &r->chunk, &r->cap_chunk, &r->n_chunk, sizeof view.chunk, &view.chunk);
-	if (rc) {
+	bool move = g->bytes * 2 < g->len;
+	rc = move ? 0 : keep_chunk(r, view.chunk);
+	rc = rc ? rc : fold_view(r, &view, move, err);
+	if (move)
 		wal_chunk_release(view.chunk);
-		return rc;
-	}
-	struct wal_record rec;
-	for (uint32_t pos = WAL_GROUP_HEADER;
-	     !rc && (pos = wal_record_next(view.group, view.used, pos, &rec)) != 0;) {
-		if (rec.type != WAL_WRITE || rec.volume_no != r->v->volume_no || rec.rev < r->rev_to)
-			continue;
-		if (rec.rev != r->rev_to)
-			return fail(err, FIRN_ECORRUPT, 0, "upload", "write %llu is missing in the WAL",
-				(unsigned long long)r->rev_to);
-		rc = fold_record(r, &rec);
-		r->rev_to++;
-	}
-	return rc ? fail(err, rc, 0, "upload", "cannot fold write %llu", (unsigned long long)r->rev_to) : 0;
+	return rc;
 }
 
 int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct firn_error *err)

@@ -29,6 +29,7 @@ struct round {
 	uint64_t rev_from, rev_to;  /* revs [from, to) */
 	struct wal_chunk **chunk;   /* alive while batches point into them */
 	size_t n_chunk, cap_chunk;
+	struct wal_chunk *own;      /* the last of them that takes records out of groups of others */
 	struct batch *batch;        /* in WAL order until sorted by (stream, offset) */
 	size_t n_batch, cap_batch;
 	struct gap_entry *gap;

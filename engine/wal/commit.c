@@ -9,6 +9,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/ring.h"
 #include "engine/wal/file.h"
 #include "engine/wal/group_list.h"
 #include <errno.h>
@@ -108,18 +109,9 @@ static void keep_in_tail(struct wal *w, struct wal_group *g)
 	pthread_mutex_lock(&w->lock);
 	struct wal_group *evicted[16];
 	uint32_t n = 0;
-	if (w->tail_n == w->tail_cap) {
-		uint32_t cap = w->tail_cap ? w->tail_cap * 2 : 64;
-		struct wal_group **tail = mem_alloc(w->env, cap * sizeof(void *));
-		if (tail) {
-			for (uint32_t i = 0; i < w->tail_n; i++)
-				tail[i] = w->tail[(w->tail_head + i) % w->tail_cap];
-			mem_free(w->env, w->tail);
-			w->tail = tail;
-			w->tail_cap = cap;
-			w->tail_head = 0;
-		}
-	}
+	void *ring = w->tail;
+	(void)ring_grow(w->env, &ring, &w->tail_cap, &w->tail_head, w->tail_n, sizeof g, 64);
+	w->tail = ring;
 	if (w->tail_n < w->tail_cap) {
 		w->tail[(w->tail_head + w->tail_n++) % w->tail_cap] = g;
 		w->tail_used += g->len;

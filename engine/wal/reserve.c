@@ -8,7 +8,7 @@
 #include "engine/base/mem.h"
 #include "engine/wal/group_list.h"
 
-enum { TABLE_ROOM = 64 << 10 }; /* of every file, kept for header and table: 200 volumes and more */
+enum { TABLE_ROOM = 64 << 10 }; /* of every file, at least this is kept for header and table */
 
 uint32_t wal_record_max(const struct wal *w)
 {
@@ -19,7 +19,8 @@ uint32_t wal_record_max(const struct wal *w)
 /* Bytes that can still be written whatever the sizes of the groups: every file may waste one group. */
 static uint64_t room_locked(const struct wal *w, uint64_t largest, bool control)
 {
-	uint64_t waste = largest + TABLE_ROOM;
+	uint64_t table = w->table_bytes + 2 * WAL_PAGE;
+	uint64_t waste = largest + (table > TABLE_ROOM ? table : TABLE_ROOM);
 	uint64_t here = w->opts.file_bytes > w->pos + waste ? w->opts.file_bytes - w->pos - waste : 0;
 	uint32_t spares = w->n_spare;
 	if (!control)

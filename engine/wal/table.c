@@ -37,14 +37,23 @@ int wal_row_find_name(struct wal *w, const char *uri, const char *name, struct w
 	return rc;
 }
 
+/* An upper bound of the encoded row. */
+static uint64_t row_bytes(const struct wal_volume_row *r)
+{
+	return 128 + 16 * WAL_MAX_INTENTS + strlen(r->name) + strlen(r->uri) + strlen(r->node);
+}
+
 static int set_locked(struct wal *w, struct wal_volume_row *row)
 {
 	for (uint32_t i = 0; i < w->n_row; i++)
 		if (!memcmp(w->row[i].id, row->id, 16)) {
 			row->volume_no = w->row[i].volume_no;
+			w->table_bytes += row_bytes(row) - row_bytes(&w->row[i]);
 			w->row[i] = *row;
 			return 0;
 		}
+	if (w->current && w->table_bytes + row_bytes(row) > w->opts.file_bytes / 4)
+		return FIRN_EFULL;
 	size_t cap = w->cap_row;
 	void *p = w->row;
 	if (mem_grow(w->env, &p, &cap, w->n_row, w->n_row + 1u, sizeof *w->row))
@@ -55,6 +64,7 @@ static int set_locked(struct wal *w, struct wal_volume_row *row)
 		row->volume_no = w->next_volume_no++;
 	else if (row->volume_no >= w->next_volume_no)
 		w->next_volume_no = row->volume_no + 1;
+	w->table_bytes += row_bytes(row);
 	w->row[w->n_row++] = *row;
 	return 0;
 }

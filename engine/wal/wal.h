@@ -93,7 +93,9 @@ struct wal {
 	uint64_t next_file_no, next_spare_no;
 	struct wal_volume_row *row;            /* the table; a volume's number indexes nothing, search it */
 	uint32_t n_row, cap_row, next_volume_no;
-	bool poisoned, stopping, wrote_since_idle, waiting;
+	uint64_t table_bytes;                  /* of the rows as a record */
+	bool wrote_since_idle, waiting;
+	atomic_bool poisoned, stopping;        /* set under the lock, asked anywhere */
 	bool no_room;              /* the disk refused a new file; tried again after a second */
 	char poison_text[200];
 	uint32_t gather_n;         /* the writer waits until the group has as many records; 0 not */
@@ -169,7 +171,8 @@ uint32_t wal_record_max(const struct wal *w);
 /* ---- table of volumes (with wal.lock held inside; copies) ---- */
 int wal_row_find(struct wal *w, const uint8_t id[16], struct wal_volume_row *out);         /* 0 or FIRN_ENOENT */
 int wal_row_find_name(struct wal *w, const char *uri, const char *name, struct wal_volume_row *out);
-int wal_row_set(struct wal *w, struct wal_volume_row *row);   /* by id; a new one gets its volume_no */
+/* By id; a new one gets its volume_no. FIRN_EFULL: the table would take too much of every file. */
+int wal_row_set(struct wal *w, struct wal_volume_row *row);
 void wal_row_stored(struct wal *w, uint32_t volume_no, uint64_t rev_stored);
 
 /* ---- reading ---- */
