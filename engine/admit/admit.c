@@ -185,7 +185,7 @@ int admit_write(struct volume *v, const struct firn_write *w, const struct compl
 	struct firn_event *ev, bool *by_event, struct firn_error *err)
 {
 	struct plan p;
-	struct wal_slot slot = { NULL, 0 };
+	struct wal_slot slot = { 0 };
 	bool done_now = false;
 	*by_event = false;
 	pthread_mutex_lock(&v->lock);

@@ -84,10 +84,12 @@ static int start_threads(struct engine *e, struct firn_error *err)
 
 static void stop_threads(struct engine *e)
 {
-	pthread_mutex_lock(&e->wal.lock);
-	e->wal.stopping = true;
-	pthread_cond_broadcast(&e->wal.work);
-	pthread_mutex_unlock(&e->wal.lock);
+	if (e->wal_opened) { /* else it has no lock (any more) */
+		pthread_mutex_lock(&e->wal.lock);
+		e->wal.stopping = true;
+		pthread_cond_broadcast(&e->wal.work);
+		pthread_mutex_unlock(&e->wal.lock);
+	}
 	pthread_mutex_lock(&e->kick_lock);
 	e->stopping = true;
 	pthread_cond_broadcast(&e->upload_work);

@@ -360,6 +360,9 @@ static int prepare(struct attach *a)
 	if (rc)
 		return rc;
 	const char *shown = store_uri_shown(v->store);
+	if (strlen(shown) >= sizeof a->row.uri) /* the WAL's table must be able to name it */
+		return fail(a->err, FIRN_EINVAL, 0, "attach", "the store's URI is longer than %zu bytes",
+			sizeof a->row.uri - 1);
 	v->uri = mem_dup(a->e->env, shown, strlen(shown) + 1);
 	if (!v->uri)
 		return fail(a->err, FIRN_ENOMEM, 0, "attach", "no memory");

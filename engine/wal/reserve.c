@@ -196,15 +196,14 @@ int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume
 	atomic_fetch_add_explicit(&g->n_filling, 1, memory_order_relaxed);
 	if (g->used + WAL_PAGE > g->room)
 		close_filling(w);
-	bool wake = w->waiting || (w->gather_n && (w->closed_first || g->n_records >= w->gather_n));
+	out->wake = w->waiting || (w->gather_n && (w->closed_first || g->n_records >= w->gather_n));
 	pthread_mutex_unlock(&w->lock);
-	if (wake)
-		pthread_cond_signal(&w->work);
 	return 0;
 }
 
 void wal_filled(struct wal *w, struct wal_slot *slot)
 {
-	(void)w;
 	atomic_fetch_sub_explicit(&slot->group->n_filling, 1, memory_order_release);
+	if (slot->wake)
+		pthread_cond_signal(&w->work);
 }

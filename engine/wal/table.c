@@ -52,7 +52,7 @@ static int set_locked(struct wal *w, struct wal_volume_row *row)
 			w->row[i] = *row;
 			return 0;
 		}
-	if (w->current && w->table_bytes + row_bytes(row) > w->opts.file_bytes / 4)
+	if (w->pos && w->table_bytes + row_bytes(row) > w->opts.file_bytes / 4)
 		return FIRN_EFULL;
 	size_t cap = w->cap_row;
 	void *p = w->row;

@@ -143,7 +143,11 @@ struct wal_found *wal_scan_find(struct wal_scan *scan, uint32_t volume_no);
 void wal_close(struct wal *w, bool end_mark);
 
 /* ---- writing ---- */
-struct wal_slot { struct wal_group *group; uint32_t pos; };
+struct wal_slot {
+	struct wal_group *group;
+	uint32_t pos;
+	bool wake; /* the writer sleeps: wake it once the bytes stand, not to watch them being copied */
+};
 /* Room for a record of len bytes (padded to 8), in order of calls. With the volume's lock held. Control
  * records may use the reserve that user writes leave alone. FIRN_EFULL, FIRN_ETOOBIG, FIRN_EUNKNOWN (poisoned). */
 int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume, uint32_t volume_no,
