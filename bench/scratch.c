@@ -19,7 +19,8 @@ int scratch_make(const char *parent, const char *name, char *path, size_t cap)
 	char *absolute = mkdir(parent, 0755) && errno != EEXIST ? NULL : realpath(parent, NULL);
 	if (!absolute)
 		return bench_fail(parent);
-	int n = snprintf(path, cap, "%s/%s-XXXXXX", absolute, name); /* a store URI has no relative form */
+	int n = snprintf(path, cap, "%s/%s-XXXXXX", absolute,
+	                 name); /* a store URI has no relative form */
 	free(absolute);
 	if (n < 0 || (size_t)n >= cap) {
 		errno = ENAMETOOLONG;

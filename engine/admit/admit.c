@@ -14,7 +14,8 @@
 static int check_state(const struct volume *v, struct firn_error *err)
 {
 	if (v->failed) {
-		int rc = fail(err, FIRN_EIO, 0, "admit", "%s: the WAL failed; reopen the engine", v->name);
+		int rc = fail(err, FIRN_EIO, 0, "admit", "%s: the WAL failed; reopen the engine",
+		              v->name);
 		return fail_flags(err, rc, FIRN_ERR_FATAL);
 	}
 	if (v->detaching)
@@ -22,7 +23,8 @@ static int check_state(const struct volume *v, struct firn_error *err)
 	if (v->state == FIRN_STATE_FENCED)
 		return fail(err, FIRN_EFENCED, 0, "admit", "%s has another writer", v->name);
 	if (v->stopped)
-		return fail(err, FIRN_EREADONLY, 0, "admit", "%s: the store went backwards", v->name);
+		return fail(err, FIRN_EREADONLY, 0, "admit", "%s: the store went backwards",
+		            v->name);
 	if (v->read_only)
 		return fail(err, FIRN_EREADONLY, 0, "admit", "%s is attached read-only", v->name);
 	return 0;
@@ -31,7 +33,8 @@ static int check_state(const struct volume *v, struct firn_error *err)
 static int waiter_room(struct volume *v)
 {
 	void *ring = v->ring;
-	if (ring_grow(v->engine->env, &ring, &v->ring_cap, &v->ring_head, v->ring_n, sizeof *v->ring, 64))
+	if (ring_grow(v->engine->env, &ring, &v->ring_cap, &v->ring_head, v->ring_n,
+	              sizeof *v->ring, 64))
 		return FIRN_ENOMEM;
 	v->ring = ring;
 	return 0;
@@ -74,7 +77,7 @@ static int written_of(struct plan *p, struct firn_event *ev)
 	if (p->n < 2)
 		return 0;
 	struct firn_written *w = result_new(p->v->engine->account,
-		sizeof *w + p->n * sizeof(struct firn_done), NULL, 0);
+	                                    sizeof *w + p->n * sizeof(struct firn_done), NULL, 0);
 	if (!w)
 		return FIRN_ENOMEM;
 	struct firn_done *done = (struct firn_done *)(w + 1);
@@ -102,29 +105,36 @@ static int reserve(struct plan *p, struct wal_slot *slot, struct firn_error *err
 	if (len > wal_record_max(&v->engine->wal) || p->n_write > UINT16_MAX)
 		return plan_refuse(p, 0, FIRN_ETOOBIG, wal_record_max(&v->engine->wal));
 	struct engine *e = v->engine;
-	int rc = atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) > e->memory_bytes / 4 ?
-		FIRN_EFULL : 0; /* too much un-stored in too small pieces to keep track of */
-	if (v->unstored_bytes > v->share_checked + (1u << 20)) { /* not at every write: it costs a lock */
+	int rc = atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) >
+	                         e->memory_bytes / 4
+	                 ? FIRN_EFULL
+	                 : 0; /* too much un-stored in too small pieces to keep track of */
+	if (v->unstored_bytes >
+	    v->share_checked + (1u << 20)) { /* not at every write: it costs a lock */
 		if (v->unstored_bytes > volume_unstored_limit(v))
 			rc = FIRN_EFULL;
 		else
 			v->share_checked = v->unstored_bytes;
 	}
-	rc = rc ? rc : wal_reserve(&v->engine->wal, (uint32_t)len, false, v, v->volume_no,
-		v->rev_assigned + 1, slot);
+	rc = rc ? rc
+	        : wal_reserve(&v->engine->wal, (uint32_t)len, false, v, v->volume_no,
+	                      v->rev_assigned + 1, slot);
 	if (rc == FIRN_EIO)
-		return fail_flags(err, fail(err, rc, 0, "admit", "the WAL failed; reopen the engine"),
-			FIRN_ERR_FATAL);
+		return fail_flags(err,
+		                  fail(err, rc, 0, "admit", "the WAL failed; reopen the engine"),
+		                  FIRN_ERR_FATAL);
 	if (rc)
-		return fail(err, rc, 0, "admit", "%s: %s", v->name, rc == FIRN_ENOSPC ?
-			"the disk of the WAL is full" : rc == FIRN_EFULL ? "WAL or memory budget used up" :
-			"refused");
+		return fail(err, rc, 0, "admit", "%s: %s", v->name,
+		            rc == FIRN_ENOSPC  ? "the disk of the WAL is full"
+		            : rc == FIRN_EFULL ? "WAL or memory budget used up"
+		                               : "refused");
 	return 0;
 }
 
 /* Locked. On success *slot says where to copy, if there is anything to copy. */
 static int admit_locked(struct plan *p, const struct completion *to, struct wal_slot *slot,
-	struct firn_event *ev, bool *by_event, bool *done_now, struct firn_error *err)
+                        struct firn_event *ev, bool *by_event, bool *done_now,
+                        struct firn_error *err)
 {
 	struct volume *v = p->v;
 	int rc = check_state(v, err);
@@ -142,7 +152,7 @@ static int admit_locked(struct plan *p, const struct completion *to, struct wal_
 	}
 	bool stored = p->w->ack == FIRN_ACK_STORED;
 	*done_now = p->w->ack == FIRN_ACK_ASSIGNED ||
-		(!write && (stored ? w.rev <= v->rev_stored : w.rev <= v->rev_durable));
+	            (!write && (stored ? w.rev <= v->rev_stored : w.rev <= v->rev_durable));
 	struct waiter *copy = NULL;
 	if (!rc && stored && !*done_now && !(copy = mem_alloc(v->engine->env, sizeof *copy)))
 		rc = FIRN_ENOMEM;
@@ -155,12 +165,15 @@ static int admit_locked(struct plan *p, const struct completion *to, struct wal_
 		if (!p->code)
 			return rc == FIRN_ENOMEM ? fail(err, rc, 0, "admit", "no memory") : rc;
 		*by_event = true;
-		*ev = (struct firn_event){ .kind = FIRN_REQ_WRITE, .code = p->code,
-			.stream = p->p[p->at_op - 1].src->stream, .offset = p->real, .end = p->at_op };
+		*ev = (struct firn_event){ .kind = FIRN_REQ_WRITE,
+			                   .code = p->code,
+			                   .stream = p->p[p->at_op - 1].src->stream,
+			                   .offset = p->real,
+			                   .end = p->at_op };
 		if (p->code == FIRN_EEXIST)
 			ev->stream = p->real;
 		return fail(err, p->code, 0, "admit", "%s: operation %llu refused: %s", v->name,
-			(unsigned long long)p->at_op, firn_code_name(p->code));
+		            (unsigned long long)p->at_op, firn_code_name(p->code));
 	}
 	if (!write)
 		plan_undo(p); /* nothing to do, or done already */
@@ -168,7 +181,8 @@ static int admit_locked(struct plan *p, const struct completion *to, struct wal_
 		plan_assign(p, v->rev_assigned = rev, slot);
 	for (uint32_t i = 0; write && i < p->n; i++)
 		if (p->p[i].op.kind == WAL_OP_APPEND)
-			w.ev.timestamp_ms = w.ev.timestamp_ms ? w.ev.timestamp_ms : p->p[i].op.batch.append_ms;
+			w.ev.timestamp_ms = w.ev.timestamp_ms ? w.ev.timestamp_ms
+			                                      : p->p[i].op.batch.append_ms;
 	if (*done_now) {
 		*ev = w.ev;
 	} else if (copy) {
@@ -182,7 +196,7 @@ static int admit_locked(struct plan *p, const struct completion *to, struct wal_
 }
 
 int admit_write(struct volume *v, const struct firn_write *w, const struct completion *to,
-	struct firn_event *ev, bool *by_event, struct firn_error *err)
+                struct firn_event *ev, bool *by_event, struct firn_error *err)
 {
 	struct plan p;
 	struct wal_slot slot = { 0 };

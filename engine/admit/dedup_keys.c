@@ -78,7 +78,7 @@ void key_trim(struct dedup *d, const struct dedup_limits *lim, int64_t now_ms)
 }
 
 int dedup_key_check(struct dedup *d, const struct dedup_limits *lim, const struct batch *b,
-              int64_t now_ms, enum dedup_verdict *verdict, struct dedup_answer *answer)
+                    int64_t now_ms, enum dedup_verdict *verdict, struct dedup_answer *answer)
 {
 	struct key_row *k = find_or_make(d, b->key, b->key_len);
 	if (!k)

@@ -81,7 +81,7 @@ const struct producer_batch *window_newest(const struct producer *p);
 
 /* ---- dedup_keys.c ---- */
 int dedup_key_check(struct dedup *d, const struct dedup_limits *lim, const struct batch *b,
-              int64_t now_ms, enum dedup_verdict *verdict, struct dedup_answer *answer);
+                    int64_t now_ms, enum dedup_verdict *verdict, struct dedup_answer *answer);
 int key_remember(struct dedup *d, const struct batch *b);
 int key_load(struct dedup *d, const struct dedup_limits *lim, const struct key_entry *k);
 void key_trim(struct dedup *d, const struct dedup_limits *lim, int64_t now_ms);

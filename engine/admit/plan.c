@@ -101,7 +101,8 @@ static void assign_append(struct plan *p, struct planned *o, uint64_t rev)
 	if (b->flags & BATCH_PRODUCER || b->key_len) {
 		struct dedup_limits lim;
 		stream_limits(s, &lim);
-		(void)dedup_remember(&s->dedup, p->v->engine->env, &lim, b); /* room was made by the check */
+		(void)dedup_remember(&s->dedup, p->v->engine->env, &lim,
+		                     b); /* room was made by the check */
 	}
 }
 
@@ -117,7 +118,7 @@ static void assign_one(struct plan *p, struct planned *o, uint64_t rev)
 		break;
 	case WAL_OP_KV_DELETE:
 		kv_assign_delete(v->kv, o->op.stream, o->op.key, o->op.key_len, o->op.key_to,
-			o->op.key_to_len, rev);
+		                 o->op.key_to_len, rev);
 		break;
 	case WAL_OP_TRIM:
 		if (o->op.at > o->s->start_assigned)
@@ -167,7 +168,8 @@ static void fill_payload(struct planned *o, uint8_t *at)
 void plan_fill(struct plan *p, uint64_t rev, struct wal_slot *slot)
 {
 	uint8_t *group = slot->group->data;
-	uint32_t meta_len = (uint32_t)(WAL_RECORD_HEADER + p->meta_len), payload = slot->pos + meta_len;
+	uint32_t meta_len = (uint32_t)(WAL_RECORD_HEADER + p->meta_len),
+	         payload = slot->pos + meta_len;
 	for (uint32_t i = 0; i < p->n; i++) {
 		struct planned *o = &p->p[i];
 		if (!o->op.kind)
@@ -184,8 +186,15 @@ void plan_fill(struct plan *p, uint64_t rev, struct wal_slot *slot)
 	}
 	uint32_t len = (uint32_t)align_up(payload - slot->pos, 8);
 	memset(group + payload, 0, slot->pos + len - payload);
-	struct wal_record r = { .len = len, .meta_len = meta_len, .volume_no = p->v->volume_no,
-		.pos = slot->pos, .type = WAL_WRITE, .n_ops = (uint16_t)p->n_write,
-		.nonce = p->v->nonce64, .rev = rev, .epoch = p->v->epoch, .append_ms = p->now_ms };
+	struct wal_record r = { .len = len,
+		                .meta_len = meta_len,
+		                .volume_no = p->v->volume_no,
+		                .pos = slot->pos,
+		                .type = WAL_WRITE,
+		                .n_ops = (uint16_t)p->n_write,
+		                .nonce = p->v->nonce64,
+		                .rev = rev,
+		                .epoch = p->v->epoch,
+		                .append_ms = p->now_ms };
 	wal_record_put(group, &r);
 }

@@ -6,13 +6,13 @@
 
 struct planned {
 	const struct firn_op *src;
-	struct wal_op op;            /* what the record will hold; kind 0: nothing (a check, a no-op) */
+	struct wal_op op; /* what the record will hold; kind 0: nothing (a check, a no-op) */
 	struct stream *s;
 	struct kv_prepared kv;
 	uint32_t stamp_pos;
 	uint64_t stamp;
-	bool stamped, made;          /* made: the stream struct is this operation's */
-	uint8_t *copy;               /* stamped key or value, or an encoded configuration */
+	bool stamped, made; /* made: the stream struct is this operation's */
+	uint8_t *copy;      /* stamped key or value, or an encoded configuration */
 	struct firn_done done;
 };
 
@@ -22,24 +22,24 @@ struct plan {
 	int64_t now_ms;
 	uint64_t tx;
 	struct planned *p;
-	struct planned one;          /* the common write has one operation */
-	uint32_t n, n_write;         /* n_write: operations that go into the record */
+	struct planned one;  /* the common write has one operation */
+	uint32_t n, n_write; /* n_write: operations that go into the record */
 	uint64_t meta_len, payload_len;
-	uint64_t next_stream;        /* to give back when refused */
-	struct stream *made_last;    /* FIRN_STREAM_NEW: of the last CREATE so far */
+	uint64_t next_stream;     /* to give back when refused */
+	struct stream *made_last; /* FIRN_STREAM_NEW: of the last CREATE so far */
 	bool duplicate;
-	struct dedup_answer first;   /* of the duplicate */
+	struct dedup_answer first; /* of the duplicate */
 	uint32_t dup_at;
-	int code;                    /* refusal by event: code, and its numbers */
+	int code; /* refusal by event: code, and its numbers */
 	uint64_t at_op, real;
 };
 
 int plan_open(struct plan *p, struct volume *v, const struct firn_write *w);
 /* 0, or a refusal in p->code (by event), or FIRN_ENOMEM. */
 int plan_ops(struct plan *p);
-void plan_undo(struct plan *p);                                       /* refused */
+void plan_undo(struct plan *p);                                        /* refused */
 void plan_assign(struct plan *p, uint64_t rev, struct wal_slot *slot); /* reserved: infallible */
-void plan_fill(struct plan *p, uint64_t rev, struct wal_slot *slot);   /* unlocked: copies and sums */
+void plan_fill(struct plan *p, uint64_t rev, struct wal_slot *slot); /* unlocked: copies and sums */
 void plan_close(struct plan *p);
 
 const struct firn_op *plan_src(const struct firn_write *w, uint32_t i);

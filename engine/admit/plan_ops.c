@@ -60,13 +60,15 @@ static int judge_duplicate(struct plan *p, uint32_t i, struct stream *s, struct 
 	bool keyed = b->key_len && (lim.key_window_ms || lim.key_window_n);
 	if (!(b->flags & BATCH_PRODUCER) && !keyed)
 		return 0;
-	int rc = dedup_check(&s->dedup, p->v->engine->env, &lim, b, p->tx, p->now_ms, &verdict, &answer);
+	int rc = dedup_check(&s->dedup, p->v->engine->env, &lim, b, p->tx, p->now_ms, &verdict,
+	                     &answer);
 	if (rc == FIRN_ENOMEM)
 		return rc;
 	if (rc)
 		return plan_refuse(p, i, rc, answer.expected);
 	if (verdict == DEDUP_DUPLICATE) {
-		for (uint32_t k = 0; k < i; k++) /* half new, half known: neither answer would be true */
+		for (uint32_t k = 0; k < i;
+		     k++) /* half new, half known: neither answer would be true */
 			if (p->p[k].op.kind == WAL_OP_APPEND &&
 			    (p->p[k].op.batch.flags & BATCH_PRODUCER || p->p[k].op.batch.key_len))
 				return plan_refuse(p, i, FIRN_ECONFLICT, answer.offset);
@@ -93,9 +95,14 @@ int plan_append(struct plan *p, uint32_t i)
 	struct stream *s = plan_stream(p, i);
 	if (!s)
 		return p->code;
-	*b = (struct batch){ .stream = s->id, .n_offsets = a->n_offsets ? a->n_offsets : 1,
-		.payload_len = (uint32_t)iov_bytes(a), .tag = a->tag, .key_len = a->key_len,
-		.attr_len = a->attr_len, .key = a->key, .attr = a->attr };
+	*b = (struct batch){ .stream = s->id,
+		             .n_offsets = a->n_offsets ? a->n_offsets : 1,
+		             .payload_len = (uint32_t)iov_bytes(a),
+		             .tag = a->tag,
+		             .key_len = a->key_len,
+		             .attr_len = a->attr_len,
+		             .key = a->key,
+		             .attr = a->attr };
 	if (o->src->flags & FIRN_APPEND_PRODUCER) {
 		b->producer_id = a->producer_id;
 		b->producer_seq = a->producer_seq;
@@ -157,7 +164,8 @@ static int stamp_kv(struct plan *p, uint32_t i)
 	int rc = stamp_base(p, i, false, &base);
 	if (rc)
 		return rc;
-	o->copy = mem_dup(p->v->engine->env, key ? k->key : k->value, key ? k->key_len : k->value_len);
+	o->copy = mem_dup(p->v->engine->env, key ? k->key : k->value,
+	                  key ? k->key_len : k->value_len);
 	if (!o->copy)
 		return FIRN_ENOMEM;
 	be64_put(o->copy + k->stamp_pos, base);
@@ -195,7 +203,9 @@ int plan_kv(struct plan *p, uint32_t i)
 	o->op.value = k->value;
 	o->op.value_len = k->value_len;
 	rc = stamp_kv(p, i);
-	rc = rc ? rc : kv_prepare(p->v->kv, stream, o->op.key, k->key_len, o->op.value, k->value_len, &o->kv);
+	rc = rc ? rc
+	        : kv_prepare(p->v->kv, stream, o->op.key, k->key_len, o->op.value, k->value_len,
+	                     &o->kv);
 	if (!rc)
 		o->op.kind = WAL_OP_KV_PUT;
 	return rc;

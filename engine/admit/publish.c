@@ -6,14 +6,16 @@
 #include "engine/read/read.h"
 #include <string.h>
 
-static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn, uint32_t len, bool replay)
+static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn, uint32_t len,
+                        bool replay)
 {
 	const struct batch *b = &op->batch;
 	struct stream *s = volume_stream(v, op->stream);
 	if (!s)
 		return FIRN_ECORRUPT;
 	int rc = 0;
-	struct tail_entry *last = s->tail_n ? (struct tail_entry *)(uintptr_t)stream_tail_at(s, s->tail_n - 1) : NULL;
+	struct tail_entry *last =
+	        s->tail_n ? (struct tail_entry *)(uintptr_t)stream_tail_at(s, s->tail_n - 1) : NULL;
 	if (last && last->lsn == lsn) {
 		last->last_op = op->pos;
 	} else {
@@ -99,17 +101,19 @@ static int apply_trim(struct volume *v, struct stream *s, uint64_t at, bool repl
 	return 0;
 }
 
-static int apply_op(struct volume *v, const struct wal_op *op, uint64_t rev, uint64_t lsn, uint32_t len,
-	bool replay)
+static int apply_op(struct volume *v, const struct wal_op *op, uint64_t rev, uint64_t lsn,
+                    uint32_t len, bool replay)
 {
 	struct stream *s;
 	switch (op->kind) {
 	case WAL_OP_APPEND:
 		return apply_append(v, op, lsn, len, replay);
 	case WAL_OP_KV_PUT:
-		return kv_apply(v->kv, op->stream, op->key, op->key_len, op->value, op->value_len, rev);
+		return kv_apply(v->kv, op->stream, op->key, op->key_len, op->value, op->value_len,
+		                rev);
 	case WAL_OP_KV_DELETE:
-		kv_apply_delete(v->kv, op->stream, op->key, op->key_len, op->key_to, op->key_to_len, rev);
+		kv_apply_delete(v->kv, op->stream, op->key, op->key_len, op->key_to, op->key_to_len,
+		                rev);
 		return 0;
 	case WAL_OP_CREATE:
 		return apply_create(v, op, replay);
@@ -129,7 +133,8 @@ int volume_group_push(struct volume *v, const struct volume_group *g)
 {
 	void *group = v->group;
 	uint32_t was = v->group_cap;
-	if (ring_grow(v->engine->env, &group, &v->group_cap, &v->group_head, v->group_n, sizeof *g, 64))
+	if (ring_grow(v->engine->env, &group, &v->group_cap, &v->group_head, v->group_n, sizeof *g,
+	              64))
 		return FIRN_ENOMEM;
 	v->group = group;
 	if (v->group_cap != was)
@@ -139,7 +144,8 @@ int volume_group_push(struct volume *v, const struct volume_group *g)
 	return 0;
 }
 
-int publish_record(struct volume *v, const struct wal_record *r, uint64_t lsn, uint32_t len, bool replay)
+int publish_record(struct volume *v, const struct wal_record *r, uint64_t lsn, uint32_t len,
+                   bool replay)
 {
 	struct wal_op op;
 	int rc = 0;
@@ -178,7 +184,8 @@ static void wake_durable(struct volume *v, int code)
 
 /* Of the stored list, who ends: with 0 those whose mark is reached; with FIRN_ETIMEDOUT flushes that are
  * late; with another code those above a rev (0: everybody). */
-static bool ends(const struct volume *v, const struct waiter *w, int code, uint64_t above, uint64_t now)
+static bool ends(const struct volume *v, const struct waiter *w, int code, uint64_t above,
+                 uint64_t now)
 {
 	if (!code)
 		return w->rev <= (w->durable ? v->rev_durable : v->rev_stored);
@@ -250,10 +257,12 @@ static void leave(struct volume *v)
 /* The group joins the volume's list before its first record is applied: whole, so that a round which
  * takes it takes all of it. */
 static int apply_one(struct volume *v, const struct wal_group *g, const struct wal_span *s,
-	const struct wal_record *r)
+                     const struct wal_record *r)
 {
 	if (r->rev == s->rev_first) {
-		struct volume_group vg = { g->lsn, s->rev_first, s->rev_last, s->bytes, r->append_ms, g->len, 0 };
+		struct volume_group vg = { g->lsn,   s->rev_first, s->rev_last,
+			                   s->bytes, r->append_ms, g->len,
+			                   0 };
 		int rc = volume_group_push(v, &vg);
 		if (rc)
 			return rc;

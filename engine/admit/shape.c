@@ -13,13 +13,14 @@ static int check_append(const struct firn_op *op, uint32_t i, struct firn_error 
 {
 	const struct firn_op_append *a = &op->u.append;
 	const uint16_t known = FIRN_APPEND_EXPECT | FIRN_APPEND_AT | FIRN_APPEND_STAMP |
-		FIRN_APPEND_PRODUCER | FIRN_SEQ_RISING | FIRN_SEQ_NONE;
+	                       FIRN_APPEND_PRODUCER | FIRN_SEQ_RISING | FIRN_SEQ_NONE;
 	if (op->flags & ~known)
 		return bad(err, i, FIRN_EUNSUPPORTED, "unknown flag");
 	if (a->n_iov > 1024 || (a->n_iov && !a->iov) || a->_pad)
 		return bad(err, i, FIRN_EINVAL, "iov");
 	if ((op->flags & FIRN_APPEND_EXPECT && op->flags & FIRN_APPEND_AT) ||
-	    (op->flags & (FIRN_SEQ_RISING | FIRN_SEQ_NONE) && !(op->flags & FIRN_APPEND_PRODUCER)) ||
+	    (op->flags & (FIRN_SEQ_RISING | FIRN_SEQ_NONE) &&
+	     !(op->flags & FIRN_APPEND_PRODUCER)) ||
 	    (op->flags & FIRN_SEQ_RISING && op->flags & FIRN_SEQ_NONE))
 		return bad(err, i, FIRN_EINVAL, "flags that exclude each other");
 	if (a->key_len > BATCH_KEY_MAX || (a->key_len && !a->key) || (a->attr_len && !a->attr))
@@ -42,7 +43,8 @@ static bool too_big(const struct firn_op *op)
 {
 	uint64_t len = 0;
 	for (uint32_t k = 0; op->kind == FIRN_OP_APPEND && k < op->u.append.n_iov; k++) {
-		if (op->u.append.iov[k].iov_len > BATCH_PAYLOAD_MAX - len) /* lengths may add up to 2^64 */
+		if (op->u.append.iov[k].iov_len >
+		    BATCH_PAYLOAD_MAX - len) /* lengths may add up to 2^64 */
 			return true;
 		len += op->u.append.iov[k].iov_len;
 	}
@@ -57,7 +59,8 @@ static int check_kv(const struct firn_op *op, uint32_t i, struct firn_error *err
 	known |= put ? FIRN_KV_STAMP_KEY | FIRN_KV_STAMP_VALUE : 0;
 	if (op->flags & ~known)
 		return bad(err, i, FIRN_EUNSUPPORTED, "unknown flag");
-	if (!k->key || k->key_len < 1 || k->key_len > 255 || (k->key_to && op->kind != FIRN_OP_KV_DELETE) ||
+	if (!k->key || k->key_len < 1 || k->key_len > 255 ||
+	    (k->key_to && op->kind != FIRN_OP_KV_DELETE) ||
 	    (k->key_to && (k->key_to_len < 1 || k->key_to_len > 255)))
 		return bad(err, i, FIRN_EINVAL, "a key is 1 to 255 bytes");
 	if (k->value_len > 65536 || (k->value_len && !k->value))
@@ -79,9 +82,12 @@ static int check_config(const struct firn_stream_config *c, uint32_t i, struct f
 		return 0;
 	if (c->struct_size < sizeof *c)
 		return bad(err, i, FIRN_EINVAL, "config.struct_size");
-	if (c->dirty_percent || c->flags & ~(uint32_t)(FIRN_HOLD_VISIBLE | FIRN_HOLD_STABLE | FIRN_RETAIN_BY_TIMESTAMP))
-		return bad(err, i, FIRN_EUNSUPPORTED, "config asks for what this release does not have");
-	if (c->producer_window > 16 || c->producer_seq_bits > 64 || c->compression > 2 || c->cls > 4 || c->_pad)
+	if (c->dirty_percent ||
+	    c->flags & ~(uint32_t)(FIRN_HOLD_VISIBLE | FIRN_HOLD_STABLE | FIRN_RETAIN_BY_TIMESTAMP))
+		return bad(err, i, FIRN_EUNSUPPORTED,
+		           "config asks for what this release does not have");
+	if (c->producer_window > 16 || c->producer_seq_bits > 64 || c->compression > 2 ||
+	    c->cls > 4 || c->_pad)
 		return bad(err, i, FIRN_EINVAL, "config out of its limits");
 	return 0;
 }
@@ -92,23 +98,26 @@ static int check_stream(const struct firn_op *op, uint32_t i, struct firn_error 
 	if ((op->kind == FIRN_OP_CREATE || op->kind == FIRN_OP_CONFIG) && s->_pad)
 		return bad(err, i, FIRN_EINVAL, "_pad");
 	if (op->kind == FIRN_OP_TRIM)
-		return op->flags || op->u.range.to ? bad(err, i, FIRN_EINVAL, "flags or range.to") : 0;
+		return op->flags || op->u.range.to ? bad(err, i, FIRN_EINVAL, "flags or range.to")
+		                                   : 0;
 	if (op->kind == FIRN_OP_DELETE)
 		return op->flags ? bad(err, i, FIRN_EINVAL, "flags") : 0;
 	if (op->flags & ~(op->kind == FIRN_OP_CREATE ? FIRN_CREATE_OPEN : 0))
 		return bad(err, i, FIRN_EUNSUPPORTED, "unknown flag");
-	if (op->kind == FIRN_OP_CREATE && (op->stream || !s->name || s->name_len < 1 || s->name_len > 255 ||
-	    memchr(s->name, 0, s->name_len)))
+	if (op->kind == FIRN_OP_CREATE && (op->stream || !s->name || s->name_len < 1 ||
+	                                   s->name_len > 255 || memchr(s->name, 0, s->name_len)))
 		return bad(err, i, FIRN_EINVAL, "a stream name is 1 to 255 bytes without NUL");
 	return check_config(s->config, i, err);
 }
 
 int admit_check_shape(const struct firn_write *w, uint32_t record_max, struct firn_error *err)
 {
-	if (!w->op || !w->n_op || w->op_size < sizeof(struct firn_op) || w->ack > FIRN_ACK_STORED || w->_pad)
+	if (!w->op || !w->n_op || w->op_size < sizeof(struct firn_op) || w->ack > FIRN_ACK_STORED ||
+	    w->_pad)
 		return fail(err, FIRN_EINVAL, 0, "admit", "op, n_op, op_size or ack");
 	if (w->n_op > WAL_OPS_MAX)
-		return fail(err, FIRN_ETOOBIG, 0, "admit", "%u operations, at most %u", w->n_op, WAL_OPS_MAX);
+		return fail(err, FIRN_ETOOBIG, 0, "admit", "%u operations, at most %u", w->n_op,
+		            WAL_OPS_MAX);
 	for (uint32_t i = 0; i < w->n_op; i++) {
 		const struct firn_op *op = plan_src(w, i);
 		int rc;
@@ -116,13 +125,14 @@ int admit_check_shape(const struct firn_write *w, uint32_t record_max, struct fi
 			rc = check_append(op, i, err);
 		else if (op->kind >= FIRN_OP_KV_PUT && op->kind <= FIRN_OP_KV_CHECK)
 			rc = check_kv(op, i, err);
-		else if (op->kind == FIRN_OP_TRIM || (op->kind >= FIRN_OP_CREATE && op->kind <= FIRN_OP_DELETE))
+		else if (op->kind == FIRN_OP_TRIM ||
+		         (op->kind >= FIRN_OP_CREATE && op->kind <= FIRN_OP_DELETE))
 			rc = check_stream(op, i, err);
 		else
 			rc = bad(err, i, FIRN_EUNSUPPORTED, "unknown kind");
 		if (!rc && too_big(op))
-			rc = fail(err, FIRN_ETOOBIG, 0, "admit", "operation %u: payload above %u bytes", i + 1,
-				record_max);
+			rc = fail(err, FIRN_ETOOBIG, 0, "admit",
+			          "operation %u: payload above %u bytes", i + 1, record_max);
 		if (rc)
 			return rc;
 	}

@@ -7,7 +7,10 @@
 #include "engine/read/read.h"
 #include <string.h>
 
-struct name_key { const char *name; size_t len; };
+struct name_key {
+	const char *name;
+	size_t len;
+};
 
 static int same_id(const void *value, const void *key)
 {
@@ -38,7 +41,8 @@ struct stream *volume_stream_named(const struct volume *v, const char *name, siz
 	return map_get(&v->names, sum64(name, len), same_name, &k);
 }
 
-struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint32_t name_len, uint64_t at)
+struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint32_t name_len,
+                          uint64_t at)
 {
 	const struct firn_env *env = v->engine->env;
 	struct stream *s = mem_zalloc(env, sizeof *s);

@@ -56,7 +56,7 @@ void volume_free(struct volume *v)
 void volume_charge(struct volume *v, int64_t bytes)
 {
 	atomic_fetch_add_explicit(&v->engine->account->other_bytes, (unsigned long long)bytes,
-		memory_order_relaxed);
+	                          memory_order_relaxed);
 }
 
 void volume_wait_push(struct volume *v, struct waiter *w)

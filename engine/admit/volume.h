@@ -22,42 +22,45 @@
 struct engine;
 struct reader_item;
 
-#define LOST_SKIP (UINT64_C(1) << 36) /* what an abandon skips, and how far a writer may run ahead */
+#define LOST_SKIP \
+	(UINT64_C(1) << 36) /* what an abandon skips, and how far a writer may run ahead */
 
 /* Where batches of a stream lie in the WAL: one entry per group that holds some. */
 struct tail_entry {
-	uint64_t base, lsn;    /* first offset in that group; the group */
-	uint32_t last_op, len; /* position of the stream's last op in it (they link back); padded length */
+	uint64_t base, lsn; /* first offset in that group; the group */
+	uint32_t last_op,
+	        len; /* position of the stream's last op in it (they link back); padded length */
 };
 
 struct stream {
 	uint64_t id;
 	char *name;
 	uint32_t name_len;
-	bool creating;         /* not durable yet: not found by name */
-	bool deleting;         /* deletion assigned: no more operations */
-	bool deleted;          /* deletion durable: kept only until it is stored */
-	bool index_rows;       /* LMDB may hold rows of it */
+	bool creating;   /* not durable yet: not found by name */
+	bool deleting;   /* deletion assigned: no more operations */
+	bool deleted;    /* deletion durable: kept only until it is stored */
+	bool index_rows; /* LMDB may hold rows of it */
 	uint64_t delete_rev;
 	uint64_t assigned, start_assigned;
 	uint64_t start, durable, visible, stable;
-	uint64_t stored, stored_start;         /* of the cut at rev_stored: next and start */
-	int64_t first_ms, last_ms, last_append_ms; /* durable; last_append_ms: assigned, never runs back */
+	uint64_t stored, stored_start; /* of the cut at rev_stored: next and start */
+	int64_t first_ms, last_ms,
+	        last_append_ms; /* durable; last_append_ms: assigned, never runs back */
 	uint64_t bytes, stored_bytes, trimmed_bytes;
-	struct firn_stream_config *config;     /* NULL: defaults */
+	struct firn_stream_config *config; /* NULL: defaults */
 	struct dedup *dedup;
-	struct tail_entry *tail;               /* ring: durable, not stored; oldest first */
+	struct tail_entry *tail; /* ring: durable, not stored; oldest first */
 	uint32_t tail_head, tail_n, tail_cap;
-	uint64_t group_seq;                    /* group that holds the newest op, for its back link */
+	uint64_t group_seq; /* group that holds the newest op, for its back link */
 	uint32_t group_op;
-	uint32_t tx_n;                         /* scratch of the write under admission */
+	uint32_t tx_n; /* scratch of the write under admission */
 	uint64_t tx_id, tx_next, tx_start;
-	struct reader_item *watch;             /* read/: items set on this stream */
+	struct reader_item *watch; /* read/: items set on this stream */
 };
 
 /* Someone waits until `rev` has reached a mark. */
 struct completion {
-	struct firn_cq *cq;       /* or */
+	struct firn_cq *cq; /* or */
 	struct call *call;
 	uint64_t user_data;
 	uint16_t kind, flags;
@@ -66,10 +69,10 @@ struct completion {
 struct waiter {
 	uint64_t rev;
 	struct completion to;
-	struct firn_event ev;     /* complete but for code */
-	struct waiter *next;      /* of the stored list */
-	uint64_t deadline_ns;     /* of a flush; 0 none */
-	bool silent, durable;     /* durable: a flush on that list that waits for rev_durable only */
+	struct firn_event ev; /* complete but for code */
+	struct waiter *next;  /* of the stored list */
+	uint64_t deadline_ns; /* of a flush; 0 none */
+	bool silent, durable; /* durable: a flush on that list that waits for rev_durable only */
 };
 
 /* A group that holds records of this volume above rev_stored. */
@@ -86,60 +89,63 @@ struct volume {
 	char *uri;
 	uint8_t id[16], nonce[16];
 	uint64_t nonce64, epoch;
-	uint32_t volume_no;       /* in the WAL's table */
-	uint32_t index_no;        /* in LMDB */
+	uint32_t volume_no; /* in the WAL's table */
+	uint32_t index_no;  /* in LMDB */
 	struct store *store;
 	uint64_t segment_bytes;
 	uint32_t upload_interval_ms;
 	bool read_only;
-	uint64_t user_data;       /* of the attach */
+	uint64_t user_data; /* of the attach */
 
 	pthread_mutex_t lock;
 	/* guarded */
 	uint32_t state;           /* enum firn_state */
 	bool detach_job;          /* one is queued */
 	bool detaching, draining; /* no new writes; all is to be stored */
-	bool failed, stopped;     /* the WAL is poisoned; the store went backwards: nothing is sent */
+	bool failed, stopped; /* the WAL is poisoned; the store went backwards: nothing is sent */
 	uint64_t rev_assigned, rev_durable, rev_stored;
-	uint64_t rev_published;   /* of groups seen by publish, applied or not */
+	uint64_t rev_published; /* of groups seen by publish, applied or not */
 	uint64_t next_stream;
-	struct map streams, names;/* by id; by name (assigned state) */
-	uint32_t n_live;          /* durable, not deleted */
+	struct map streams, names; /* by id; by name (assigned state) */
+	uint32_t n_live;           /* durable, not deleted */
 	struct kv *kv;
-	struct waiter *ring;      /* durable waiters, in order of admission */
+	struct waiter *ring; /* durable waiters, in order of admission */
 	uint32_t ring_head, ring_n, ring_cap;
 	struct waiter *stored_first, *stored_last;
 	struct volume_group *group; /* ring, oldest first */
 	uint32_t group_head, group_n, group_cap;
 	uint64_t unstored_bytes, share_checked, write_seq;
 	bool upload_now;
-	int64_t shown_commit_ms;  /* of the manifest, for info */
+	int64_t shown_commit_ms; /* of the manifest, for info */
 	uint64_t shown_segments, shown_bytes;
 	uint64_t next_segment;
 	/* only the uploader, between attach and detach */
 	struct manifest manifest; /* as last settled */
 	struct store_version version;
-	struct commit *commit;    /* built, being sent or settled; one at a time */
+	struct commit *commit; /* built, being sent or settled; one at a time */
 	uint64_t retry_at_ns, oldest_lsn;
 	uint32_t retry_n;
 };
 
 /* ---- streams (stream.c), volume locked ---- */
-struct stream *volume_stream(const struct volume *v, uint64_t id);        /* also deleted ones; NULL */
-struct stream *volume_stream_live(const struct volume *v, uint64_t id);   /* durable and not deleted */
+struct stream *volume_stream(const struct volume *v, uint64_t id); /* also deleted ones; NULL */
+struct stream *volume_stream_live(const struct volume *v,
+                                  uint64_t id); /* durable and not deleted */
 struct stream *volume_stream_named(const struct volume *v, const char *name, size_t len);
-struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint32_t name_len, uint64_t at);
-void stream_free(struct volume *v, struct stream *s);                     /* out of the maps, too */
-void stream_destroy(struct volume *v, struct stream *s);                  /* not out of the maps */
+struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint32_t name_len,
+                          uint64_t at);
+void stream_free(struct volume *v, struct stream *s);    /* out of the maps, too */
+void stream_destroy(struct volume *v, struct stream *s); /* not out of the maps */
 int stream_tail_push(struct volume *v, struct stream *s, const struct tail_entry *e);
 /* Index in the ring of the entry that holds `offset` or begins above it; tail_n when none. */
 uint32_t stream_tail_find(const struct stream *s, uint64_t offset);
 const struct tail_entry *stream_tail_at(const struct stream *s, uint32_t i);
-void stream_tail_drop(struct volume *v, struct stream *s, uint64_t below);                     /* entries that begin below */
+void stream_tail_drop(struct volume *v, struct stream *s,
+                      uint64_t below); /* entries that begin below */
 void stream_unname(struct volume *v, struct stream *s);
 void stream_name_back(struct volume *v, struct stream *s);
 void stream_follow(struct stream *s);
-uint64_t stream_mark(const struct stream *s, uint32_t mark);              /* enum firn_mark */
+uint64_t stream_mark(const struct stream *s, uint32_t mark); /* enum firn_mark */
 void stream_limits(const struct stream *s, struct dedup_limits *out);
 
 /* Config: encoded in CREATE and CONFIG operations and in footers. */
@@ -149,8 +155,8 @@ int config_decode(const uint8_t *p, uint32_t len, struct firn_stream_config *out
 /* ---- admission (admit.c), takes the lock ---- */
 /* FIRN_OK: the event will come through `to`. Otherwise refused: *err, and *ev tells the numbers when
  * *by_event is set (content refusals). */
-int admit_write(struct volume *v, const struct firn_write *w, const struct completion *to, struct firn_event *ev,
-	bool *by_event, struct firn_error *err);
+int admit_write(struct volume *v, const struct firn_write *w, const struct completion *to,
+                struct firn_event *ev, bool *by_event, struct firn_error *err);
 /* Bounds and shape of a write, without the volume's state. */
 int admit_check_shape(const struct firn_write *w, uint32_t record_max, struct firn_error *err);
 
@@ -158,8 +164,10 @@ int admit_check_shape(const struct firn_write *w, uint32_t record_max, struct fi
 /* The group is durable: applies its records to their volumes and completes who waits. */
 void publish_group(struct engine *e, struct wal_group *g);
 /* Applies one record to the durable state; volume locked. Replay uses it too (lsn, len: of its group). */
-int publish_record(struct volume *v, const struct wal_record *r, uint64_t lsn, uint32_t len, bool replay);
-int volume_group_push(struct volume *v, const struct volume_group *g); /* locked; counts it as un-stored */
+int publish_record(struct volume *v, const struct wal_record *r, uint64_t lsn, uint32_t len,
+                   bool replay);
+int volume_group_push(struct volume *v,
+                      const struct volume_group *g); /* locked; counts it as un-stored */
 /* The WAL failed: every durable waiter of every volume ends FIRN_EUNKNOWN. */
 void publish_poison(struct engine *e);
 /* rev_stored rose: completes stored waiters, forgets tail entries and groups; volume locked. */
@@ -170,11 +178,13 @@ void volume_fail_waiters(struct volume *v, int code);
 void volume_expire(struct volume *v);
 
 /* ---- life (volume.c) ---- */
-void volume_charge(struct volume *v, int64_t bytes); /* memory that tells where un-stored data lies */
+void volume_charge(struct volume *v,
+                   int64_t bytes);  /* memory that tells where un-stored data lies */
 void volume_show(struct volume *v); /* locked: figures of the manifest for info */
 struct volume *volume_new(struct engine *e);
 void volume_free(struct volume *v);
-bool volume_waits(struct volume *v, const struct firn_cq *cq, uint64_t user_data); /* takes the lock */
-void volume_wait_push(struct volume *v, struct waiter *w);                 /* stored list */
+bool volume_waits(struct volume *v, const struct firn_cq *cq,
+                  uint64_t user_data);                     /* takes the lock */
+void volume_wait_push(struct volume *v, struct waiter *w); /* stored list */
 uint64_t volume_unstored_limit(struct volume *v);
 #endif

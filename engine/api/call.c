@@ -20,7 +20,8 @@ static struct call *call_new(struct engine *e)
 		return NULL;
 	atomic_init(&c->refs, 2); /* the caller, and whoever completes it */
 	c->engine = e;
-	c->shard = atomic_fetch_add_explicit(&e->call_next, 1, memory_order_relaxed) / 16 % CALL_SHARDS;
+	c->shard = atomic_fetch_add_explicit(&e->call_next, 1, memory_order_relaxed) / 16 %
+	           CALL_SHARDS;
 	return c;
 }
 
@@ -40,7 +41,8 @@ void call_wake(struct engine *e)
 		if (!(mask & 1u << i))
 			continue;
 		atomic_fetch_add(&e->call_word[i], 1);
-		(void)syscall(SYS_futex, &e->call_word[i], FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+		(void)syscall(SYS_futex, &e->call_word[i], FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL,
+		              0);
 	}
 }
 
@@ -102,22 +104,25 @@ static bool call_wait(struct engine *e, struct call *c, uint64_t until)
 			return false;
 		if (e->no_threads) {
 			if (!engine_step_once(e))
-				(void)usleep(200); /* another thread steps, or a timer of a stage runs */
+				(void)usleep(
+				        200); /* another thread steps, or a timer of a stage runs */
 			continue;
 		}
 		struct timespec t = span(until - now);
-		(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, until ? &t : NULL, NULL, 0);
+		(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, until ? &t : NULL, NULL,
+		              0);
 	}
 }
 
 static int time_out(struct engine *e, const struct firn_req *r, struct call *c, bool admitted,
-	struct firn_error *err)
+                    struct firn_error *err)
 {
 	if (admitted && (r->kind == FIRN_REQ_FETCH || r->kind == FIRN_REQ_LOOKUP))
 		(void)read_cancel(e, (struct firn_cq *)(void *)c, r->user_data);
 	int code = r->kind == FIRN_REQ_WRITE && admitted ? FIRN_EUNKNOWN : FIRN_ETIMEDOUT;
-	return fail(err, code, 0, "call", admitted ? "time ran out; the outcome is open" :
-		"time ran out before there was room; nothing happened");
+	return fail(err, code, 0, "call",
+	            admitted ? "time ran out; the outcome is open"
+	                     : "time ran out before there was room; nothing happened");
 }
 
 /* Attach and detach keep the time themselves: giving up on them half-way would leave a volume that nobody
@@ -128,8 +133,8 @@ static bool waits_itself(const struct firn_req *r)
 }
 
 /* Submits until there is room or time is out. */
-static int submit_patiently(struct engine *e, const struct firn_req *req, struct call *c, uint64_t until,
-	struct firn_error *err)
+static int submit_patiently(struct engine *e, const struct firn_req *req, struct call *c,
+                            uint64_t until, struct firn_error *err)
 {
 	struct completion to = { .call = c, .user_data = req->user_data, .kind = req->kind };
 	for (;;) {
@@ -157,7 +162,7 @@ static int outcome(struct call *c, struct firn_event *ev, struct firn_error *err
 }
 
 int firn_engine_call(struct firn_engine *engine, const struct firn_req *req, struct firn_event *ev,
-	struct firn_error *err)
+                     struct firn_error *err)
 {
 	struct engine *e = engine_of(engine);
 	if (!e || !ev)
@@ -170,7 +175,8 @@ int firn_engine_call(struct firn_engine *engine, const struct firn_req *req, str
 	if (rc)
 		return ev->code = rc;
 	uint32_t ms = req->timeout_ms ? req->timeout_ms : 30000;
-	uint64_t until = ms == FIRN_FOREVER ? 0 : e->env->mono_ns(e->env->ctx) + ms * UINT64_C(1000000);
+	uint64_t until = ms == FIRN_FOREVER ? 0
+	                                    : e->env->mono_ns(e->env->ctx) + ms * UINT64_C(1000000);
 	ev->kind = req->kind;
 	rc = submit_patiently(e, req, c, until, err);
 	if (rc) {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 int firn_cq_open(struct firn_engine *engine, const struct firn_cq_opts *opts, struct firn_cq **out,
-	struct firn_error *err)
+                 struct firn_error *err)
 {
 	struct engine *e = engine_of(engine);
 	uint32_t depth = opts && opts->depth ? opts->depth : 1024;
@@ -125,7 +125,8 @@ static bool replaced(struct firn_cq *cq, const struct firn_event *ev)
 {
 	for (uint32_t i = 0; i < cq->n; i++) {
 		struct firn_event *old = &cq->ring[(cq->head + i) % cq->cap];
-		if (old->kind != ev->kind || (ev->kind == FIRN_EV_VOLUME && old->user_data != ev->user_data))
+		if (old->kind != ev->kind ||
+		    (ev->kind == FIRN_EV_VOLUME && old->user_data != ev->user_data))
 			continue;
 		if (ev->kind == FIRN_EV_WRITABLE && old->user_data != ev->user_data)
 			old->user_data = 0; /* of several: try all */
@@ -192,8 +193,9 @@ void engine_tell_state(struct engine *e, uint64_t user_data, uint32_t state)
 	pthread_mutex_lock(&e->lock);
 	for (struct firn_cq *cq = e->cqs; cq; cq = cq->next)
 		if (cq_asked(cq, FIRN_EV_VOLUME, &unused))
-			cq_notice(cq, &(struct firn_event){ .kind = FIRN_EV_VOLUME, .offset = state,
-				.user_data = user_data });
+			cq_notice(cq, &(struct firn_event){ .kind = FIRN_EV_VOLUME,
+			                                    .offset = state,
+			                                    .user_data = user_data });
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -207,7 +209,8 @@ void firn_cq_wake(struct firn_cq *cq)
 }
 
 /* Takes what is there. Quiet again when the ring is empty. */
-static uint32_t take(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, uint32_t max, bool *woken)
+static uint32_t take(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, uint32_t max,
+                     bool *woken)
 {
 	uint32_t n = 0;
 	pthread_mutex_lock(&cq->lock);
@@ -245,7 +248,8 @@ static bool begin_reap(struct firn_cq *cq, bool begin)
 	return was;
 }
 
-int firn_cq_reap(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, uint32_t max, uint32_t timeout_ms)
+int firn_cq_reap(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, uint32_t max,
+                 uint32_t timeout_ms)
 {
 	if (!cq || !ev || !max || ev_size < sizeof *ev)
 		return FIRN_EINVAL;
@@ -274,7 +278,8 @@ int firn_cq_reap(struct firn_cq *cq, struct firn_event *ev, uint32_t ev_size, ui
 	return (int)n;
 }
 
-int firn_engine_notices(struct firn_engine *engine, struct firn_cq *cq, uint32_t ev_mask, uint64_t user_data)
+int firn_engine_notices(struct firn_engine *engine, struct firn_cq *cq, uint32_t ev_mask,
+                        uint64_t user_data)
 {
 	const uint32_t known = 1u | 2u | 1u << (FIRN_EV_LOG - 64);
 	if (!engine || !cq || cq->engine != engine_of(engine))
@@ -325,7 +330,8 @@ void complete_error(struct engine *e, const struct completion *to, const struct 
 static bool has_room(struct engine *e, uint32_t volume_no, uint64_t len)
 {
 	bool room = wal_has_room(&e->wal, len) &&
-		atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) <= e->memory_bytes / 4;
+	            atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) <=
+	                    e->memory_bytes / 4;
 	pthread_rwlock_rdlock(&e->volumes_lock);
 	for (uint32_t i = 0; i < e->n_volume && volume_no && room; i++) {
 		struct volume *v = e->volume[i];

@@ -6,19 +6,19 @@
 enum { CQ_NOTICES = 64, CQ_LOG_LINES = 32 };
 
 struct firn_cq {
-	struct firn_cq *next;        /* of the engine's list, under engine.lock */
+	struct firn_cq *next; /* of the engine's list, under engine.lock */
 	struct engine *engine;
-	int fd;                      /* eventfd */
+	int fd; /* eventfd */
 	uint32_t depth;
 	pthread_mutex_t lock;
 	/* guarded */
-	uint32_t n_reserved;         /* requests in flight and events not reaped: at most depth */
+	uint32_t n_reserved; /* requests in flight and events not reaped: at most depth */
 	struct firn_event *ring;
-	uint32_t cap;                /* depth + room for notices, which grows with the volumes */
+	uint32_t cap; /* depth + room for notices, which grows with the volumes */
 	uint32_t head, n, n_notice, n_lines;
 	bool signalled, reaping, woken;
-	bool wants_room;             /* refused with EFULL since the last WRITABLE */
-	uint32_t room_volume;        /* number of the volume whose share was full; 0: the engine was */
+	bool wants_room;      /* refused with EFULL since the last WRITABLE */
+	uint32_t room_volume; /* number of the volume whose share was full; 0: the engine was */
 	uint64_t room_len, room_user_data;
 	uint32_t ev_mask;
 	uint64_t ev_user_data, n_dropped;
@@ -32,8 +32,8 @@ struct call {
 	struct engine *engine;
 	atomic_uint refs, done;
 	uint32_t shard;
-	bool abandoned;              /* set before the caller's reference goes */
-	struct firn_event ev;        /* valid once done */
+	bool abandoned;       /* set before the caller's reference goes */
+	struct firn_event ev; /* valid once done */
 	struct firn_error err;
 };
 void call_release(struct call *c);

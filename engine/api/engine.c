@@ -27,28 +27,46 @@ static void *wal_thread(void *arg)
 	}
 }
 
+/* Until someone kicks or 50 ms are over: ages and retries are looked at this often. True: the end. */
+static bool upload_wait(struct engine *e, bool *kicked)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += 50 * 1000 * 1000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&e->kick_lock);
+	if (!(kicked && *kicked) && !e->stopping)
+		(void)pthread_cond_timedwait(&e->upload_work, &e->kick_lock, &t);
+	if (kicked)
+		*kicked = false;
+	bool stop = e->stopping;
+	pthread_mutex_unlock(&e->kick_lock);
+	return stop;
+}
+
 static void *upload_thread(void *arg)
 {
 	struct engine *e = arg;
-	for (;;) {
+	do
 		while (upload_step(e))
 			;
-		struct timespec t;
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		t.tv_nsec += 50 * 1000 * 1000; /* ages and retries are looked at this often */
-		if (t.tv_nsec >= 1000000000) {
-			t.tv_sec++;
-			t.tv_nsec -= 1000000000;
-		}
-		pthread_mutex_lock(&e->kick_lock);
-		if (!e->upload_kicked && !e->stopping)
-			(void)pthread_cond_timedwait(&e->upload_work, &e->kick_lock, &t);
-		e->upload_kicked = false;
-		bool stop = e->stopping;
-		pthread_mutex_unlock(&e->kick_lock);
-		if (stop)
-			return NULL;
-	}
+	while (!upload_wait(e, &e->upload_kicked));
+	return NULL;
+}
+
+/* WAL files ahead of need: a thread of its own, since the uploader may wait for a store for long while
+ * writes go on. */
+static void *spare_thread(void *arg)
+{
+	struct engine *e = arg;
+	do
+		while (wal_prepare(&e->wal))
+			engine_room(e);
+	while (!upload_wait(e, NULL));
+	return NULL;
 }
 
 static void *read_thread(void *arg)
@@ -69,12 +87,12 @@ static void *read_thread(void *arg)
 /* Threads of ours take no signals: those belong to the host. */
 static int start_threads(struct engine *e, struct firn_error *err)
 {
-	void *(*const run[])(void *) = { wal_thread, upload_thread, read_thread };
+	void *(*const run[])(void *) = { wal_thread, upload_thread, read_thread, spare_thread };
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	int rc = 0;
-	for (uint32_t i = 0; i < 3 && !rc; i++) {
+	for (uint32_t i = 0; i < 4 && !rc; i++) {
 		rc = pthread_create(&e->thread[i], NULL, run[i], e);
 		e->n_thread += !rc;
 	}
@@ -150,7 +168,7 @@ static int lock_dir(struct engine *e, struct firn_error *err)
 		text[n > 0 ? n : 0] = 0;
 		text[strcspn(text, " \n")] = 0;
 		return fail(err, rc == -EWOULDBLOCK ? FIRN_EBUSY : code_of_errno(rc), 0, "engine",
-			"%s is held by process %s", e->dir, text[0] ? text : "?");
+		            "%s is held by process %s", e->dir, text[0] ? text : "?");
 	}
 	(void)snprintf(text, sizeof text, "%-20ld\n", (long)getpid());
 	int64_t n = env->files->write(env->ctx, e->lock_file, text, strlen(text), 0);
@@ -161,18 +179,22 @@ static int open_wal(struct engine *e, struct firn_error *err)
 {
 	char dir[4200];
 	(void)snprintf(dir, sizeof dir, "%s/wal", e->dir);
-	uint64_t group = e->options.wal_file_bytes / 8 < 1u << 20 ? e->options.wal_file_bytes / 8 : 1u << 20;
+	uint64_t group = e->options.wal_file_bytes / 8 < 1u << 20 ? e->options.wal_file_bytes / 8
+	                                                          : 1u << 20;
 	uint64_t chunk = group < 1u << 20 || e->tail_bytes < 32u << 20 ? group : 4u << 20;
 	e->account->spare_len = chunk;
-	struct wal_opts o = { .wal_bytes = e->wal_bytes, .file_bytes = e->options.wal_file_bytes,
-		.pending_bytes = e->tail_bytes / 2, .tail_bytes = e->tail_bytes / 2,
-		.group_bytes = (uint32_t)group,
-		.chunk_bytes = (uint32_t)chunk, .direct = e->options.wal_direct };
+	struct wal_opts o = { .wal_bytes = e->wal_bytes,
+		              .file_bytes = e->options.wal_file_bytes,
+		              .pending_bytes = e->tail_bytes / 2,
+		              .tail_bytes = e->tail_bytes / 2,
+		              .group_bytes = (uint32_t)group,
+		              .chunk_bytes = (uint32_t)chunk,
+		              .direct = e->options.wal_direct };
 	int rc = wal_open(&e->wal, e->account, e, dir, &o, &e->scan, err);
 	e->wal_opened = !rc;
 	if (!rc && o.direct && os_file_direct(e->env, e->wal.current) == 0)
 		e->env->log(e->env->ctx, FIRN_LOG_WARN, "wal",
-			"the file system refuses O_DIRECT: writing through the page cache");
+		            "the file system refuses O_DIRECT: writing through the page cache");
 	while (!rc && e->options.wal_preallocate && wal_prepare_all(&e->wal))
 		;
 	if (!rc)
@@ -190,11 +212,12 @@ static int open_index(struct engine *e, struct firn_error *err)
 		return rc;
 	e->env->log(e->env->ctx, FIRN_LOG_ERROR, "index", err ? err->text : "the index is damaged");
 	(void)snprintf(aside, sizeof aside, "%s.damaged-%llx", path,
-		(unsigned long long)e->env->now_ms(e->env->ctx));
+	               (unsigned long long)e->env->now_ms(e->env->ctx));
 	int moved = e->env->files->rename(e->env->ctx, path, aside);
 	if (moved)
 		return rc;
-	e->env->log(e->env->ctx, FIRN_LOG_WARN, "index", "set aside; it is rebuilt from the store at attach");
+	e->env->log(e->env->ctx, FIRN_LOG_WARN, "index",
+	            "set aside; it is rebuilt from the store at attach");
 	return index_open(e->env, path, &e->index, err);
 }
 
@@ -203,10 +226,12 @@ static struct engine *engine_new(const struct firn_engine_opts *opts, struct fir
 	struct firn_env env;
 	bool pwrite_only = false;
 	for (const char *const *o = opts->options; o && *o; o++)
-		pwrite_only = !strcmp(*o, "wal_io=pwrite") || (pwrite_only && strncmp(*o, "wal_io=", 7) != 0);
+		pwrite_only = !strcmp(*o, "wal_io=pwrite") ||
+		              (pwrite_only && strncmp(*o, "wal_io=", 7) != 0);
 	int rc = env_complete(opts->env, pwrite_only ? ENV_URING_NEVER : ENV_URING_AUTO, &env);
 	if (rc) {
-		(void)fail(err, rc == -EOPNOTSUPP ? FIRN_EUNSUPPORTED : FIRN_EINVAL, -rc, "engine", "env");
+		(void)fail(err, rc == -EOPNOTSUPP ? FIRN_EUNSUPPORTED : FIRN_EINVAL, -rc, "engine",
+		           "env");
 		return NULL;
 	}
 	struct account *account = account_new(&env);
@@ -263,14 +288,17 @@ static void engine_free(struct engine *e, bool clean)
 	account_release(account);
 }
 
-int firn_engine_open(const struct firn_engine_opts *opts, struct firn_engine **out, struct firn_error *err)
+int firn_engine_open(const struct firn_engine_opts *opts, struct firn_engine **out,
+                     struct firn_error *err)
 {
 	struct firn_error mine = { .struct_size = sizeof mine };
 	err = err ? err : &mine;
 	if (out)
 		*out = NULL;
-	if (!opts || !out || !opts->dir || opts->struct_size < sizeof *opts || strlen(opts->dir) > 4000)
-		return fail(err, FIRN_EINVAL, 0, "engine", "opts, opts.struct_size, opts.dir or out");
+	if (!opts || !out || !opts->dir || opts->struct_size < sizeof *opts ||
+	    strlen(opts->dir) > 4000)
+		return fail(err, FIRN_EINVAL, 0, "engine",
+		            "opts, opts.struct_size, opts.dir or out");
 	struct engine *e = engine_new(opts, err);
 	if (!e)
 		return err->code;

@@ -20,6 +20,8 @@ void volume_leave(const struct firn_volume *h);
 
 static inline struct volume *volume_of(const struct firn_volume *h)
 {
-	return h ? atomic_load_explicit(&((struct firn_volume *)(uintptr_t)h)->v, memory_order_acquire) : NULL;
+	return h ? atomic_load_explicit(&((struct firn_volume *)(uintptr_t)h)->v,
+	                                memory_order_acquire)
+	         : NULL;
 }
 #endif

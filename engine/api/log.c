@@ -17,7 +17,8 @@ struct log_line {
 	char volume[256], text[400];
 };
 
-void engine_log(struct engine *e, uint32_t level, const char *origin, const char *volume, const char *text)
+void engine_log(struct engine *e, uint32_t level, const char *origin, const char *volume,
+                const char *text)
 {
 	const struct firn_env *env = e->env;
 	env->log(env->ctx, level, volume ? volume : origin, text);
@@ -50,14 +51,21 @@ void engine_log(struct engine *e, uint32_t level, const char *origin, const char
 /* One result per queue: each is released by its own reader. */
 static const void *result_of(struct engine *e, const struct log_line *l)
 {
-	struct made { struct firn_log log; char volume[256], text[400]; };
+	struct made {
+		struct firn_log log;
+		char volume[256], text[400];
+	};
 	struct made *m = result_new(e->account, sizeof *m, NULL, 0);
 	if (!m)
 		return NULL;
 	memcpy(m->volume, l->volume, sizeof m->volume);
 	memcpy(m->text, l->text, sizeof m->text);
-	m->log = (struct firn_log){ .struct_size = sizeof m->log, .level = l->level, .at_ms = l->at_ms,
-		.origin = l->origin, .volume = m->volume[0] ? m->volume : NULL, .text = m->text };
+	m->log = (struct firn_log){ .struct_size = sizeof m->log,
+		                    .level = l->level,
+		                    .at_ms = l->at_ms,
+		                    .origin = l->origin,
+		                    .volume = m->volume[0] ? m->volume : NULL,
+		                    .text = m->text };
 	return m;
 }
 

@@ -6,12 +6,18 @@
 #include <string.h>
 
 static const struct firn_option options[] = {
-	{ "segment_bytes", "size", "B", "33554432", "Un-stored bytes of a volume that start an upload." },
-	{ "upload_interval_ms", "duration", "ms", "60000", "Age of the oldest un-stored write that does." },
-	{ "wal_direct", "bool", "", "true", "Write the WAL with O_DIRECT where the file system can." },
-	{ "wal_file_bytes", "size", "B", "0", "Size of a WAL file; 0 = a 32nd of wal_bytes, 1 MiB to 128 MiB." },
-	{ "wal_io", "enum", "", "auto", "How the WAL is written: auto (io_uring where there is), uring, pwrite." },
-	{ "wal_preallocate", "bool", "", "false", "Fill all of wal_bytes at open instead of ahead of need." },
+	{ "segment_bytes", "size", "B", "33554432",
+	  "Un-stored bytes of a volume that start an upload." },
+	{ "upload_interval_ms", "duration", "ms", "60000",
+	  "Age of the oldest un-stored write that does." },
+	{ "wal_direct", "bool", "", "true",
+	  "Write the WAL with O_DIRECT where the file system can." },
+	{ "wal_file_bytes", "size", "B", "0",
+	  "Size of a WAL file; 0 = a 32nd of wal_bytes, 1 MiB to 128 MiB." },
+	{ "wal_io", "enum", "", "auto",
+	  "How the WAL is written: auto (io_uring where there is), uring, pwrite." },
+	{ "wal_preallocate", "bool", "", "false",
+	  "Fill all of wal_bytes at open instead of ahead of need." },
 	{ "zstd_level", "uint", "", "1", "Compression of segments, 1 to 19; 0 = none." },
 };
 
@@ -49,7 +55,9 @@ static int set(struct engine_options *o, const char *name, size_t len, const cha
 		return -1;
 	if (len == 6 && !memcmp(name, "wal_io", 6)) {
 		o->wal_io = !strcmp(value, "pwrite") ? WAL_IO_PWRITE : WAL_IO_AUTO;
-		return !strcmp(value, "auto") || !strcmp(value, "uring") || !strcmp(value, "pwrite") ? 0 : -1;
+		return !strcmp(value, "auto") || !strcmp(value, "uring") || !strcmp(value, "pwrite")
+		               ? 0
+		               : -1;
 	}
 	if (len == 10 && !memcmp(name, "wal_direct", len))
 		return boolean(value, &o->wal_direct);
@@ -73,7 +81,8 @@ static int parse_list(struct engine_options *o, const char *const *list, struct 
 	for (; list && *list; list++) {
 		const char *eq = strchr(*list, '=');
 		if (!eq || set(o, *list, (size_t)(eq - *list), eq + 1))
-			return fail(err, FIRN_EINVAL, 0, "engine", "option %.100s is unknown or malformed", *list);
+			return fail(err, FIRN_EINVAL, 0, "engine",
+			            "option %.100s is unknown or malformed", *list);
 	}
 	return 0;
 }
@@ -90,7 +99,8 @@ static int check_shares(const struct engine *e, struct firn_error *err)
 	if (e->memory_bytes < 16u << 20)
 		return fail(err, FIRN_EINVAL, 0, "engine", "memory_bytes must be at least 16 MiB");
 	if (e->tail_bytes + e->cache_bytes + e->pin_bytes > e->memory_bytes)
-		return fail(err, FIRN_EINVAL, 0, "engine", "tail, cache and pin shares exceed memory_bytes");
+		return fail(err, FIRN_EINVAL, 0, "engine",
+		            "tail, cache and pin shares exceed memory_bytes");
 	return 0;
 }
 
@@ -105,7 +115,9 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 	e->tail_bytes = opts->tail_bytes ? opts->tail_bytes : e->memory_bytes / 4;
 	e->cache_bytes = opts->cache_bytes ? opts->cache_bytes : e->memory_bytes / 2;
 	e->pin_bytes = opts->pin_bytes ? opts->pin_bytes : e->memory_bytes / 8;
-	*o = (struct engine_options){ .upload_interval_ms = 60000, .zstd_level = 1, .wal_direct = true };
+	*o = (struct engine_options){ .upload_interval_ms = 60000,
+		                      .zstd_level = 1,
+		                      .wal_direct = true };
 	o->segment_bytes = e->memory_bytes / 8 < 32u << 20 ? e->memory_bytes / 8 : 32u << 20;
 	int rc = parse_list(o, opts->options, err);
 	rc = rc ? rc : check_shares(e, err);
@@ -120,8 +132,9 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 			o->wal_file_bytes = 128u << 20;
 	}
 	if (wal < 4 * o->wal_file_bytes)
-		return fail(err, FIRN_EINVAL, 0, "engine", "wal_bytes must hold four files of %llu bytes",
-			(unsigned long long)o->wal_file_bytes);
+		return fail(err, FIRN_EINVAL, 0, "engine",
+		            "wal_bytes must hold four files of %llu bytes",
+		            (unsigned long long)o->wal_file_bytes);
 	e->wal_bytes = wal;
 	return 0;
 }

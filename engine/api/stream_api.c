@@ -26,7 +26,8 @@ static void leave(const struct firn_volume *h, struct volume *v)
 	volume_leave(h);
 }
 
-static int enter_stream(const struct firn_volume *h, uint64_t id, struct volume **v, struct stream **s)
+static int enter_stream(const struct firn_volume *h, uint64_t id, struct volume **v,
+                        struct stream **s)
 {
 	int rc = enter(h, v);
 	if (rc)
@@ -38,7 +39,8 @@ static int enter_stream(const struct firn_volume *h, uint64_t id, struct volume 
 	return FIRN_ENOENT;
 }
 
-int firn_stream_find(const struct firn_volume *volume, const char *name, size_t len, uint64_t *stream)
+int firn_stream_find(const struct firn_volume *volume, const char *name, size_t len,
+                     uint64_t *stream)
 {
 	struct volume *v;
 	if (!name || len < 1 || len > 255 || !stream)
@@ -71,7 +73,8 @@ static void fill_info(const struct stream *s, struct firn_stream_info *i)
 	memcpy(i->name, s->name, s->name_len);
 }
 
-int firn_stream_info(const struct firn_volume *volume, uint64_t stream, struct firn_stream_info *out)
+int firn_stream_info(const struct firn_volume *volume, uint64_t stream,
+                     struct firn_stream_info *out)
 {
 	struct volume *v;
 	struct stream *s;
@@ -90,21 +93,23 @@ int firn_stream_info(const struct firn_volume *volume, uint64_t stream, struct f
 
 static int by_name(const void *a, const void *b)
 {
-	const struct stream *x = *(const struct stream *const *)a, *y = *(const struct stream *const *)b;
+	const struct stream *x = *(const struct stream *const *)a,
+	                    *y = *(const struct stream *const *)b;
 	uint32_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
 	int c = memcmp(x->name, y->name, n);
 	return c ? c : x->name_len < y->name_len ? -1 : x->name_len > y->name_len;
 }
 
 /* Names that match, sorted; the caller frees. */
-static struct stream **matching(struct volume *v, const char *prefix, const char *after, uint32_t *n)
+static struct stream **matching(struct volume *v, const char *prefix, const char *after,
+                                uint32_t *n)
 {
 	struct stream **all = mem_alloc(v->engine->env, (v->names.n + 1u) * sizeof *all), *s;
 	size_t len = prefix ? strlen(prefix) : 0;
 	*n = 0;
 	for (uint32_t at = 0; all && (s = map_next(&v->names, &at)) != NULL;) {
 		struct stream key = { .name = (char *)(uintptr_t)(after ? after : ""),
-			.name_len = after ? (uint32_t)strlen(after) : 0 };
+			              .name_len = after ? (uint32_t)strlen(after) : 0 };
 		const struct stream *a = s, *b = &key;
 		if (s->creating || s->name_len < len || (len && memcmp(s->name, prefix, len)) ||
 		    (after && by_name(&a, &b) <= 0))
@@ -117,7 +122,7 @@ static struct stream **matching(struct volume *v, const char *prefix, const char
 }
 
 int firn_stream_list(const struct firn_volume *volume, const char *prefix, const char *after,
-	struct firn_stream_info *out, uint32_t info_size, uint32_t max)
+                     struct firn_stream_info *out, uint32_t info_size, uint32_t max)
 {
 	struct volume *v;
 	uint32_t n = 0;
@@ -140,7 +145,8 @@ int firn_stream_list(const struct firn_volume *volume, const char *prefix, const
 	return all ? (int)n : FIRN_ENOMEM;
 }
 
-int firn_stream_config_get(const struct firn_volume *volume, uint64_t stream, struct firn_stream_config *out)
+int firn_stream_config_get(const struct firn_volume *volume, uint64_t stream,
+                           struct firn_stream_config *out)
 {
 	struct volume *v;
 	struct stream *s;
@@ -158,7 +164,8 @@ int firn_stream_config_get(const struct firn_volume *volume, uint64_t stream, st
 	return 0;
 }
 
-int firn_stream_mark(const struct firn_volume *volume, uint64_t stream, uint32_t mark, uint64_t *offset)
+int firn_stream_mark(const struct firn_volume *volume, uint64_t stream, uint32_t mark,
+                     uint64_t *offset)
 {
 	struct volume *v;
 	struct stream *s;
@@ -195,7 +202,8 @@ static int raise_mark(struct volume *v, struct stream *s, uint32_t mark, uint64_
 	return 0;
 }
 
-int firn_stream_mark_set(struct firn_volume *volume, uint64_t stream, uint32_t mark, uint64_t offset)
+int firn_stream_mark_set(struct firn_volume *volume, uint64_t stream, uint32_t mark,
+                         uint64_t offset)
 {
 	struct volume *v;
 	struct stream *s;
@@ -210,7 +218,7 @@ int firn_stream_mark_set(struct firn_volume *volume, uint64_t stream, uint32_t m
 }
 
 int firn_producer_list(const struct firn_volume *volume, uint64_t stream, uint64_t after_id,
-	struct firn_producer *out, uint32_t out_size, uint32_t max)
+                       struct firn_producer *out, uint32_t out_size, uint32_t max)
 {
 	struct volume *v;
 	struct stream *s;
@@ -226,8 +234,9 @@ int firn_producer_list(const struct firn_volume *volume, uint64_t stream, uint64
 
 /* ---- shorthands ---- */
 
-int firn_stream_append_async(struct firn_volume *volume, uint64_t stream, const void *data, size_t len,
-	uint32_t n_offsets, int64_t timestamp_ms, struct firn_cq *cq, uint64_t user_data)
+int firn_stream_append_async(struct firn_volume *volume, uint64_t stream, const void *data,
+                             size_t len, uint32_t n_offsets, int64_t timestamp_ms,
+                             struct firn_cq *cq, uint64_t user_data)
 {
 	struct iovec iov = { (void *)(uintptr_t)data, len };
 	struct firn_op op = { .kind = FIRN_OP_APPEND, .stream = stream };
@@ -249,7 +258,8 @@ int firn_stream_append_async(struct firn_volume *volume, uint64_t stream, const 
 	return n == 1 ? 0 : n < 0 ? n : err.code;
 }
 
-static int call_one(struct firn_volume *volume, struct firn_op *op, struct firn_event *ev, struct firn_error *err)
+static int call_one(struct firn_volume *volume, struct firn_op *op, struct firn_event *ev,
+                    struct firn_error *err)
 {
 	struct firn_write w = FIRN_WRITE_INIT;
 	w.volume = volume;
@@ -261,7 +271,8 @@ static int call_one(struct firn_volume *volume, struct firn_op *op, struct firn_
 }
 
 int firn_stream_append(struct firn_volume *volume, uint64_t stream, const void *data, size_t len,
-	uint32_t n_offsets, int64_t timestamp_ms, uint64_t *base, struct firn_error *err)
+                       uint32_t n_offsets, int64_t timestamp_ms, uint64_t *base,
+                       struct firn_error *err)
 {
 	struct iovec iov = { (void *)(uintptr_t)data, len };
 	struct firn_op op = { .kind = FIRN_OP_APPEND, .stream = stream };
@@ -278,10 +289,12 @@ int firn_stream_append(struct firn_volume *volume, uint64_t stream, const void *
 	return rc;
 }
 
-int firn_stream_open(struct firn_volume *volume, const char *name, uint64_t *stream, struct firn_error *err)
+int firn_stream_open(struct firn_volume *volume, const char *name, uint64_t *stream,
+                     struct firn_error *err)
 {
 	if (!volume || !name || !stream || !name[0] || strlen(name) > 255)
-		return fail(err, FIRN_EINVAL, 0, "stream", "volume, name (1 to 255 bytes) or stream");
+		return fail(err, FIRN_EINVAL, 0, "stream",
+		            "volume, name (1 to 255 bytes) or stream");
 	int rc = firn_stream_find(volume, name, strlen(name), stream);
 	if (rc != FIRN_ENOENT)
 		return rc ? fail(err, rc, 0, "stream", "%s", name) : 0;
@@ -297,8 +310,8 @@ int firn_stream_open(struct firn_volume *volume, const char *name, uint64_t *str
 
 /* ---- key-value ---- */
 
-int firn_kv_get(const struct firn_volume *volume, uint64_t stream, const void *key, size_t key_len, void *buf,
-	size_t cap, size_t *len, uint64_t *rev)
+int firn_kv_get(const struct firn_volume *volume, uint64_t stream, const void *key, size_t key_len,
+                void *buf, size_t cap, size_t *len, uint64_t *rev)
 {
 	struct volume *v;
 	if (!key || key_len < 1 || key_len > 255 || (cap && !buf))
@@ -328,7 +341,7 @@ struct scan { /* two passes: count, then fill */
 };
 
 static int scan_one(void *arg, uint64_t stream, const uint8_t *key, uint32_t key_len,
-	const struct kv_value *value)
+                    const struct kv_value *value)
 {
 	struct scan *s = arg;
 	if (s->n == s->max || (s->n && s->bytes >= PAGE_BYTES)) {
@@ -339,7 +352,8 @@ static int scan_one(void *arg, uint64_t stream, const uint8_t *key, uint32_t key
 		memcpy(s->text, key, key_len);
 		if (value->len)
 			memcpy(s->text + key_len, value->data, value->len);
-		s->out[s->n] = (struct firn_kv){ stream, value->rev, s->text, s->text + key_len, key_len, value->len };
+		s->out[s->n] = (struct firn_kv){ stream,  value->rev, s->text, s->text + key_len,
+			                         key_len, value->len };
 		s->text += key_len + value->len;
 	}
 	s->n++;
@@ -347,16 +361,18 @@ static int scan_one(void *arg, uint64_t stream, const uint8_t *key, uint32_t key
 	return 0;
 }
 
-static int scan_page(struct volume *v, uint64_t stream, const void *from, size_t from_len, const void *to,
-	size_t to_len, uint32_t max, const struct firn_kv_page **page)
+static int scan_page(struct volume *v, uint64_t stream, const void *from, size_t from_len,
+                     const void *to, size_t to_len, uint32_t max, const struct firn_kv_page **page)
 {
 	struct scan s = { .max = max ? max : 1024 };
 	(void)kv_scan(v->kv, stream, from, (uint32_t)from_len, to, (uint32_t)to_len, scan_one, &s);
-	struct firn_kv_page *p = result_new(v->engine->account, sizeof *p + s.n * sizeof *s.out + s.bytes, NULL,
-		s.bytes);
+	struct firn_kv_page *p = result_new(v->engine->account,
+	                                    sizeof *p + s.n * sizeof *s.out + s.bytes, NULL,
+	                                    s.bytes);
 	if (!p)
 		return FIRN_ENOMEM;
-	*p = (struct firn_kv_page){ sizeof *p, s.n, sizeof *s.out, s.more, (struct firn_kv *)(p + 1) };
+	*p = (struct firn_kv_page){ sizeof *p, s.n, sizeof *s.out, s.more,
+		                    (struct firn_kv *)(p + 1) };
 	s = (struct scan){ .max = s.max, .out = (struct firn_kv *)(p + 1) };
 	s.text = (uint8_t *)(s.out + p->n);
 	(void)kv_scan(v->kv, stream, from, (uint32_t)from_len, to, (uint32_t)to_len, scan_one, &s);
@@ -364,8 +380,9 @@ static int scan_page(struct volume *v, uint64_t stream, const void *from, size_t
 	return 0;
 }
 
-int firn_kv_scan(const struct firn_volume *volume, uint64_t stream, const void *from, size_t from_len,
-	const void *to, size_t to_len, uint32_t max, const struct firn_kv_page **page)
+int firn_kv_scan(const struct firn_volume *volume, uint64_t stream, const void *from,
+                 size_t from_len, const void *to, size_t to_len, uint32_t max,
+                 const struct firn_kv_page **page)
 {
 	struct volume *v;
 	if (!page || from_len > 255 || to_len > 255 || (from_len && !from) || (to_len && !to))
@@ -374,7 +391,8 @@ int firn_kv_scan(const struct firn_volume *volume, uint64_t stream, const void *
 	int rc = enter(volume, &v);
 	if (rc)
 		return rc;
-	if (stream != FIRN_STREAM_VOLUME && stream != FIRN_STREAM_ALL && !volume_stream_live(v, stream))
+	if (stream != FIRN_STREAM_VOLUME && stream != FIRN_STREAM_ALL &&
+	    !volume_stream_live(v, stream))
 		rc = FIRN_ENOENT;
 	else
 		rc = scan_page(v, stream, from, from_len, to, to_len, max, page);

@@ -8,24 +8,33 @@
 #include "engine/upload/upload.h"
 #include <string.h>
 
-static const uint32_t sizes[] = { 0, sizeof(struct firn_attach), sizeof(struct firn_detach),
-	sizeof(struct firn_write), sizeof(struct firn_fetch), sizeof(struct firn_lookup),
-	sizeof(struct firn_flush) };
+static const uint32_t sizes[] = { 0,
+	                          sizeof(struct firn_attach),
+	                          sizeof(struct firn_detach),
+	                          sizeof(struct firn_write),
+	                          sizeof(struct firn_fetch),
+	                          sizeof(struct firn_lookup),
+	                          sizeof(struct firn_flush) };
 
 int submit_check(const struct firn_req *r, struct firn_error *err)
 {
 	if (!r || r->kind < FIRN_REQ_ATTACH || r->kind > FIRN_REQ_FLUSH)
-		return fail(err, r ? FIRN_EUNSUPPORTED : FIRN_EINVAL, 0, "submit", "unknown kind of request");
+		return fail(err, r ? FIRN_EUNSUPPORTED : FIRN_EINVAL, 0, "submit",
+		            "unknown kind of request");
 	uint32_t size = sizes[r->kind];
 	if (r->struct_size < size || r->_pad || r->_zero[0] || r->_zero[1] || r->_zero[2] ||
 	    r->cls > FIRN_CLASS_BULK)
-		return fail(err, FIRN_EINVAL, 0, "submit", "struct_size, class, or a reserved member is not 0");
+		return fail(err, FIRN_EINVAL, 0, "submit",
+		            "struct_size, class, or a reserved member is not 0");
 	if (r->struct_size > size + 4096)
 		return fail(err, FIRN_EINVAL, 0, "submit", "struct_size");
 	for (uint32_t i = size; i < r->struct_size; i++)
 		if (((const char *)r)[i])
-			return fail(err, FIRN_EUNSUPPORTED, 0, "submit", "a member of a newer release is set");
-	uint16_t known = r->kind == FIRN_REQ_WRITE ? FIRN_REQ_SILENT : r->kind == FIRN_REQ_FETCH ? 15 : 0;
+			return fail(err, FIRN_EUNSUPPORTED, 0, "submit",
+			            "a member of a newer release is set");
+	uint16_t known = r->kind == FIRN_REQ_WRITE   ? FIRN_REQ_SILENT
+	                 : r->kind == FIRN_REQ_FETCH ? 15
+	                                             : 0;
 	if (r->flags & ~known)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "submit", "unknown request flag");
 	return 0;
@@ -55,15 +64,17 @@ static void push_job(struct engine *e, struct upload_job *j)
 }
 
 static int submit_attach(struct engine *e, const struct firn_attach *a, const struct completion *to,
-	struct firn_error *err)
+                         struct firn_error *err)
 {
 	const uint32_t known = FIRN_ATTACH_CREATE | FIRN_ATTACH_CHECK | FIRN_ATTACH_READ_ONLY;
 	if (!a->store || !a->name || !a->name[0] || strlen(a->name) > 255)
-		return fail(err, FIRN_EINVAL, 0, "attach", "store and name (1 to 255 bytes) must be set");
+		return fail(err, FIRN_EINVAL, 0, "attach",
+		            "store and name (1 to 255 bytes) must be set");
 	if (a->attach_flags & ~known)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "unknown attach flag");
 	if (a->takeover && strcmp(a->takeover, "moved") != 0)
-		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "takeover=%s is not in this release", a->takeover);
+		return fail(err, FIRN_EUNSUPPORTED, 0, "attach",
+		            "takeover=%s is not in this release", a->takeover);
 	int rc = attach_options_check(a->options, err);
 	if (rc)
 		return rc;
@@ -88,16 +99,18 @@ static int submit_attach(struct engine *e, const struct firn_attach *a, const st
 }
 
 /* The volume of a request; 0: to be left with volume_leave(). */
-static int enter(const struct engine *e, const struct firn_volume *h, struct volume **v, struct firn_error *err)
+static int enter(const struct engine *e, const struct firn_volume *h, struct volume **v,
+                 struct firn_error *err)
 {
 	if (!h || h->engine != e)
-		return fail(err, FIRN_EINVAL, 0, "submit", "the volume is NULL or another engine's");
+		return fail(err, FIRN_EINVAL, 0, "submit",
+		            "the volume is NULL or another engine's");
 	*v = volume_enter(h);
 	return *v ? 0 : fail(err, FIRN_ESHUTDOWN, 0, "submit", "the volume is detached");
 }
 
 static int submit_detach(struct engine *e, const struct firn_detach *d, const struct completion *to,
-	struct firn_error *err)
+                         struct firn_error *err)
 {
 	struct volume *v;
 	if (d->mode > FIRN_DETACH_ABORT || d->_pad)
@@ -130,8 +143,8 @@ static int submit_detach(struct engine *e, const struct firn_detach *d, const st
 	return 0;
 }
 
-static int flush_locked(struct volume *v, const struct firn_flush *f, const struct completion *to, bool *now,
-	struct firn_event *ev, struct firn_error *err)
+static int flush_locked(struct volume *v, const struct firn_flush *f, const struct completion *to,
+                        bool *now, struct firn_event *ev, struct firn_error *err)
 {
 	bool stored = f->mark == FIRN_MARK_STORED;
 	if (f->stream && !volume_stream(v, f->stream))
@@ -142,7 +155,9 @@ static int flush_locked(struct volume *v, const struct firn_flush *f, const stru
 		return fail(err, FIRN_EFENCED, 0, "flush", "%s has another writer", v->name);
 	if (v->stopped && stored)
 		return fail(err, FIRN_ESTORE, 0, "flush", "%s: the store went backwards", v->name);
-	*ev = (struct firn_event){ .kind = FIRN_REQ_FLUSH, .rev = v->rev_assigned, .stream = f->stream };
+	*ev = (struct firn_event){ .kind = FIRN_REQ_FLUSH,
+		                   .rev = v->rev_assigned,
+		                   .stream = f->stream };
 	*now = (stored ? v->rev_stored : v->rev_durable) >= v->rev_assigned;
 	if (*now)
 		return 0;
@@ -160,7 +175,7 @@ static int flush_locked(struct volume *v, const struct firn_flush *f, const stru
 }
 
 static int submit_flush(struct engine *e, const struct firn_flush *f, const struct completion *to,
-	struct firn_error *err)
+                        struct firn_error *err)
 {
 	struct volume *v;
 	if ((f->mark && f->mark != FIRN_MARK_DURABLE && f->mark != FIRN_MARK_STORED) || f->_pad)
@@ -182,7 +197,7 @@ static int submit_flush(struct engine *e, const struct firn_flush *f, const stru
 }
 
 static int submit_write(struct engine *e, const struct firn_write *w, const struct completion *to,
-	struct firn_error *err)
+                        struct firn_error *err)
 {
 	struct volume *v;
 	struct firn_event ev;
@@ -193,7 +208,9 @@ static int submit_write(struct engine *e, const struct firn_write *w, const stru
 	rc = admit_check_shape(w, wal_record_max(&e->wal), err);
 	if (rc == FIRN_ETOOBIG) {
 		by_event = true;
-		ev = (struct firn_event){ .kind = FIRN_REQ_WRITE, .code = rc, .offset = wal_record_max(&e->wal) };
+		ev = (struct firn_event){ .kind = FIRN_REQ_WRITE,
+			                  .code = rc,
+			                  .offset = wal_record_max(&e->wal) };
 	} else if (!rc) {
 		rc = admit_write(v, w, to, &ev, &by_event, err);
 	}
@@ -210,7 +227,8 @@ static int submit_write(struct engine *e, const struct firn_write *w, const stru
 	return rc;
 }
 
-int submit_one(struct engine *e, const struct firn_req *r, const struct completion *to, struct firn_error *err)
+int submit_one(struct engine *e, const struct firn_req *r, const struct completion *to,
+               struct firn_error *err)
 {
 	switch (r->kind) {
 	case FIRN_REQ_ATTACH:
@@ -243,7 +261,9 @@ static uint64_t write_bytes(const struct firn_write *w)
 /* The queue is told when what was refused would be taken. */
 static void remember_full(struct engine *e, const struct firn_req *r)
 {
-	const struct firn_write *w = r->kind == FIRN_REQ_WRITE ? (const struct firn_write *)(const void *)r : NULL;
+	const struct firn_write *w = r->kind == FIRN_REQ_WRITE
+	                                     ? (const struct firn_write *)(const void *)r
+	                                     : NULL;
 	struct volume *v = w ? volume_enter(w->volume) : NULL;
 	uint64_t user_data = 0;
 	uint32_t volume_no = 0;
@@ -267,7 +287,7 @@ static void remember_full(struct engine *e, const struct firn_req *r)
 }
 
 int firn_engine_submit(struct firn_engine *engine, const struct firn_req *const *req, uint32_t n,
-	struct firn_error *err)
+                       struct firn_error *err)
 {
 	struct engine *e = engine_of(engine);
 	if (!e || (n && !req))
@@ -276,7 +296,8 @@ int firn_engine_submit(struct firn_engine *engine, const struct firn_req *const 
 		const struct firn_req *r = req[i];
 		int rc = submit_check(r, err);
 		if (!rc && (!r->cq || r->cq->engine != e))
-			rc = fail(err, FIRN_EINVAL, 0, "submit", "req.cq is NULL or another engine's");
+			rc = fail(err, FIRN_EINVAL, 0, "submit",
+			          "req.cq is NULL or another engine's");
 		if (rc)
 			return (int)i;
 		rc = cq_reserve(r->cq);

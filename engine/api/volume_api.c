@@ -110,14 +110,17 @@ static int each_key(void *arg, const char *key, uint64_t size)
 }
 
 int firn_volume_list(struct firn_engine *engine, const char *store, const char *after,
-	struct firn_volume_entry *out, uint32_t entry_size, uint32_t max, struct firn_error *err)
+                     struct firn_volume_entry *out, uint32_t entry_size, uint32_t max,
+                     struct firn_error *err)
 {
 	struct engine *e = engine_of(engine);
 	struct firn_error mine = { .struct_size = sizeof mine };
 	err = err ? err : &mine;
 	if (!e || !store || !out || entry_size < sizeof *out)
 		return fail(err, FIRN_EINVAL, 0, "list", "engine, store, out or entry_size");
-	struct lister l = { .e = e, .out = (char *)out, .size = entry_size, .max = max, .err = err };
+	struct lister l = {
+		.e = e, .out = (char *)out, .size = entry_size, .max = max, .err = err
+	};
 	char from[400] = "";
 	if (after && after[0])
 		(void)snprintf(from, sizeof from, "%s/manifest", after);
@@ -129,8 +132,8 @@ int firn_volume_list(struct firn_engine *engine, const char *store, const char *
 	return l.rc ? l.rc : rc < 0 ? rc : (int)l.n;
 }
 
-int firn_volume_open(struct firn_engine *engine, const char *store, const char *name, struct firn_volume **out,
-	struct firn_error *err)
+int firn_volume_open(struct firn_engine *engine, const char *store, const char *name,
+                     struct firn_volume **out, struct firn_error *err)
 {
 	struct firn_attach a = FIRN_ATTACH_INIT;
 	struct firn_event ev;
@@ -163,7 +166,11 @@ int firn_volume_close(struct firn_volume *volume, struct firn_error *err)
 	return rc;
 }
 
-struct metric_row { const char *name, *help, *unit; uint32_t kind; uint64_t value; };
+struct metric_row {
+	const char *name, *help, *unit;
+	uint32_t kind;
+	uint64_t value;
+};
 
 int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **out)
 {
@@ -173,7 +180,7 @@ int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **
 	struct wal *w = &e->wal;
 	pthread_mutex_lock(&w->lock);
 	uint64_t groups = w->n_groups, bytes = w->n_bytes, ns = w->n_flush_ns, pending = w->pending,
-		files = w->n_file, tail = w->tail_used;
+	         files = w->n_file, tail = w->tail_used;
 	pthread_mutex_unlock(&w->lock);
 	uint64_t unstored = 0;
 	pthread_rwlock_rdlock(&e->volumes_lock);
@@ -185,33 +192,46 @@ int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **
 	}
 	pthread_rwlock_unlock(&e->volumes_lock);
 	const struct metric_row rows[] = {
-		{ "firn_wal_groups", "WAL writes, each with one flush.", "", FIRN_METRIC_COUNTER, groups },
-		{ "firn_wal_write_bytes", "Bytes written to the WAL.", "bytes", FIRN_METRIC_COUNTER, bytes },
-		{ "firn_wal_flush_us", "Time spent in WAL writes and flushes.", "us", FIRN_METRIC_COUNTER, ns / 1000 },
-		{ "firn_wal_pending_bytes", "Admitted, not yet durable.", "bytes", FIRN_METRIC_GAUGE, pending },
-		{ "firn_wal_files", "WAL files that hold something needed.", "", FIRN_METRIC_GAUGE, files },
-		{ "firn_wal_free_bytes", "Room left in the WAL.", "bytes", FIRN_METRIC_GAUGE, wal_free_bytes(w) },
-		{ "firn_tail_bytes", "Durable groups kept in memory.", "bytes", FIRN_METRIC_GAUGE, tail },
-		{ "firn_group_memory_bytes", "Memory of WAL groups, with those that results hold.", "bytes",
-			FIRN_METRIC_GAUGE, atomic_load(&e->account->group_bytes) },
+		{ "firn_wal_groups", "WAL writes, each with one flush.", "", FIRN_METRIC_COUNTER,
+		  groups },
+		{ "firn_wal_write_bytes", "Bytes written to the WAL.", "bytes", FIRN_METRIC_COUNTER,
+		  bytes },
+		{ "firn_wal_flush_us", "Time spent in WAL writes and flushes.", "us",
+		  FIRN_METRIC_COUNTER, ns / 1000 },
+		{ "firn_wal_pending_bytes", "Admitted, not yet durable.", "bytes",
+		  FIRN_METRIC_GAUGE, pending },
+		{ "firn_wal_files", "WAL files that hold something needed.", "", FIRN_METRIC_GAUGE,
+		  files },
+		{ "firn_wal_free_bytes", "Room left in the WAL.", "bytes", FIRN_METRIC_GAUGE,
+		  wal_free_bytes(w) },
+		{ "firn_tail_bytes", "Durable groups kept in memory.", "bytes", FIRN_METRIC_GAUGE,
+		  tail },
+		{ "firn_group_memory_bytes", "Memory of WAL groups, with those that results hold.",
+		  "bytes", FIRN_METRIC_GAUGE, atomic_load(&e->account->group_bytes) },
 		{ "firn_cache_bytes", "Decoded blocks in memory.", "bytes", FIRN_METRIC_GAUGE,
-			atomic_load(&e->account->cache_bytes) },
-		{ "firn_pinned_bytes", "Held by results not yet released.", "bytes", FIRN_METRIC_GAUGE,
-			atomic_load(&e->account->pin_bytes) },
-		{ "firn_other_bytes", "Memory that tells where un-stored data lies.", "bytes", FIRN_METRIC_GAUGE,
-			atomic_load(&e->account->other_bytes) },
+		  atomic_load(&e->account->cache_bytes) },
+		{ "firn_pinned_bytes", "Held by results not yet released.", "bytes",
+		  FIRN_METRIC_GAUGE, atomic_load(&e->account->pin_bytes) },
+		{ "firn_other_bytes", "Memory that tells where un-stored data lies.", "bytes",
+		  FIRN_METRIC_GAUGE, atomic_load(&e->account->other_bytes) },
 		{ "firn_volumes", "Attached volumes.", "", FIRN_METRIC_GAUGE, volumes },
-		{ "firn_unstored_bytes", "Durable, not yet stored.", "bytes", FIRN_METRIC_GAUGE, unstored },
+		{ "firn_unstored_bytes", "Durable, not yet stored.", "bytes", FIRN_METRIC_GAUGE,
+		  unstored },
 	};
 	const uint32_t n = sizeof rows / sizeof rows[0];
-	struct firn_metrics *m = result_new(e->account, sizeof *m + n * sizeof(struct firn_metric), NULL, 0);
+	struct firn_metrics *m = result_new(e->account, sizeof *m + n * sizeof(struct firn_metric),
+	                                    NULL, 0);
 	*out = m;
 	if (!m)
 		return FIRN_ENOMEM;
 	struct firn_metric *to = (struct firn_metric *)(m + 1);
 	for (uint32_t i = 0; i < n; i++)
-		to[i] = (struct firn_metric){ .name = rows[i].name, .help = rows[i].help, .unit = rows[i].unit,
-			.labels = "", .kind = rows[i].kind, .value = rows[i].value };
+		to[i] = (struct firn_metric){ .name = rows[i].name,
+			                      .help = rows[i].help,
+			                      .unit = rows[i].unit,
+			                      .labels = "",
+			                      .kind = rows[i].kind,
+			                      .value = rows[i].value };
 	*m = (struct firn_metrics){ sizeof *m, n, sizeof *to, 0, e->env->now_ms(e->env->ctx), to };
 	return 0;
 }

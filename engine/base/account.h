@@ -13,9 +13,9 @@ struct account {
 	atomic_ullong group_bytes; /* WAL chunks alive: gathering, tail, loaded */
 	atomic_ullong cache_bytes; /* decoded blocks alive */
 	atomic_ullong pin_bytes;   /* results not yet released */
-	size_t spare_len;          /* group memory of this length is kept for the next group: it is faulted */
+	size_t spare_len; /* group memory of this length is kept for the next group: it is faulted */
 	_Atomic(void *) spare[ACCOUNT_SPARES]; /* in and, with huge pages, dear to clear */
-	atomic_ullong other_bytes; /* streams, positions, requests */
+	atomic_ullong other_bytes;             /* streams, positions, requests */
 };
 
 struct account *account_new(const struct firn_env *env); /* copies *env; NULL without memory */

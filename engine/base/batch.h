@@ -19,7 +19,12 @@
 #define BATCH_PAYLOAD_MAX (64u << 20)
 #define OFFSET_MAX (UINT64_C(1) << 62) /* no offset is ever given at or above (S20) */
 
-enum batch_flag { BATCH_PRODUCER = 1, BATCH_SEQ_RISING = 2, BATCH_SEQ_NONE = 4, BATCH_SKIPPED_BEFORE = 8 };
+enum batch_flag {
+	BATCH_PRODUCER = 1,
+	BATCH_SEQ_RISING = 2,
+	BATCH_SEQ_NONE = 4,
+	BATCH_SKIPPED_BEFORE = 8
+};
 
 struct batch {
 	uint64_t stream, offset;

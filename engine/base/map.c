@@ -43,7 +43,8 @@ static struct map_slot *find(const struct map *m, uint64_t hash, map_equal equal
 {
 	if (!m->cap)
 		return NULL;
-	for (uint32_t i = (uint32_t)hash & (m->cap - 1); m->slot[i].value; i = (i + 1) & (m->cap - 1))
+	for (uint32_t i = (uint32_t)hash & (m->cap - 1); m->slot[i].value;
+	     i = (i + 1) & (m->cap - 1))
 		if (m->slot[i].hash == hash && equal(m->slot[i].value, key))
 			return &m->slot[i];
 	return NULL;

@@ -29,7 +29,7 @@ void *mem_dup(const struct firn_env *env, const void *p, size_t len)
 }
 
 int mem_grow(const struct firn_env *env, void **array, size_t *cap, size_t used, size_t need,
-	size_t elem)
+             size_t elem)
 {
 	if (need <= *cap)
 		return 0;

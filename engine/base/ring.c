@@ -2,8 +2,8 @@
 #include "engine/base/mem.h"
 #include <string.h>
 
-int ring_grow(const struct firn_env *env, void **array, uint32_t *cap, uint32_t *head, uint32_t n, size_t elem,
-              uint32_t first)
+int ring_grow(const struct firn_env *env, void **array, uint32_t *cap, uint32_t *head, uint32_t n,
+              size_t elem, uint32_t first)
 {
 	if (n < *cap)
 		return 0;

@@ -18,7 +18,8 @@ struct index;
 /* `path` is a directory, made if absent. The whole file is looked over before LMDB touches it:
  * FIRN_ECORRUPT names the page or row that is damaged; FIRN_EUNSUPPORTED a newer format; FIRN_EBUSY
  * another engine that has it open. */
-int index_open(const struct firn_env *env, const char *path, struct index **out, struct firn_error *err);
+int index_open(const struct firn_env *env, const char *path, struct index **out,
+               struct firn_error *err);
 void index_close(struct index *ix);
 
 /* What the index knows of a volume: written in the transaction that applied a commit. */
@@ -29,7 +30,7 @@ struct index_volume {
 	uint64_t next_stream;
 };
 int index_volume_get(struct index *ix, const uint8_t volume_id[16], struct index_volume *out,
-	struct firn_error *err); /* FIRN_ENOENT */
+                     struct firn_error *err); /* FIRN_ENOENT */
 
 /* Folds footers (in rev order, all parts of a round) into the volume's rows and sets its volume
  * row, in one synced transaction. A volume not seen before gets a number.
@@ -58,20 +59,22 @@ struct index_judges {
 	void *arg;
 };
 int index_expire(struct index *ix, uint32_t number, const struct index_judges *judges, uint64_t *n,
-	struct firn_error *err);
+                 struct firn_error *err);
 
 /* A stream row as folded so far (bytes = total payload bytes stored). Rows borrow only during the
  * call. */
-int index_streams(struct index *ix, uint32_t number, int (*each)(void *arg, const struct stream_state *s),
-	void *arg, struct firn_error *err);
-int index_kvs(struct index *ix, uint32_t number, int (*each)(void *arg, const struct kv_change *kv), void *arg,
-	struct firn_error *err);
+int index_streams(struct index *ix, uint32_t number,
+                  int (*each)(void *arg, const struct stream_state *s), void *arg,
+                  struct firn_error *err);
+int index_kvs(struct index *ix, uint32_t number, int (*each)(void *arg, const struct kv_change *kv),
+              void *arg, struct firn_error *err);
 int index_producers(struct index *ix, uint32_t number,
-	int (*each)(void *arg, const struct producer_change *p), void *arg, struct firn_error *err);
-int index_keys(struct index *ix, uint32_t number, int (*each)(void *arg, const struct key_entry *k), void *arg,
-	struct firn_error *err);
-int index_gaps(struct index *ix, uint32_t number, int (*each)(void *arg, const struct gap_entry *g), void *arg,
-	struct firn_error *err);
+                    int (*each)(void *arg, const struct producer_change *p), void *arg,
+                    struct firn_error *err);
+int index_keys(struct index *ix, uint32_t number, int (*each)(void *arg, const struct key_entry *k),
+               void *arg, struct firn_error *err);
+int index_gaps(struct index *ix, uint32_t number, int (*each)(void *arg, const struct gap_entry *g),
+               void *arg, struct firn_error *err);
 
 /* Where a block lies. */
 struct index_extent {
@@ -81,16 +84,19 @@ struct index_extent {
 /* The extent that holds `offset`, or else the first one above it; FIRN_ENOENT when there is none.
  * */
 int index_extent_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
-	struct index_extent *out, struct firn_error *err);
+                      struct index_extent *out, struct firn_error *err);
 /* The first extent in offset order, at or above offset `from`, whose max_timestamp_ms >= t.
  * FIRN_ENOENT. */
-int index_extent_by_time(struct index *ix, uint32_t number, uint64_t stream, uint64_t from, int64_t t,
-	struct index_extent *out, struct firn_error *err);
+int index_extent_by_time(struct index *ix, uint32_t number, uint64_t stream, uint64_t from,
+                         int64_t t, struct index_extent *out, struct firn_error *err);
 /* The file's structure looked over, every row read and its checksum compared, beside running calls;
  * `bytes` are those of keys and values; counts of rows by table through each(). FIRN_ECORRUPT names
  * the first bad row (table, volume number, key). */
-struct index_stats { uint64_t n_volumes, n_streams, n_extents, n_kv, n_producers, n_keys, n_gaps, bytes; };
+struct index_stats {
+	uint64_t n_volumes, n_streams, n_extents, n_kv, n_producers, n_keys, n_gaps, bytes;
+};
 int index_verify(struct index *ix, struct index_stats *out, struct firn_error *err);
 /* Prints rows through each(), for `firn dump index`. */
-int index_dump(struct index *ix, int (*each)(void *arg, const char *line), void *arg, struct firn_error *err);
+int index_dump(struct index *ix, int (*each)(void *arg, const char *line), void *arg,
+               struct firn_error *err);
 #endif

@@ -69,7 +69,8 @@ int index_fold_producer(struct index_tx *tx, uint32_t number, const struct produ
 	}
 	window_append(keep ? &old : NULL, p, &row);
 	if (keep && !p->n_batch)
-		row.p.seq_next = old.p.seq_next; /* only an epoch was checked: no sequence was used */
+		row.p.seq_next =
+		        old.p.seq_next; /* only an epoch was checked: no sequence was used */
 	index_producer_put(&tx->row, &row.p);
 	return index_tx_put(tx);
 }

@@ -13,9 +13,9 @@ enum { MANIFEST_MAX_BYTES = 64 << 20, MANIFEST_TEXT_MAX = 1024 };
 /* A log that may hold records of the volume above rev_stored. */
 struct manifest_log {
 	uint32_t kind, _pad;
-	uint8_t id[16];                 /* WAL id */
-	uint64_t position;              /* below it all of the volume's is stored (store logs); else 0 */
-	char uri[MANIFEST_TEXT_MAX];    /* without credentials; "" for a local directory */
+	uint8_t id[16];    /* WAL id */
+	uint64_t position; /* below it all of the volume's is stored (store logs); else 0 */
+	char uri[MANIFEST_TEXT_MAX]; /* without credentials; "" for a local directory */
 };
 
 struct manifest_segment {
@@ -43,15 +43,16 @@ struct manifest {
 	uint8_t volume_id[16], nonce[16];     /* nonce: of the incarnation that wrote this */
 	uint64_t seq, epoch;
 	uint32_t state, n_log, n_layer, n_segment, n_lost, n_dead;
-	uint64_t rev_stored, rev_durable;     /* revs are numbered from 1; rev_stored = last stored, 0 = none */
-	uint64_t next_stream;                 /* counter of stream ids: next to give under this epoch */
-	uint64_t next_segment;                /* segment numbers below may be in use under this epoch */
-	uint64_t ack_lease_ms;                /* reserved, 0 */
+	uint64_t rev_stored,
+	        rev_durable;   /* revs are numbered from 1; rev_stored = last stored, 0 = none */
+	uint64_t next_stream;  /* counter of stream ids: next to give under this epoch */
+	uint64_t next_segment; /* segment numbers below may be in use under this epoch */
+	uint64_t ack_lease_ms; /* reserved, 0 */
 	int64_t committed_ms;
 	char name[256], node[256];
 	struct manifest_log *log;
 	struct manifest_layer *layer;
-	struct manifest_segment *segment;     /* in rev order */
+	struct manifest_segment *segment; /* in rev order */
 	struct lost_entry *lost;
 	struct manifest_dead *dead;
 	/* What a later release added under a compat or ro_compat bit: kept as it is. Usually none. */
@@ -67,15 +68,19 @@ int manifest_encode(const struct manifest *m, struct buf *out);
 /* FIRN_ECORRUPT (flipped, truncated, position named), FIRN_EUNSUPPORTED (foreign or newer format, or an
  * unknown incompat bit, named). An unknown ro_compat bit decodes; manifest_writable() then refuses.
  * After a failure *out is empty. */
-int manifest_decode(const struct firn_env *env, const uint8_t *data, size_t len, struct manifest *out,
-	struct firn_error *err);
-int manifest_writable(const struct manifest *m, struct firn_error *err); /* FIRN_EUNSUPPORTED naming the bits */
+int manifest_decode(const struct firn_env *env, const uint8_t *data, size_t len,
+                    struct manifest *out, struct firn_error *err);
+int manifest_writable(const struct manifest *m,
+                      struct firn_error *err); /* FIRN_EUNSUPPORTED naming the bits */
 /* Appends to an array member (grows it); 0 or FIRN_ENOMEM. */
-int manifest_add_segment(struct manifest *m, const struct firn_env *env, const struct manifest_segment *s);
+int manifest_add_segment(struct manifest *m, const struct firn_env *env,
+                         const struct manifest_segment *s);
 int manifest_add_log(struct manifest *m, const struct firn_env *env, const struct manifest_log *l);
 int manifest_add_lost(struct manifest *m, const struct firn_env *env, const struct lost_entry *l);
-int manifest_add_dead(struct manifest *m, const struct firn_env *env, const struct manifest_dead *d);
-int manifest_add_layer(struct manifest *m, const struct firn_env *env, const struct manifest_layer *l);
+int manifest_add_dead(struct manifest *m, const struct firn_env *env,
+                      const struct manifest_dead *d);
+int manifest_add_layer(struct manifest *m, const struct firn_env *env,
+                       const struct manifest_layer *l);
 
 /* check.c: what holds for every manifest. NULL, or what is wrong (static text); *row is the number of
  * the array's row it is wrong in. Asked before encoding and after decoding. */
@@ -92,5 +97,5 @@ int manifest_key(const char *volume_name, char *buf, size_t cap);
 /* dump.c: the bytes, annotated, one line per field; of damaged or foreign bytes as far as they make
  * sense; wrong sums are marked. Never fails, never reads beyond len, allocates nothing. */
 void manifest_dump(const uint8_t *data, size_t len, void (*line)(void *arg, const char *text),
-	void *arg);
+                   void *arg);
 #endif

@@ -326,7 +326,7 @@ static int lookup_check(struct engine *e, const struct firn_lookup *f, struct vo
 	*v = volume_of(f->volume);
 	if (!*v)
 		return fail(err, FIRN_ESHUTDOWN, 0, "read", "the volume is detached");
-	return (*v)->engine == e
+	return f->volume->engine == e
 	               ? 0
 	               : fail(err, FIRN_EINVAL, 0, "read", "the volume is another engine's");
 }

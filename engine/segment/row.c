@@ -129,8 +129,8 @@ size_t segment_row_stream_get(const uint8_t *at, size_t len, struct stream_state
 	};
 	size_t end = row_end(at, len, ROW_STREAM_LEN + (uint64_t)out->name_len + out->config_len);
 	out->config = end && out->config_len ? at + ROW_STREAM_LEN + out->name_len : NULL;
-	if ((out->flags & ~(uint32_t)(STREAM_CREATED | STREAM_DELETED | STREAM_CONFIG)) || le32_get(at + 84) != 0 ||
-	    (!(out->flags & STREAM_DELETED) && out->start > out->next))
+	if ((out->flags & ~(uint32_t)(STREAM_CREATED | STREAM_DELETED | STREAM_CONFIG)) ||
+	    le32_get(at + 84) != 0 || (!(out->flags & STREAM_DELETED) && out->start > out->next))
 		return 0;
 	return end;
 }

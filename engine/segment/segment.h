@@ -31,7 +31,8 @@ struct segment_id {
 enum stream_flag {
 	STREAM_CREATED = 1, /* made in this round */
 	STREAM_DELETED = 2, /* gone: everything else of the row is void */
-	STREAM_CONFIG = 4,  /* the configuration was replaced; without: it stands as it was. Likewise a
+	STREAM_CONFIG =
+	        4, /* the configuration was replaced; without: it stands as it was. Likewise a
 	                       row without a name: it was said where the stream was made */
 };
 

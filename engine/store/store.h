@@ -20,7 +20,8 @@ enum store_condition { STORE_ALWAYS = 0, STORE_IF_ABSENT = 1, STORE_IF_MATCH = 2
 /* `env` is complete (env_complete()) and outlives the store. The URI's parameter deadline_ms (1 to
  * 3600000, else 30000) bounds every call below; the other parameters are the back end's. FIRN_EINVAL:
  * the URI; FIRN_EUNSUPPORTED: no such store in this build, or a plug-in of another interface. */
-int store_open(const struct firn_env *env, const char *uri, struct store **out, struct firn_error *err);
+int store_open(const struct firn_env *env, const char *uri, struct store **out,
+               struct firn_error *err);
 void store_close(struct store *s);
 /* What the back end says it can (FIRN_STORE_CAN_... bits). */
 uint64_t store_caps(const struct store *s);
@@ -31,19 +32,21 @@ const char *store_uri_shown(const struct store *s); /* without credentials */
  * of unique keys are retried inside up to the store's deadline_ms; a conditional PUT is sent ONCE: settling
  * its unknown outcome is the manifest's business. */
 int store_put(struct store *s, const char *key, const struct iovec *iov, uint32_t n_iov,
-	enum store_condition condition, const struct store_version *match, struct store_version *version,
-	struct firn_error *err);
+              enum store_condition condition, const struct store_version *match,
+              struct store_version *version, struct firn_error *err);
 int store_get(struct store *s, const char *key, uint64_t pos, void *dst, size_t len, size_t *got,
-	struct firn_error *err);                        /* fewer bytes at the end of the object */
+              struct firn_error *err); /* fewer bytes at the end of the object */
 int store_get_all(struct store *s, const char *key, size_t max, struct buf *out,
-	struct store_version *version, struct firn_error *err); /* FIRN_ETOOBIG above max */
+                  struct store_version *version,
+                  struct firn_error *err); /* FIRN_ETOOBIG above max */
 int store_stat(struct store *s, const char *key, uint64_t *size, struct store_version *version,
-	struct firn_error *err);
+               struct firn_error *err);
 int store_delete(struct store *s, const char *key, struct firn_error *err); /* absent = success */
 /* Keys with the prefix, in byte order, after `after` ("" = from the first). each() non-zero stops the walk and is
  * returned. */
 int store_list(struct store *s, const char *prefix, const char *after,
-	int (*each)(void *arg, const char *key, uint64_t size), void *arg, struct firn_error *err);
+               int (*each)(void *arg, const char *key, uint64_t size), void *arg,
+               struct firn_error *err);
 /* Tries claimed conditions on scratch keys (wrong version, absent key, eight racers): PROTOCOL 6.
  * FIRN_EUNSUPPORTED naming what is missing or lied. Done once per store handle. */
 int store_probe(struct store *s, struct firn_error *err);

@@ -16,7 +16,7 @@ struct attach {
 	struct upload_job *job;
 	struct volume *v;
 	struct wal_volume_row row;
-	bool known, create;          /* the WAL's table has it; there is no manifest */
+	bool known, create; /* the WAL's table has it; there is no manifest */
 	struct wal_found *found;
 	uint64_t replayed;
 	int64_t last_commit_ms;
@@ -36,8 +36,10 @@ static int check_name_known(struct attach *a)
 		return 0;
 	if (zero(row.nonce) && !row.rev) /* an intent alone: perhaps no manifest ever came of it */
 		return 0;
-	return fail(a->err, FIRN_ECORRUPT, 0, "attach",
-		"%s: the WAL knows this volume, the store has no manifest of it: the store went backwards", a->v->name);
+	return fail(
+	        a->err, FIRN_ECORRUPT, 0, "attach",
+	        "%s: the WAL knows this volume, the store has no manifest of it: the store went backwards",
+	        a->v->name);
 }
 
 static int read_manifest(struct attach *a)
@@ -54,7 +56,8 @@ static int read_manifest(struct attach *a)
 		a->create = true;
 		rc = check_name_known(a);
 		if (!rc && !(a->job->attach_flags & FIRN_ATTACH_CREATE))
-			rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", v->uri, v->name);
+			rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", v->uri,
+			          v->name);
 	} else if (!rc) {
 		rc = manifest_decode(a->e->env, b.data, b.len, &v->manifest, a->err);
 		rc = rc ? fail_context(a->err, rc, "%s", key) : 0;
@@ -79,10 +82,12 @@ static bool nonce_is_mine(const struct wal_volume_row *row, const uint8_t nonce[
 static int not_this_wal(struct attach *a)
 {
 	const struct manifest *m = &a->v->manifest;
-	return fail(a->err, FIRN_ELOST, 0, "attach",
-		"%s: acked writes above %llu lie in the WAL of node %s (last commit %lld ms, durable then %llu), "
-		"not in this one", a->v->name, (unsigned long long)m->rev_stored, m->node[0] ? m->node : "?",
-		(long long)m->committed_ms, (unsigned long long)m->rev_durable);
+	return fail(
+	        a->err, FIRN_ELOST, 0, "attach",
+	        "%s: acked writes above %llu lie in the WAL of node %s (last commit %lld ms, durable then %llu), "
+	        "not in this one",
+	        a->v->name, (unsigned long long)m->rev_stored, m->node[0] ? m->node : "?",
+	        (long long)m->committed_ms, (unsigned long long)m->rev_durable);
 }
 
 static int check_identity(struct attach *a)
@@ -90,12 +95,16 @@ static int check_identity(struct attach *a)
 	struct firn_identity now = { 0 };
 	const struct wal_identity *was = &a->row.identity;
 	(void)a->e->env->files->identity(a->e->env->ctx, a->e->wal.dir, &now);
-	const char *what = now.fs_id != was->fs_id ? "file system" : now.inode != was->inode ? "directory" :
-		memcmp(now.machine, was->machine, 16) ? "machine" : NULL;
+	const char *what = now.fs_id != was->fs_id                 ? "file system"
+	                   : now.inode != was->inode               ? "directory"
+	                   : memcmp(now.machine, was->machine, 16) ? "machine"
+	                                                           : NULL;
 	if (!what || (a->job->takeover && !strcmp(a->job->takeover, "moved")))
 		return 0;
-	return fail(a->err, FIRN_ELOST, 0, "attach", "%s: the WAL lies on another %s than it was written on: a copy? "
-		"If the original is gone for good, say takeover=moved", a->v->name, what);
+	return fail(a->err, FIRN_ELOST, 0, "attach",
+	            "%s: the WAL lies on another %s than it was written on: a copy? "
+	            "If the original is gone for good, say takeover=moved",
+	            a->v->name, what);
 }
 
 /* The WAL must be the one the manifest means, and whole above what is stored. */
@@ -108,9 +117,10 @@ static int check_wal(struct attach *a)
 	/* Numbers rise over all takeovers: a manifest below what this WAL saw settled is an older one. */
 	uint64_t seen = m->state == MANIFEST_CLEAN ? a->row.rev : a->row.rev_stored;
 	if (a->known && seen > m->rev_stored)
-		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
-			"%s: the store went backwards: its manifest ends at write %llu, this WAL knows of %llu",
-			v->name, (unsigned long long)m->rev_stored, (unsigned long long)seen);
+		return fail(
+		        a->err, FIRN_ECORRUPT, 0, "attach",
+		        "%s: the store went backwards: its manifest ends at write %llu, this WAL knows of %llu",
+		        v->name, (unsigned long long)m->rev_stored, (unsigned long long)seen);
 	if (m->state == MANIFEST_CLEAN) {
 		a->found = NULL; /* all of it is stored: whatever the WAL has is older */
 		return 0;
@@ -124,9 +134,10 @@ static int check_wal(struct attach *a)
 		return fail(a->err, FIRN_ECORRUPT, 0, "attach", "%s: %s", v->name, a->found->why);
 	uint64_t end = a->row.rev > m->rev_stored ? a->row.rev : m->rev_stored;
 	if (end < m->rev_durable)
-		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
-			"%s: the WAL ends at write %llu, but %llu was acked: the WAL went backwards", v->name,
-			(unsigned long long)end, (unsigned long long)m->rev_durable);
+		return fail(
+		        a->err, FIRN_ECORRUPT, 0, "attach",
+		        "%s: the WAL ends at write %llu, but %llu was acked: the WAL went backwards",
+		        v->name, (unsigned long long)end, (unsigned long long)m->rev_durable);
 	bool begins = a->found && a->found->n;
 	for (uint32_t i = 0; begins && i < a->found->n; i++)
 		if (a->found->group[i].rev_last > m->rev_stored) {
@@ -135,8 +146,9 @@ static int check_wal(struct attach *a)
 		}
 	bool ends = begins && a->found->group[a->found->n - 1].rev_last >= a->row.rev;
 	if (a->row.rev > m->rev_stored && !(begins && ends))
-		return fail(a->err, FIRN_ECORRUPT, 0, "attach", "%s: writes %llu to %llu are not all in the WAL",
-			v->name, (unsigned long long)m->rev_stored + 1, (unsigned long long)a->row.rev);
+		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
+		            "%s: writes %llu to %llu are not all in the WAL", v->name,
+		            (unsigned long long)m->rev_stored + 1, (unsigned long long)a->row.rev);
 	return 0;
 }
 
@@ -147,9 +159,11 @@ static int check_index(struct attach *a)
 	if (rc == FIRN_ENOENT)
 		return 0;
 	if (!rc && iv.seq > a->v->manifest.seq)
-		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
-			"%s: the store went backwards: its manifest is version %llu, the index saw %llu", a->v->name,
-			(unsigned long long)a->v->manifest.seq, (unsigned long long)iv.seq);
+		return fail(
+		        a->err, FIRN_ECORRUPT, 0, "attach",
+		        "%s: the store went backwards: its manifest is version %llu, the index saw %llu",
+		        a->v->name, (unsigned long long)a->v->manifest.seq,
+		        (unsigned long long)iv.seq);
 	return rc;
 }
 
@@ -191,8 +205,11 @@ static int write_intent(struct attach *a)
 	(void)snprintf(r->node, sizeof r->node, "%s", v->node);
 	int rc = wal_row_set(&a->e->wal, r);
 	if (rc)
-		return fail(a->err, rc, 0, "attach", "%s", rc == FIRN_EFULL ?
-			"too many volumes for the WAL's table: drain some, or give wal_file_bytes more" : "no memory");
+		return fail(
+		        a->err, rc, 0, "attach", "%s",
+		        rc == FIRN_EFULL
+		                ? "too many volumes for the WAL's table: drain some, or give wal_file_bytes more"
+		                : "no memory");
 	v->volume_no = r->volume_no;
 	return wal_control(&a->e->wal, WAL_INTENT, r, a->err);
 }
@@ -239,13 +256,13 @@ static int raise_epoch(struct attach *a)
 	rc = rc ? rc : manifest_encode(&next, &body);
 	if (rc == FIRN_EINVAL)
 		rc = fail(a->err, rc, 0, "attach", "the next manifest breaks a rule: %s",
-			manifest_check(&next, &row));
+		          manifest_check(&next, &row));
 	else if (rc)
 		rc = fail(a->err, rc, 0, "attach", "no memory for the manifest");
 	for (int tries = 0; !rc; tries++) {
 		struct iovec iov = { body.data, body.len };
-		rc = store_put(v->store, key, &iov, 1, a->create ? STORE_IF_ABSENT : STORE_IF_MATCH, &v->version,
-			&version, a->err);
+		rc = store_put(v->store, key, &iov, 1, a->create ? STORE_IF_ABSENT : STORE_IF_MATCH,
+		               &v->version, &version, a->err);
 		if (!rc)
 			break;
 		enum settled s = settle(v, &next, &version, a->err);
@@ -254,8 +271,8 @@ static int raise_epoch(struct attach *a)
 			break;
 		}
 		if (s == SETTLED_FENCED)
-			rc = fail(a->err, FIRN_EFENCED, 0, "attach", "%s: another engine attached it at this moment",
-				v->name);
+			rc = fail(a->err, FIRN_EFENCED, 0, "attach",
+			          "%s: another engine attached it at this moment", v->name);
 		else if (s == SETTLED_UNCHANGED && tries < 5)
 			rc = 0;
 		else if (s == SETTLED_WRONG)
@@ -288,8 +305,9 @@ static int join_engine(struct attach *a)
 	size_t cap = e->cap_volume;
 	void *p = e->volume;
 	pthread_rwlock_wrlock(&e->volumes_lock);
-	int rc = !v->handle || mem_grow(e->env, &p, &cap, e->n_volume, e->n_volume + 1u, sizeof v) ?
-		FIRN_ENOMEM : 0;
+	int rc = !v->handle || mem_grow(e->env, &p, &cap, e->n_volume, e->n_volume + 1u, sizeof v)
+	                 ? FIRN_ENOMEM
+	                 : 0;
 	if (!rc) {
 		e->volume = p;
 		e->cap_volume = (uint32_t)cap;
@@ -297,7 +315,8 @@ static int join_engine(struct attach *a)
 	}
 	pthread_rwlock_unlock(&e->volumes_lock);
 	struct wal_found *found = wal_scan_find(&e->scan, v->volume_no);
-	if (!rc && found) { /* taken or out of date: from now on the volume's own list is the truth */
+	if (!rc &&
+	    found) { /* taken or out of date: from now on the volume's own list is the truth */
 		mem_free(e->env, found->group);
 		*found = e->scan.found[--e->scan.n_found];
 	}
@@ -316,22 +335,28 @@ static void answer_fill(struct answer *r, const struct attach *a, int rc)
 	const struct manifest *m = &a->v->manifest;
 	bool check = a->job->attach_flags & FIRN_ATTACH_CHECK;
 	r->attached = (struct firn_attached){ .struct_size = sizeof r->attached,
-		.volume = rc || check ? NULL : a->v->handle, .replayed_bytes = a->replayed,
-		.epoch = rc || check ? m->epoch : a->v->epoch, .last_commit_ms = a->last_commit_ms,
-		.survives = FIRN_SURVIVES_PROCESS_AND_POWER, .lost_size = sizeof r->lost };
+		                              .volume = rc || check ? NULL : a->v->handle,
+		                              .replayed_bytes = a->replayed,
+		                              .epoch = rc || check ? m->epoch : a->v->epoch,
+		                              .last_commit_ms = a->last_commit_ms,
+		                              .survives = FIRN_SURVIVES_PROCESS_AND_POWER,
+		                              .lost_size = sizeof r->lost };
 	if (rc != FIRN_ELOST)
 		return;
 	r->attached.n_lost = 1;
 	r->attached.lost = &r->lost;
-	r->lost = (struct firn_lost){ .rev_stored = m->rev_stored, .rev_skip = m->rev_stored + LOST_SKIP };
+	r->lost = (struct firn_lost){ .rev_stored = m->rev_stored,
+		                      .rev_skip = m->rev_stored + LOST_SKIP };
 	memcpy(r->lost.nonce, m->nonce, sizeof r->lost.nonce);
 }
 
 static int already_here(struct attach *a)
 {
 	for (uint32_t i = 0; i < a->e->n_volume; i++)
-		if (!strcmp(a->e->volume[i]->name, a->v->name) && !strcmp(a->e->volume[i]->uri, a->v->uri))
-			return fail(a->err, FIRN_EBUSY, 0, "attach", "%s is attached by this engine", a->v->name);
+		if (!strcmp(a->e->volume[i]->name, a->v->name) &&
+		    !strcmp(a->e->volume[i]->uri, a->v->uri))
+			return fail(a->err, FIRN_EBUSY, 0, "attach",
+			            "%s is attached by this engine", a->v->name);
 	return 0;
 }
 
@@ -340,8 +365,9 @@ static int already_here_by_id(struct attach *a)
 {
 	for (uint32_t i = 0; i < a->e->n_volume; i++)
 		if (!memcmp(a->e->volume[i]->id, a->v->manifest.volume_id, 16))
-			return fail(a->err, FIRN_EBUSY, 0, "attach", "%s is attached by this engine, as %s of %s",
-				a->v->name, a->e->volume[i]->name, a->e->volume[i]->uri);
+			return fail(a->err, FIRN_EBUSY, 0, "attach",
+			            "%s is attached by this engine, as %s of %s", a->v->name,
+			            a->e->volume[i]->name, a->e->volume[i]->uri);
 	return 0;
 }
 
@@ -354,15 +380,16 @@ static int prepare(struct attach *a)
 	if (!j->node && gethostname(v->node, sizeof v->node - 1))
 		v->node[0] = 0;
 	v->segment_bytes = j->segment_bytes ? j->segment_bytes : a->e->options.segment_bytes;
-	v->upload_interval_ms = j->upload_interval_ms ? j->upload_interval_ms : a->e->options.upload_interval_ms;
+	v->upload_interval_ms = j->upload_interval_ms ? j->upload_interval_ms
+	                                              : a->e->options.upload_interval_ms;
 	v->user_data = j->to.user_data;
 	int rc = store_open(a->e->env, j->uri, &v->store, a->err);
 	if (rc)
 		return rc;
 	const char *shown = store_uri_shown(v->store);
 	if (strlen(shown) >= sizeof a->row.uri) /* the WAL's table must be able to name it */
-		return fail(a->err, FIRN_EINVAL, 0, "attach", "the store's URI is longer than %zu bytes",
-			sizeof a->row.uri - 1);
+		return fail(a->err, FIRN_EINVAL, 0, "attach",
+		            "the store's URI is longer than %zu bytes", sizeof a->row.uri - 1);
 	v->uri = mem_dup(a->e->env, shown, strlen(shown) + 1);
 	if (!v->uri)
 		return fail(a->err, FIRN_ENOMEM, 0, "attach", "no memory");
@@ -405,7 +432,8 @@ static int attach(struct attach *a)
 	if (!rc && !a->create)
 		rc = already_here_by_id(a);
 	if (!rc && a->create && reads)
-		rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", a->v->uri, a->v->name);
+		rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", a->v->uri,
+		          a->v->name);
 	if (!rc && !a->create && !reads)
 		rc = check_wal(a);
 	if (!rc && !a->create)

@@ -24,13 +24,19 @@ static bool is_large(const struct build *b, const struct round_stream *rs)
 static int part_open(struct build *b, struct built *p)
 {
 	struct volume *v = b->r->v;
-	struct segment_meta m = { .id = { b->epoch, b->n_first + b->c->n_part }, .rev_from = b->r->rev_from,
-		.rev_to = b->r->rev_to, .part = b->c->n_part, .n_parts = b->n_parts,
-		.created_ms = b->r->env->now_ms(b->r->env->ctx) };
+	struct segment_meta m = { .id = { b->epoch, b->n_first + b->c->n_part },
+		                  .rev_from = b->r->rev_from,
+		                  .rev_to = b->r->rev_to,
+		                  .part = b->c->n_part,
+		                  .n_parts = b->n_parts,
+		                  .created_ms = b->r->env->now_ms(b->r->env->ctx) };
 	memcpy(m.volume_id, v->id, sizeof m.volume_id);
 	memset(p, 0, sizeof *p);
-	p->segment = (struct manifest_segment){ .id = m.id, .rev_from = m.rev_from, .rev_to = m.rev_to,
-		.part = m.part, .n_parts = m.n_parts };
+	p->segment = (struct manifest_segment){ .id = m.id,
+		                                .rev_from = m.rev_from,
+		                                .rev_to = m.rev_to,
+		                                .part = m.part,
+		                                .n_parts = m.n_parts };
 	b->c->n_part++;
 	return segment_writer_open(b->r->env, &m, b->zstd_level, &p->writer);
 }
@@ -41,7 +47,8 @@ static int part_batches(struct build *b, struct built *p, size_t from, size_t to
 	const struct round_stream *rs = NULL;
 	size_t row = 0, bytes = 0;
 	for (size_t i = 0; i < r->n_stream; i++)
-		if (large ? from < to && r->stream[i]->state.stream == r->order[from]->stream : !is_large(b, r->stream[i]))
+		if (large ? from < to && r->stream[i]->state.stream == r->order[from]->stream
+		          : !is_large(b, r->stream[i]))
 			bytes += r->stream[i]->payload;
 	int rc = segment_writer_reserve(p->writer, bytes);
 	for (size_t i = from; i < to && !rc; i++) {
@@ -83,14 +90,14 @@ static int part_changes(struct build *b, struct built *p)
 static int part_finish(struct build *b, struct built *p, struct firn_error *err)
 {
 	int rc = segment_writer_finish(p->writer, &p->data, &p->len, &p->segment.footer_pos,
-		&p->segment.footer_sum);
+	                               &p->segment.footer_sum);
 	if (rc)
 		return fail(err, rc, 0, "upload", "no memory for a segment");
 	p->segment.bytes = p->len;
 	size_t need = 0, tail = p->len - (size_t)p->segment.footer_pos;
 	/* Read back as any reader would: what cannot be decoded must not be uploaded. */
-	rc = segment_footer_open(b->r->env, p->data + p->segment.footer_pos, tail, p->len, &p->footer, &need,
-		err);
+	rc = segment_footer_open(b->r->env, p->data + p->segment.footer_pos, tail, p->len,
+	                         &p->footer, &need, err);
 	return rc;
 }
 
@@ -107,7 +114,8 @@ static int build_large(struct build *b, struct firn_error *err)
 			struct built *p = &b->c->part[b->c->n_part];
 			int rc = part_open(b, p);
 			rc = rc ? rc : part_batches(b, p, from, to, true);
-			rc = rc ? fail(err, rc, 0, "upload", "cannot build a segment") : part_finish(b, p, err);
+			rc = rc ? fail(err, rc, 0, "upload", "cannot build a segment")
+			        : part_finish(b, p, err);
 			if (rc)
 				return rc;
 		}
@@ -133,7 +141,8 @@ static void count_parts(struct build *b)
 	uint32_t n_small, n_large;
 	while ((n_large = count_large(b, &n_small)) >= PARTS_MAX)
 		b->large *= 2;
-	if (n_large == 1 && !n_small) { /* alone: it needs no segment beside the one for the changes */
+	if (n_large == 1 &&
+	    !n_small) { /* alone: it needs no segment beside the one for the changes */
 		b->large = UINT64_MAX;
 		n_large = 0;
 	}
@@ -158,8 +167,12 @@ static int keep_marks(struct build *b)
 int round_build(struct round *r, uint32_t zstd_level, struct commit *out, struct firn_error *err)
 {
 	struct volume *v = r->v;
-	struct build b = { .r = r, .c = out, .epoch = v->epoch, .n_first = v->next_segment,
-		.large = v->segment_bytes / 4, .zstd_level = (int)zstd_level };
+	struct build b = { .r = r,
+		           .c = out,
+		           .epoch = v->epoch,
+		           .n_first = v->next_segment,
+		           .large = v->segment_bytes / 4,
+		           .zstd_level = (int)zstd_level };
 	b.large = b.large ? b.large : 1;
 	int rc = round_settle(r);
 	if (!rc) {

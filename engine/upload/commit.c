@@ -79,7 +79,8 @@ static int put_parts(struct volume *v, struct commit *c, struct firn_error *err)
 		int rc = store_put(v->store, key, &iov, 1, STORE_ALWAYS, NULL, NULL, err);
 		if (rc)
 			return fail_context(err, rc, "upload of %s", key);
-		segment_writer_close(p->writer); /* the footer is a copy; the bytes are in the store */
+		segment_writer_close(
+		        p->writer); /* the footer is a copy; the bytes are in the store */
 		p->writer = NULL;
 		p->data = NULL;
 		c->n_put++;
@@ -104,12 +105,12 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 	rc = rc ? rc : manifest_encode(&c->next, &c->body);
 	if (rc == FIRN_EINVAL)
 		return fail(err, rc, 0, "upload", "the next manifest breaks a rule: %s",
-			manifest_check(&c->next, &row));
+		            manifest_check(&c->next, &row));
 	return rc ? fail(err, rc, 0, "upload", "no memory for the manifest") : 0;
 }
 
 enum settled settle(struct volume *v, const struct manifest *sent, struct store_version *version,
-	struct firn_error *err)
+                    struct firn_error *err)
 {
 	struct volume *const volume = v;
 	struct buf b;
@@ -128,18 +129,21 @@ enum settled settle(struct volume *v, const struct manifest *sent, struct store_
 		s = SETTLED_WRONG;
 	else if (!rc && manifest_decode(v->engine->env, b.data, b.len, &now, err))
 		s = SETTLED_WRONG;
-	else if (!rc && now.seq == sent->seq && !memcmp(now.nonce, sent->nonce, 16) && now.epoch == sent->epoch)
+	else if (!rc && now.seq == sent->seq && !memcmp(now.nonce, sent->nonce, 16) &&
+	         now.epoch == sent->epoch)
 		s = SETTLED_MINE;
 	else if (!rc && sent->seq > 1 && now.seq == sent->seq - 1 &&
-	    !memcmp(now.nonce, volume->manifest.nonce, 16))
+	         !memcmp(now.nonce, volume->manifest.nonce, 16))
 		s = SETTLED_UNCHANGED;
-	else if (!rc && (now.epoch > sent->epoch || (now.epoch == sent->epoch && memcmp(now.nonce, sent->nonce, 16))))
+	else if (!rc && (now.epoch > sent->epoch ||
+	                 (now.epoch == sent->epoch && memcmp(now.nonce, sent->nonce, 16))))
 		s = SETTLED_FENCED;
 	else if (!rc)
 		s = SETTLED_WRONG;
 	if (s == SETTLED_WRONG)
-		(void)fail(err, FIRN_ECORRUPT, 0, "upload", "%s: the store went backwards: version %llu is gone",
-			key, (unsigned long long)sent->seq - 1);
+		(void)fail(err, FIRN_ECORRUPT, 0, "upload",
+		           "%s: the store went backwards: version %llu is gone", key,
+		           (unsigned long long)sent->seq - 1);
 	manifest_fini(&now, v->engine->env);
 	buf_fini(&b);
 	return s;
@@ -209,9 +213,12 @@ static int apply_index(struct volume *v, struct commit *c, struct firn_error *er
 		return fail(err, FIRN_ENOMEM, 0, "upload", "no memory");
 	for (uint32_t i = 0; i < c->n_part; i++)
 		footer[i] = c->part[i].footer;
-	struct index_commit ic = { .epoch = c->next.epoch, .seq = c->next.seq,
-		.rev_stored = c->next.rev_stored, .next_stream = c->next.next_stream,
-		.n_footer = c->n_part, .footer = footer };
+	struct index_commit ic = { .epoch = c->next.epoch,
+		                   .seq = c->next.seq,
+		                   .rev_stored = c->next.rev_stored,
+		                   .next_stream = c->next.next_stream,
+		                   .n_footer = c->n_part,
+		                   .footer = footer };
 	memcpy(ic.volume_id, v->id, sizeof ic.volume_id);
 	memcpy(ic.nonce, c->next.nonce, sizeof ic.nonce);
 	int rc = index_apply(v->engine->index, &ic, err);
@@ -245,7 +252,8 @@ static uint64_t built_bytes(const struct engine *e)
 static void forget_if_many(struct volume *v)
 {
 	struct commit *c = v->commit;
-	if (c->n_put || c->sent || c->clean || built_bytes(v->engine) <= v->engine->memory_bytes / 8)
+	if (c->n_put || c->sent || c->clean ||
+	    built_bytes(v->engine) <= v->engine->memory_bytes / 8)
 		return;
 	commit_free(v, c);
 	v->commit = NULL;
@@ -257,11 +265,11 @@ static void finish(struct volume *v, struct commit *c)
 	manifest_fini(&v->manifest, v->engine->env);
 	v->manifest = c->next;
 	manifest_init(&c->next);
+	set_state(v, FIRN_STATE_OPEN, NULL); /* before those who wait for `stored` look at it */
 	move_marks(v, c);
 	commit_free(v, c);
 	v->commit = NULL;
 	v->retry_n = 0;
-	set_state(v, FIRN_STATE_OPEN, NULL);
 	wal_row_stored(w, v->volume_no, v->manifest.rev_stored);
 	while (wal_recycle(w))
 		;

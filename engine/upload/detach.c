@@ -20,13 +20,14 @@ static void give_back(struct engine *e, struct volume *v)
 	f.group = mem_alloc(e->env, (v->group_n + 1) * sizeof *f.group);
 	for (uint32_t i = 0; f.group && i < v->group_n; i++) {
 		const struct volume_group *g = &v->group[(v->group_head + i) & (v->group_cap - 1)];
-		f.group[f.n++] = (struct wal_found_group){ g->lsn, g->rev_first, g->rev_last, g->len,
-			(uint32_t)g->bytes };
+		f.group[f.n++] = (struct wal_found_group){ g->lsn, g->rev_first, g->rev_last,
+			                                   g->len, (uint32_t)g->bytes };
 	}
 	f.cap = f.n;
 	size_t cap = e->scan.cap_found;
 	void *p = e->scan.found;
-	if (!f.group || mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f)) {
+	if (!f.group ||
+	    mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f)) {
 		/* Without the list the engine cannot attach it again; a new opening can. */
 		mem_free(e->env, f.group);
 		return;
@@ -57,13 +58,15 @@ static void leave_engine(struct engine *e, struct volume *v, bool keep)
 	volume_free(v);
 }
 
-static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error *err, bool gone, bool keep)
+static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error *err, bool gone,
+               bool keep)
 {
 	struct volume *v = j->v;
 	if (gone) {
 		leave_engine(e, v, keep);
 	} else {
-		if (v->commit && v->commit->clean && !v->commit->sent) { /* it would say clean of what is not */
+		if (v->commit && v->commit->clean &&
+		    !v->commit->sent) { /* it would say clean of what is not */
 			commit_free(v, v->commit);
 			v->commit = NULL;
 		}
@@ -101,7 +104,8 @@ static int write_record(struct engine *e, struct volume *v, struct firn_error *e
 	row.flags |= WAL_VOLUME_DETACHED;
 	row.rev = v->rev_durable;
 	rc = wal_row_set(&e->wal, &row);
-	return rc ? fail(err, rc, 0, "detach", "no memory") : wal_control(&e->wal, WAL_DETACH, &row, err);
+	return rc ? fail(err, rc, 0, "detach", "no memory")
+	          : wal_control(&e->wal, WAL_DETACH, &row, err);
 }
 
 static int drain(struct engine *e, struct upload_job *j)
@@ -109,17 +113,22 @@ static int drain(struct engine *e, struct upload_job *j)
 	struct volume *v = j->v;
 	struct firn_error err = { .struct_size = sizeof err };
 	if (v->state == FIRN_STATE_FENCED)
-		return end(e, j, fail(&err, FIRN_EFENCED, 0, "detach", "%s has another writer", v->name), &err, true,
-			false);
+		return end(e, j,
+		           fail(&err, FIRN_EFENCED, 0, "detach", "%s has another writer", v->name),
+		           &err, true, false);
 	bool clean = v->manifest.state == MANIFEST_CLEAN;
 	if (clean)
 		return end(e, j, 0, NULL, true, false);
 	if (v->stopped)
-		return end(e, j, fail(&err, FIRN_ESTORE, 0, "detach", "%s: the store went backwards", v->name),
-			&err, false, false);
+		return end(e, j,
+		           fail(&err, FIRN_ESTORE, 0, "detach", "%s: the store went backwards",
+		                v->name),
+		           &err, false, false);
 	if (j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns)
-		return end(e, j, fail(&err, FIRN_ETIMEDOUT, 0, "detach", "%s: not all is stored yet", v->name),
-			&err, false, false);
+		return end(e, j,
+		           fail(&err, FIRN_ETIMEDOUT, 0, "detach", "%s: not all is stored yet",
+		                v->name),
+		           &err, false, false);
 	if (v->commit || v->group_n)
 		return 0; /* the steps of the volume go on storing */
 	int rc = write_record(e, v, &err);
@@ -146,10 +155,12 @@ int detach_run(struct engine *e, struct upload_job *j)
 		return drain(e, j);
 	int rc = 0;
 	if (v->failed && j->mode != FIRN_DETACH_ABORT)
-		rc = fail(&err, FIRN_EIO, 0, "detach", "%s: the WAL failed; the next attach replays what is durable",
-			v->name);
-	if (v->commit && v->commit->sent && !v->commit->settled && !v->stopped && j->mode == FIRN_DETACH_KEEP_WAL &&
-	    !(j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns) && v->state == FIRN_STATE_OPEN)
+		rc = fail(&err, FIRN_EIO, 0, "detach",
+		          "%s: the WAL failed; the next attach replays what is durable", v->name);
+	if (v->commit && v->commit->sent && !v->commit->settled && !v->stopped &&
+	    j->mode == FIRN_DETACH_KEEP_WAL &&
+	    !(j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns) &&
+	    v->state == FIRN_STATE_OPEN)
 		return 0; /* its outcome is a moment away */
 	return end(e, j, rc, &err, true, true);
 }

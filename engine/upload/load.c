@@ -10,38 +10,46 @@
 enum { TAIL_GUESS = 64 << 10, FOOTERS_AT_ONCE = 64 };
 
 /* The footer of one segment, from its end backwards. */
-static int load_footer(struct volume *v, const struct manifest_segment *m, struct segment_footer **out,
-	struct firn_error *err)
+static int load_footer(struct volume *v, const struct manifest_segment *m,
+                       struct segment_footer **out, struct firn_error *err)
 {
 	const struct firn_env *env = v->engine->env;
 	char name[64], key[400];
 	segment_key(m->id, name, sizeof name);
 	(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
-	size_t want = m->bytes > m->footer_pos ? (size_t)(m->bytes - m->footer_pos) : 0, got = 0, need = 0;
+	size_t want = m->bytes > m->footer_pos ? (size_t)(m->bytes - m->footer_pos) : 0, got = 0,
+	       need = 0;
 	uint8_t *tail = want && want < MANIFEST_MAX_BYTES * 4u ? mem_alloc(env, want) : NULL;
 	if (!tail)
 		return fail(err, FIRN_ENOMEM, 0, "attach", "footer of %s", key);
 	int rc = store_get(v->store, key, m->footer_pos, tail, want, &got, err);
 	if (rc == FIRN_ENOENT)
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach", "%s: the manifest names it, the store has it not", key);
+		rc = fail(err, FIRN_ECORRUPT, 0, "attach",
+		          "%s: the manifest names it, the store has it not", key);
 	else if (!rc && got != want)
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach", "%s: shorter than the manifest says", key);
+		rc = fail(err, FIRN_ECORRUPT, 0, "attach", "%s: shorter than the manifest says",
+		          key);
 	rc = rc ? rc : segment_footer_open(env, tail, want, m->bytes, out, &need, err);
 	if (!rc && segment_footer_sum(*out) != m->footer_sum) {
 		segment_footer_close(*out);
 		*out = NULL;
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach", "footer is not the one the manifest means");
+		rc = fail(err, FIRN_ECORRUPT, 0, "attach",
+		          "footer is not the one the manifest means");
 	}
 	mem_free(env, tail);
 	return rc ? fail_context(err, rc, "%s", key) : 0;
 }
 
-static int apply_some(struct volume *v, struct segment_footer **footer, uint32_t n, uint64_t rev_stored,
-	bool last, struct firn_error *err)
+static int apply_some(struct volume *v, struct segment_footer **footer, uint32_t n,
+                      uint64_t rev_stored, bool last, struct firn_error *err)
 {
 	const struct manifest *m = &v->manifest;
-	struct index_commit c = { .epoch = m->epoch, .seq = last ? m->seq : 0, .rev_stored = rev_stored,
-		.next_stream = m->next_stream, .n_footer = n, .footer = footer };
+	struct index_commit c = { .epoch = m->epoch,
+		                  .seq = last ? m->seq : 0,
+		                  .rev_stored = rev_stored,
+		                  .next_stream = m->next_stream,
+		                  .n_footer = n,
+		                  .footer = footer };
 	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
 	memcpy(c.nonce, m->nonce, sizeof c.nonce);
 	return index_apply(v->engine->index, &c, err);
@@ -66,7 +74,8 @@ static int apply_above(struct volume *v, uint64_t rev, struct firn_error *err)
 			while (n)
 				segment_footer_close(footer[--n]);
 		} else if (!rc && n == FOOTERS_AT_ONCE) {
-			rc = fail(err, FIRN_EUNSUPPORTED, 0, "attach", "a round of more than %u segments", n);
+			rc = fail(err, FIRN_EUNSUPPORTED, 0, "attach",
+			          "a round of more than %u segments", n);
 		}
 	}
 	rc = rc ? rc : apply_some(v, footer, n, m->rev_stored, true, err);
@@ -82,9 +91,10 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 	struct index_volume iv;
 	int rc = index_volume_get(ix, m->volume_id, &iv, err);
 	if (!rc && iv.seq > m->seq)
-		return fail(err, FIRN_ECORRUPT, 0, "attach",
-			"%s: the store went backwards: its manifest is version %llu, the index saw %llu", v->name,
-			(unsigned long long)m->seq, (unsigned long long)iv.seq);
+		return fail(
+		        err, FIRN_ECORRUPT, 0, "attach",
+		        "%s: the store went backwards: its manifest is version %llu, the index saw %llu",
+		        v->name, (unsigned long long)m->seq, (unsigned long long)iv.seq);
 	if (rc && rc != FIRN_ENOENT)
 		return rc;
 	rc = apply_above(v, rc ? 0 : iv.rev_stored, err);
@@ -93,7 +103,10 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 	return rc;
 }
 
-struct loader { struct volume *v; int rc; };
+struct loader {
+	struct volume *v;
+	int rc;
+};
 
 static int load_stream(void *arg, const struct stream_state *st)
 {
@@ -124,7 +137,7 @@ static int load_stream(void *arg, const struct stream_state *st)
 static int load_kv(void *arg, const struct kv_change *kv)
 {
 	return kv_apply(((struct loader *)arg)->v->kv, kv->stream, kv->key, kv->key_len, kv->value,
-		kv->value_len, kv->rev);
+	                kv->value_len, kv->rev);
 }
 
 static int load_producer(void *arg, const struct producer_change *p)
@@ -158,12 +171,13 @@ static int load_rows(struct volume *v, struct firn_error *err)
 	rc = rc ? rc : index_producers(ix, v->index_no, load_producer, &l, err);
 	rc = rc ? rc : index_keys(ix, v->index_no, load_key, &l, err);
 	if (rc && err && !err->code)
-		return fail(err, rc, 0, "attach", "%s: rows of the index do not fit together", v->name);
+		return fail(err, rc, 0, "attach", "%s: rows of the index do not fit together",
+		            v->name);
 	return rc;
 }
 
 static int replay_group(struct volume *v, const struct wal_found_group *g, uint64_t *bytes,
-	struct firn_error *err)
+                        struct firn_error *err)
 {
 	struct wal *w = &v->engine->wal;
 	struct wal_view view;
@@ -178,24 +192,29 @@ static int replay_group(struct volume *v, const struct wal_found_group *g, uint6
 		if (r.type != WAL_WRITE || r.volume_no != v->volume_no || r.rev <= v->rev_durable)
 			continue;
 		if (r.rev != v->rev_durable + 1) {
-			rc = fail(err, FIRN_ECORRUPT, 0, "attach", "write %llu is missing before %016llx.wal, group at %llu",
-				(unsigned long long)v->rev_durable + 1, (unsigned long long)(g->lsn >> 32),
-				(unsigned long long)(g->lsn & 0xffffffffu));
+			rc = fail(err, FIRN_ECORRUPT, 0, "attach",
+			          "write %llu is missing before %016llx.wal, group at %llu",
+			          (unsigned long long)v->rev_durable + 1,
+			          (unsigned long long)(g->lsn >> 32),
+			          (unsigned long long)(g->lsn & 0xffffffffu));
 			break;
 		}
-		struct volume_group vg = { g->lsn, r.rev, g->rev_last, g->bytes, r.append_ms, g->len, 0 };
+		struct volume_group vg = { g->lsn, r.rev, g->rev_last, g->bytes, r.append_ms,
+			                   g->len, 0 };
 		rc = pushed ? 0 : volume_group_push(v, &vg);
 		pushed = true;
 		rc = rc ? rc : publish_record(v, &r, g->lsn, g->len, true);
 		*bytes += r.len;
 		if (rc)
-			(void)fail(err, rc, 0, "attach", "write %llu cannot be replayed", (unsigned long long)r.rev);
+			(void)fail(err, rc, 0, "attach", "write %llu cannot be replayed",
+			           (unsigned long long)r.rev);
 	}
 	wal_chunk_release(view.chunk);
 	return rc;
 }
 
-int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed, struct firn_error *err)
+int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed,
+                struct firn_error *err)
 {
 	const struct manifest *m = &v->manifest;
 	v->rev_assigned = v->rev_published = v->rev_durable = v->rev_stored = m->rev_stored;
@@ -206,7 +225,8 @@ int volume_load(struct volume *v, const struct wal_found *found, uint64_t *repla
 		if (found->group[i].rev_last > m->rev_stored)
 			rc = replay_group(v, &found->group[i], replayed, err);
 	if (!rc && !v->read_only && v->rev_durable < m->rev_durable)
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach", "the WAL ends at write %llu, the manifest knows of %llu",
-			(unsigned long long)v->rev_durable, (unsigned long long)m->rev_durable);
+		rc = fail(err, FIRN_ECORRUPT, 0, "attach",
+		          "the WAL ends at write %llu, the manifest knows of %llu",
+		          (unsigned long long)v->rev_durable, (unsigned long long)m->rev_durable);
 	return rc;
 }

@@ -7,7 +7,9 @@
 
 enum { OWN_BYTES = 256 << 10 };
 
-struct producer_key { uint64_t stream, id; };
+struct producer_key {
+	uint64_t stream, id;
+};
 
 static int same_stream(const void *value, const void *key)
 {
@@ -93,7 +95,7 @@ static int fold_producer(struct round *r, const struct round_stream *rs, const s
 	if (c->n_batch == 16)
 		memmove(p->batch, p->batch + 1, --c->n_batch * sizeof *p->batch);
 	p->batch[c->n_batch++] = (struct producer_batch){ b->producer_seq, b->offset, b->rev,
-		b->n_offsets, b->n_offsets };
+		                                          b->n_offsets, b->n_offsets };
 	c->seq_next = dedup_seq_add(b->producer_seq, b->n_offsets, rs->limits.seq_bits);
 	return 0;
 }
@@ -107,7 +109,8 @@ static int fold_append(struct round *r, const struct wal_op *op)
 	struct stream_state *st = &rs->state;
 	int rc = 0;
 	if (b->offset > st->next) {
-		struct gap_entry g = { b->stream, st->next, b->offset, 3 /* FIRN_GAP_SKIPPED */, 0 };
+		struct gap_entry g = { b->stream, st->next, b->offset, 3 /* FIRN_GAP_SKIPPED */,
+			               0 };
 		rc = push(r, &r->gap, &r->cap_gap, &r->n_gap, sizeof g, &g);
 	}
 	st->next = b->offset + b->n_offsets;
@@ -119,15 +122,15 @@ static int fold_append(struct round *r, const struct wal_op *op)
 	if (!rc && b->flags & BATCH_PRODUCER)
 		rc = fold_producer(r, rs, b);
 	if (!rc && b->key_len && (rs->limits.key_window_ms || rs->limits.key_window_n)) {
-		struct key_entry k = { b->stream, b->offset, b->rev, b->n_offsets, b->key_len,
-			b->append_ms, b->key };
+		struct key_entry k = { b->stream,  b->offset,    b->rev, b->n_offsets,
+			               b->key_len, b->append_ms, b->key };
 		rc = push(r, &r->key, &r->cap_key, &r->n_key, sizeof k, &k);
 	}
 	return rc ? rc : push(r, &r->batch, &r->cap_batch, &r->n_batch, sizeof *b, b);
 }
 
 static int fold_kv(struct round *r, uint64_t stream, const uint8_t *key, uint32_t key_len,
-	const uint8_t *value, uint32_t value_len, bool deleted, uint64_t rev)
+                   const uint8_t *value, uint32_t value_len, bool deleted, uint64_t rev)
 {
 	struct round_kv kv = { .order = (uint32_t)r->n_kv };
 	kv.bytes = mem_alloc(r->env, (size_t)key_len + value_len);
@@ -136,8 +139,9 @@ static int fold_kv(struct round *r, uint64_t stream, const uint8_t *key, uint32_
 	memcpy(kv.bytes, key, key_len);
 	if (value_len)
 		memcpy(kv.bytes + key_len, value, value_len);
-	kv.change = (struct kv_change){ stream, rev, key_len, value_len, kv.bytes,
-		deleted ? NULL : kv.bytes + key_len, deleted, 0 };
+	kv.change = (struct kv_change){ stream,    rev,      key_len,
+		                        value_len, kv.bytes, deleted ? NULL : kv.bytes + key_len,
+		                        deleted,   0 };
 	int rc = push(r, &r->kv, &r->cap_kv, &r->n_kv, sizeof kv, &kv);
 	if (rc)
 		mem_free(r->env, kv.bytes);
@@ -150,7 +154,11 @@ static int key_cmp(const uint8_t *a, uint32_t a_len, const uint8_t *b, uint32_t 
 	return c ? c : a_len < b_len ? -1 : a_len > b_len;
 }
 
-struct range { struct round *r; const struct wal_op *op; uint64_t rev; };
+struct range {
+	struct round *r;
+	const struct wal_op *op;
+	uint64_t rev;
+};
 
 static int range_key(void *arg, const struct kv_change *kv)
 {
@@ -225,7 +233,8 @@ static int fold_record(struct round *r, const struct wal_record *rec)
 		if (op.kind == WAL_OP_APPEND)
 			rc = fold_append(r, &op);
 		else if (op.kind == WAL_OP_KV_PUT)
-			rc = fold_kv(r, op.stream, op.key, op.key_len, op.value, op.value_len, false, rec->rev);
+			rc = fold_kv(r, op.stream, op.key, op.key_len, op.value, op.value_len,
+			             false, rec->rev);
 		else if (op.kind == WAL_OP_KV_DELETE && !op.key_to_len)
 			rc = fold_kv(r, op.stream, op.key, op.key_len, NULL, 0, true, rec->rev);
 		else if (op.kind == WAL_OP_KV_DELETE)
@@ -249,7 +258,8 @@ static int keep_record(struct round *r, struct wal_record *rec)
 {
 	struct wal_chunk *c = r->own;
 	if (!c || c->cap - c->used < rec->len) {
-		c = wal_chunk_new(r->v->engine->account, rec->len > OWN_BYTES ? rec->len : OWN_BYTES);
+		c = wal_chunk_new(r->v->engine->account,
+		                  rec->len > OWN_BYTES ? rec->len : OWN_BYTES);
 		int rc = c ? keep_chunk(r, c) : FIRN_ENOMEM;
 		if (rc)
 			return rc;
@@ -261,22 +271,27 @@ static int keep_record(struct round *r, struct wal_record *rec)
 	return wal_record_next(c->data, c->used, at, rec) ? 0 : FIRN_ECORRUPT;
 }
 
-static int fold_view(struct round *r, const struct wal_view *view, bool move, struct firn_error *err)
+static int fold_view(struct round *r, const struct wal_view *view, bool move,
+                     struct firn_error *err)
 {
 	struct wal_record rec;
 	int rc = 0;
 	for (uint32_t pos = WAL_GROUP_HEADER;
 	     !rc && (pos = wal_record_next(view->group, view->used, pos, &rec)) != 0;) {
-		if (rec.type != WAL_WRITE || rec.volume_no != r->v->volume_no || rec.rev < r->rev_to)
+		if (rec.type != WAL_WRITE || rec.volume_no != r->v->volume_no ||
+		    rec.rev < r->rev_to)
 			continue;
 		if (rec.rev != r->rev_to)
-			return fail(err, FIRN_ECORRUPT, 0, "upload", "write %llu is missing in the WAL",
-				(unsigned long long)r->rev_to);
+			return fail(err, FIRN_ECORRUPT, 0, "upload",
+			            "write %llu is missing in the WAL",
+			            (unsigned long long)r->rev_to);
 		rc = move ? keep_record(r, &rec) : 0;
 		rc = rc ? rc : fold_record(r, &rec);
 		r->rev_to++;
 	}
-	return rc ? fail(err, rc, 0, "upload", "cannot fold write %llu", (unsigned long long)r->rev_to) : 0;
+	return rc ? fail(err, rc, 0, "upload", "cannot fold write %llu",
+	                 (unsigned long long)r->rev_to)
+	          : 0;
 }
 
 /* Batches point into the group. One that is mostly others' writes, or padding, is not kept for that: of a

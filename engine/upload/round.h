@@ -11,7 +11,7 @@ struct round_stream {
 	bool created, deleted, config_set;
 	char *name;
 	uint8_t *config;
-	uint64_t payload;           /* bytes of batches that are kept */
+	uint64_t payload; /* bytes of batches that are kept */
 	uint32_t compression;
 	struct dedup_limits limits;
 };
@@ -21,27 +21,31 @@ struct round_producer {
 	struct producer_batch batch[16];
 };
 
-struct round_kv { struct kv_change change; uint8_t *bytes; uint32_t order; };
+struct round_kv {
+	struct kv_change change;
+	uint8_t *bytes;
+	uint32_t order;
+};
 
 struct round {
 	struct volume *v;
 	const struct firn_env *env;
-	uint64_t rev_from, rev_to;  /* revs [from, to) */
-	struct wal_chunk **chunk;   /* alive while batches point into them */
+	uint64_t rev_from, rev_to; /* revs [from, to) */
+	struct wal_chunk **chunk;  /* alive while batches point into them */
 	size_t n_chunk, cap_chunk;
-	struct wal_chunk *own;      /* the last of them that takes records out of groups of others */
-	struct batch *batch;        /* in WAL order until sorted by (stream, offset) */
+	struct wal_chunk *own; /* the last of them that takes records out of groups of others */
+	struct batch *batch;   /* in WAL order until sorted by (stream, offset) */
 	size_t n_batch, cap_batch;
 	struct gap_entry *gap;
 	size_t n_gap, cap_gap;
 	struct round_kv *kv;
 	size_t n_kv, cap_kv;
-	struct key_entry *key;      /* key bytes point into chunks */
+	struct key_entry *key; /* key bytes point into chunks */
 	size_t n_key, cap_key;
 	struct map streams, producers;
-	struct round_stream **stream;   /* settled: sorted, without those that came and went */
+	struct round_stream **stream; /* settled: sorted, without those that came and went */
 	struct round_producer **producer;
-	struct batch **order;           /* settled: kept batches by (stream, offset) */
+	struct batch **order; /* settled: kept batches by (stream, offset) */
 	size_t n_stream, n_producer, n_order;
 };
 
@@ -62,13 +66,13 @@ struct built {
 	struct segment_footer *footer;
 };
 struct commit {
-	struct manifest next;       /* what the CAS would make true */
+	struct manifest next; /* what the CAS would make true */
 	struct buf body;
 	struct built *part;
-	uint32_t n_part, n_put;     /* uploaded so far */
-	bool sent;                  /* the CAS may be on its way: only settling may follow */
-	bool settled;               /* the manifest is ours: the index is next */
-	bool clean;                 /* a detach's: no segments */
+	uint32_t n_part, n_put;      /* uploaded so far */
+	bool sent;                   /* the CAS may be on its way: only settling may follow */
+	bool settled;                /* the manifest is ours: the index is next */
+	bool clean;                  /* a detach's: no segments */
 	struct round_stream *stream; /* marks to move when all is done */
 	uint32_t n_stream;
 };

@@ -25,7 +25,8 @@ static int by_producer(const void *a, const void *b)
 
 static int by_offset(const void *a, const void *b)
 {
-	const struct batch *x = *(const struct batch *const *)a, *y = *(const struct batch *const *)b;
+	const struct batch *x = *(const struct batch *const *)a,
+	                   *y = *(const struct batch *const *)b;
 	int c = cmp_u64(x->stream, y->stream);
 	return c ? c : cmp_u64(x->offset, y->offset);
 }
@@ -90,8 +91,9 @@ static int settle_streams(struct round *r)
 		struct stream_state *st = &rs->state;
 		if (st->next < st->start)
 			st->next = st->start;
-		st->flags = (rs->created ? STREAM_CREATED : 0u) | (rs->deleted ? STREAM_DELETED : 0u) |
-			(rs->config_set ? STREAM_CONFIG : 0u);
+		st->flags = (rs->created ? STREAM_CREATED : 0u) |
+		            (rs->deleted ? STREAM_DELETED : 0u) |
+		            (rs->config_set ? STREAM_CONFIG : 0u);
 		st->name = rs->name;
 		st->config = rs->config;
 		r->stream[r->n_stream++] = rs;
@@ -144,7 +146,8 @@ static void settle_kv(struct round *r)
 	size_t n = 0;
 	for (size_t i = 0; i < r->n_kv; i++) {
 		struct round_kv *kv = &r->kv[i];
-		const struct round_stream *rs = kv->change.stream ? row_of(r, kv->change.stream) : NULL;
+		const struct round_stream *rs = kv->change.stream ? row_of(r, kv->change.stream)
+		                                                  : NULL;
 		bool stale = i + 1 < r->n_kv && !same_key(&kv->change, &r->kv[i + 1].change);
 		if (stale || (rs && rs->deleted))
 			mem_free(r->env, kv->bytes);

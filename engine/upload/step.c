@@ -20,8 +20,8 @@ static bool due(struct volume *v, bool half_full)
 	bool is = false;
 	if (v->group_n && !v->stopped && v->state != FIRN_STATE_FENCED && !v->read_only) {
 		int64_t age = env->now_ms(env->ctx) - v->group[v->group_head].append_ms;
-		is = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->draining || half_full ||
-			age >= (int64_t)v->upload_interval_ms;
+		is = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->draining ||
+		     half_full || age >= (int64_t)v->upload_interval_ms;
 	}
 	pthread_mutex_unlock(&v->lock);
 	return is;
@@ -130,13 +130,13 @@ int upload_step(struct engine *e)
 	did |= wal_recycle(&e->wal);
 	engine_room(e);
 	did |= engine_log_send(e);
-	return wal_prepare(&e->wal) | did;
+	return (e->no_threads ? wal_prepare(&e->wal) : 0) | did; /* else: spare_thread() */
 }
 
 void upload_kick(struct engine *e)
 {
 	pthread_mutex_lock(&e->kick_lock);
 	e->upload_kicked = true;
-	pthread_cond_signal(&e->upload_work);
+	pthread_cond_broadcast(&e->upload_work);
 	pthread_mutex_unlock(&e->kick_lock);
 }

@@ -8,7 +8,7 @@ struct upload_job {
 	struct upload_job *next;
 	struct completion to;
 	bool detach, cancelled;
-	uint64_t deadline_ns;       /* 0 none */
+	uint64_t deadline_ns; /* 0 none */
 	/* attach */
 	char *uri, *name, *node, *takeover;
 	uint64_t segment_bytes;
@@ -16,7 +16,7 @@ struct upload_job {
 	/* detach */
 	struct volume *v;
 	uint32_t mode;
-	bool recorded;              /* the DETACH record is durable */
+	bool recorded; /* the DETACH record is durable */
 };
 void job_take(struct engine *e, struct upload_job *j);
 void job_free(struct engine *e, struct upload_job *j);
@@ -38,7 +38,8 @@ enum settled { SETTLED_MINE, SETTLED_UNCHANGED, SETTLED_FENCED, SETTLED_WRONG, S
 /* After anything but a clear success of a CAS: what does the store hold (PROTOCOL 7)? On MINE *version is
  * filled. */
 enum settled settle(struct volume *v, const struct manifest *sent, struct store_version *version,
-	struct firn_error *err);
-int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed, struct firn_error *err);
+                    struct firn_error *err);
+int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed,
+                struct firn_error *err);
 int index_catch_up(struct volume *v, struct firn_error *err);
 #endif

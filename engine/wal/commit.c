@@ -25,7 +25,7 @@ void wal_poison(struct wal *w, int code, const char *what)
 	if (!w->poisoned) {
 		w->poisoned = true;
 		(void)snprintf(w->poison_text, sizeof w->poison_text, "%s: %s", what,
-			firn_code_name(code_of_errno(code)));
+		               firn_code_name(code_of_errno(code)));
 		engine_log(w->engine, FIRN_LOG_ERROR, "wal", NULL, w->poison_text);
 	}
 	pthread_cond_broadcast(&w->done);
@@ -64,10 +64,14 @@ static int start(struct wal *w, struct wal_group *g)
 	int rc = wal_file_make_room(w, len);
 	if (rc)
 		return rc;
-	struct wal_group_header h = { .flags = g->n_records ? 0 : g->flags, .used = g->used,
-		.n_records = g->n_records, .run = w->run, .lsn = w->current_no << 32 | w->pos,
-		.durable_lsn = w->durable_lsn, .prev_sum = w->last_sum,
-		.sealed_ms = w->env->now_ms(w->env->ctx) };
+	struct wal_group_header h = { .flags = g->n_records ? 0 : g->flags,
+		                      .used = g->used,
+		                      .n_records = g->n_records,
+		                      .run = w->run,
+		                      .lsn = w->current_no << 32 | w->pos,
+		                      .durable_lsn = w->durable_lsn,
+		                      .prev_sum = w->last_sum,
+		                      .sealed_ms = w->env->now_ms(w->env->ctx) };
 	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
 	wal_group_seal(g->data, &h);
 	g->lsn = h.lsn;
@@ -213,7 +217,7 @@ static void gather(struct wal *w)
 	w->gather_n = w->last_calls;
 	int rc = 0;
 	while (!rc && !w->stopping && !w->closed_first &&
-	    (!w->filling || w->filling->n_records < w->gather_n))
+	       (!w->filling || w->filling->n_records < w->gather_n))
 		rc = pthread_cond_timedwait(&w->work, &w->lock, &t);
 	w->gather_n = 0;
 	pthread_mutex_unlock(&w->lock);
@@ -272,8 +276,8 @@ void wal_wait(struct wal *w)
 		struct timespec t = from_now(IDLE_NS);
 		w->waiting = true;
 		bool idle_due = w->wrote_since_idle && !w->poisoned;
-		int rc = idle_due ? pthread_cond_timedwait(&w->work, &w->lock, &t) :
-			pthread_cond_wait(&w->work, &w->lock);
+		int rc = idle_due ? pthread_cond_timedwait(&w->work, &w->lock, &t)
+		                  : pthread_cond_wait(&w->work, &w->lock);
 		w->waiting = false;
 		if (rc && idle_due)
 			break;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static int put(struct wal *w, uint16_t type, const struct wal_volume_row *row, struct buf *b,
-	uint64_t *seq, struct firn_error *err)
+               uint64_t *seq, struct firn_error *err)
 {
 	buf_zero(b, WAL_RECORD_HEADER);
 	wal_row_encode(row, b);
@@ -16,9 +16,14 @@ static int put(struct wal *w, uint16_t type, const struct wal_volume_row *row, s
 	if (rc)
 		return fail(err, rc, 0, "wal", "no room for a control record");
 	memcpy(slot.group->data + slot.pos, b->data, b->len);
-	struct wal_record r = { .len = (uint32_t)b->len, .meta_len = (uint32_t)b->len, .type = type,
-		.volume_no = row->volume_no, .pos = slot.pos, .rev = row->rev, .epoch = row->epoch,
-		.append_ms = w->env->now_ms(w->env->ctx) };
+	struct wal_record r = { .len = (uint32_t)b->len,
+		                .meta_len = (uint32_t)b->len,
+		                .type = type,
+		                .volume_no = row->volume_no,
+		                .pos = slot.pos,
+		                .rev = row->rev,
+		                .epoch = row->epoch,
+		                .append_ms = w->env->now_ms(w->env->ctx) };
 	memcpy(&r.nonce, row->nonce, sizeof r.nonce);
 	wal_record_put(slot.group->data, &r);
 	*seq = slot.group->seq;
@@ -26,7 +31,8 @@ static int put(struct wal *w, uint16_t type, const struct wal_volume_row *row, s
 	return 0;
 }
 
-int wal_control(struct wal *w, uint16_t type, const struct wal_volume_row *row, struct firn_error *err)
+int wal_control(struct wal *w, uint16_t type, const struct wal_volume_row *row,
+                struct firn_error *err)
 {
 	struct buf b;
 	uint64_t seq = 0;

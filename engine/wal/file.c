@@ -27,7 +27,7 @@ int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file)
 }
 
 int wal_files_add(struct wal *w, struct wal_file **array, uint32_t *n, uint32_t *cap,
-	const struct wal_file *f)
+                  const struct wal_file *f)
 {
 	size_t c = *cap;
 	void *p = *array;
@@ -75,7 +75,8 @@ static int fill(struct wal *w, void *file)
 	int64_t n = 0;
 	for (uint64_t pos = 0; pos < w->opts.file_bytes && n >= 0; pos += (uint64_t)n) {
 		uint64_t left = w->opts.file_bytes - pos;
-		n = w->env->files->write(w->env->ctx, file, zero, left < FILL_BYTES ? left : FILL_BYTES, pos);
+		n = w->env->files->write(w->env->ctx, file, zero,
+		                         left < FILL_BYTES ? left : FILL_BYTES, pos);
 		if (n == 0)
 			n = -ENOSPC;
 	}
@@ -112,15 +113,16 @@ int wal_prepare(struct wal *w)
 	uint64_t now = w->env->mono_ns(w->env->ctx);
 	pthread_mutex_lock(&w->lock);
 	bool wanted = !w->poisoned && !w->stopping && w->n_spare < 3 &&
-		w->n_file + w->n_spare < w->n_files_max &&
-		!(w->no_room && now - w->no_room_ns < 1000000000u);
+	              w->n_file + w->n_spare < w->n_files_max &&
+	              !(w->no_room && now - w->no_room_ns < 1000000000u);
 	pthread_mutex_unlock(&w->lock);
 	if (!wanted)
 		return 0;
 	int rc = make_spare(w);
 	pthread_mutex_lock(&w->lock);
 	if (rc && !w->no_room)
-		engine_log(w->engine, FIRN_LOG_WARN, "wal", NULL, "no room on the disk for a new WAL file");
+		engine_log(w->engine, FIRN_LOG_WARN, "wal", NULL,
+		           "no room on the disk for a new WAL file");
 	w->no_room = rc != 0;
 	w->no_room_ns = now;
 	pthread_mutex_unlock(&w->lock);
@@ -136,11 +138,12 @@ int wal_prepare_all(struct wal *w)
 }
 
 static void table_put(struct wal *w, const struct wal_seal_body *seal, struct buf *group,
-	uint32_t *n_records)
+                      uint32_t *n_records)
 {
 	buf_zero(group, WAL_GROUP_HEADER);
-	struct wal_record r = { .type = WAL_TABLE, .pos = WAL_GROUP_HEADER,
-		.append_ms = w->env->now_ms(w->env->ctx) };
+	struct wal_record r = { .type = WAL_TABLE,
+		                .pos = WAL_GROUP_HEADER,
+		                .append_ms = w->env->now_ms(w->env->ctx) };
 	buf_zero(group, WAL_RECORD_HEADER);
 	buf_put_u32(group, w->n_row);
 	buf_put_u32(group, 0);
@@ -165,7 +168,7 @@ static void table_put(struct wal *w, const struct wal_seal_body *seal, struct bu
 }
 
 static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_body *seal,
-	uint64_t *end, uint64_t *sum)
+                      uint64_t *end, uint64_t *sum)
 {
 	struct buf b;
 	buf_init(&b, w->env);
@@ -183,15 +186,21 @@ static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_b
 	memset(image, 0, WAL_PAGE + len);
 	memcpy(image + WAL_PAGE, b.data, used);
 	buf_fini(&b);
-	struct wal_file_header fh = { .run = w->run, .file_no = f->file_no,
-		.file_bytes = w->opts.file_bytes, .prev_sum = w->last_sum,
-		.created_ms = w->env->now_ms(w->env->ctx) };
+	struct wal_file_header fh = { .run = w->run,
+		                      .file_no = f->file_no,
+		                      .file_bytes = w->opts.file_bytes,
+		                      .prev_sum = w->last_sum,
+		                      .created_ms = w->env->now_ms(w->env->ctx) };
 	memcpy(fh.wal_id, w->wal_id, sizeof fh.wal_id);
 	memcpy(fh.run_nonce, w->run_nonce, sizeof fh.run_nonce);
 	wal_file_header_put(image, &fh);
-	struct wal_group_header h = { .used = used, .n_records = n_records, .run = w->run,
-		.lsn = f->file_no << 32 | WAL_PAGE, .durable_lsn = w->durable_lsn,
-		.prev_sum = w->last_sum, .sealed_ms = fh.created_ms };
+	struct wal_group_header h = { .used = used,
+		                      .n_records = n_records,
+		                      .run = w->run,
+		                      .lsn = f->file_no << 32 | WAL_PAGE,
+		                      .durable_lsn = w->durable_lsn,
+		                      .prev_sum = w->last_sum,
+		                      .sealed_ms = fh.created_ms };
 	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
 	wal_group_seal(image + WAL_PAGE, &h);
 	int rc = w->env->files->write_start(w->env->ctx, f->file, image, WAL_PAGE + len, 0);
@@ -243,7 +252,8 @@ int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, struct firn_
 	if (rc) {
 		if (f.file)
 			(void)w->env->files->close(w->env->ctx, f.file);
-		return fail(err, code_of_errno(rc), -rc, "wal", "%s: cannot begin a new file", w->dir);
+		return fail(err, code_of_errno(rc), -rc, "wal", "%s: cannot begin a new file",
+		            w->dir);
 	}
 	w->current = f.file;
 	w->current_no = f.file_no;

@@ -13,6 +13,6 @@ int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file);
 void wal_spare_path(const struct wal *w, uint64_t spare_no, char *out, size_t cap);
 /* Locked: appends to an array of files. */
 int wal_files_add(struct wal *w, struct wal_file **array, uint32_t *n, uint32_t *cap,
-	const struct wal_file *f);
+                  const struct wal_file *f);
 void wal_poison(struct wal *w, int code, const char *what);
 #endif

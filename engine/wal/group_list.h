@@ -3,7 +3,7 @@
 #define WAL_GROUP_LIST_H
 #include "engine/wal/wal.h"
 
-struct wal_group *wal_group_take(struct wal *w);                 /* oldest closed, or what gathers */
-struct wal_group *wal_group_begin(struct wal *w, uint32_t len);  /* room for one record of len */
+struct wal_group *wal_group_take(struct wal *w);                /* oldest closed, or what gathers */
+struct wal_group *wal_group_begin(struct wal *w, uint32_t len); /* room for one record of len */
 void wal_group_free(struct wal *w, struct wal_group *g);
 #endif

@@ -97,8 +97,7 @@ static int read_at(struct walk *w, void *buf, size_t len, uint64_t pos)
 		                                len - done, pos + done);
 		if (n <= 0)
 			return fail(w->err, FIRN_EIO, (int)-n, "wal", "%016llx.wal: read at %llu",
-			            (unsigned long long)w->file_no,
-			            (unsigned long long)pos + done);
+			            (unsigned long long)w->file_no, (unsigned long long)pos + done);
 		done += (size_t)n;
 	}
 	return 0;

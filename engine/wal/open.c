@@ -52,7 +52,7 @@ static int lock_soon(struct wal *w, void *file)
 	uint64_t until = w->env->mono_ns(w->env->ctx) + UINT64_C(5000000000);
 	int rc;
 	while ((rc = w->env->files->lock(w->env->ctx, file)) == -EWOULDBLOCK &&
-	    w->env->mono_ns(w->env->ctx) < until)
+	       w->env->mono_ns(w->env->ctx) < until)
 		(void)usleep(2000);
 	return rc;
 }
@@ -70,7 +70,7 @@ static int open_one(struct wal *w, uint64_t file_no, struct scan_file *f, struct
 	rc = lock_soon(w, f->file);
 	if (rc)
 		return fail(err, rc == -EWOULDBLOCK ? FIRN_EBUSY : FIRN_EIO, -rc, "wal",
-			"%s is locked by another process", path);
+		            "%s is locked by another process", path);
 	rc = w->env->files->sync(w->env->ctx, f->file);
 	rc = rc ? rc : w->env->files->size(w->env->ctx, f->file, &f->bytes);
 	if (rc)
@@ -83,9 +83,12 @@ static int adopt(struct wal *w, struct scan_file *f, struct firn_error *err)
 {
 	if (w->n_file && memcmp(w->wal_id, f->header.wal_id, sizeof w->wal_id))
 		return fail(err, FIRN_ECORRUPT, 0, "wal",
-			"%016llx.wal belongs to another WAL: it was copied here", (unsigned long long)f->file_no);
+		            "%016llx.wal belongs to another WAL: it was copied here",
+		            (unsigned long long)f->file_no);
 	memcpy(w->wal_id, f->header.wal_id, sizeof w->wal_id);
-	struct wal_file file = { .file_no = f->file_no, .run = f->run, .file = f->file, .has_seal = true };
+	struct wal_file file = {
+		.file_no = f->file_no, .run = f->run, .file = f->file, .has_seal = true
+	};
 	if (f->run > w->run)
 		w->run = f->run;
 	if (wal_files_add(w, &w->file, &w->n_file, &w->cap_file, &file))
@@ -116,7 +119,7 @@ static int spare_of(struct wal *w, const char *path, struct firn_error *err)
 }
 
 static int adopt_spares(struct wal *w, const struct names *n, const struct scan_file *scan,
-	struct firn_error *err)
+                        struct firn_error *err)
 {
 	char path[4200];
 	int rc = 0;
@@ -172,7 +175,7 @@ static int begin_run(struct wal *w, const struct scan_state *s, struct firn_erro
 }
 
 static void init(struct wal *w, struct account *account, struct engine *engine, const char *dir,
-	const struct wal_opts *opts)
+                 const struct wal_opts *opts)
 {
 	memset(w, 0, sizeof *w);
 	w->env = &account->env;
@@ -194,7 +197,7 @@ static void init(struct wal *w, struct account *account, struct engine *engine, 
 }
 
 int wal_open(struct wal *w, struct account *account, struct engine *engine, const char *dir,
-	const struct wal_opts *opts, struct wal_scan *scan, struct firn_error *err)
+             const struct wal_opts *opts, struct wal_scan *scan, struct firn_error *err)
 {
 	init(w, account, engine, dir, opts);
 	struct names names = { .env = w->env };
@@ -243,7 +246,8 @@ static void free_files(struct wal *w, struct wal_file *file, uint32_t n)
 static void end_mark(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
-	struct wal_group *g = w->poisoned || w->filling || w->closed_first ? NULL : wal_group_begin(w, 0);
+	struct wal_group *g = w->poisoned || w->filling || w->closed_first ? NULL
+	                                                                   : wal_group_begin(w, 0);
 	if (g) {
 		g->closed = true;
 		g->flags = WAL_GROUP_END;

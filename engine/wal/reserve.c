@@ -13,7 +13,8 @@ enum { TABLE_ROOM = 64 << 10 }; /* of every file, at least this is kept for head
 uint32_t wal_record_max(const struct wal *w)
 {
 	uint64_t max = w->opts.file_bytes / 2;
-	return max > BATCH_PAYLOAD_MAX + (1u << 20) ? BATCH_PAYLOAD_MAX + (1u << 20) : (uint32_t)max;
+	return max > BATCH_PAYLOAD_MAX + (1u << 20) ? BATCH_PAYLOAD_MAX + (1u << 20)
+	                                            : (uint32_t)max;
 }
 
 /* Bytes that can still be written whatever the sizes of the groups: every file may waste one group. */
@@ -21,7 +22,8 @@ static uint64_t room_locked(const struct wal *w, uint64_t largest, bool control)
 {
 	uint64_t table = w->table_bytes + 2 * WAL_PAGE;
 	uint64_t waste = largest + (table > TABLE_ROOM ? table : TABLE_ROOM);
-	uint64_t here = w->opts.file_bytes > w->pos + waste ? w->opts.file_bytes - w->pos - waste : 0;
+	uint64_t here = w->opts.file_bytes > w->pos + waste ? w->opts.file_bytes - w->pos - waste
+	                                                    : 0;
 	uint32_t spares = w->n_spare;
 	if (!control)
 		spares = spares ? spares - 1 : 0;
@@ -31,9 +33,11 @@ static uint64_t room_locked(const struct wal *w, uint64_t largest, bool control)
 uint64_t wal_free_bytes(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
-	uint64_t unmade = w->n_files_max > w->n_file + w->n_spare && !w->no_room ?
-		w->n_files_max - w->n_file - w->n_spare : 0;
-	uint64_t free_bytes = room_locked(w, w->opts.group_bytes, false) + unmade * w->opts.file_bytes;
+	uint64_t unmade = w->n_files_max > w->n_file + w->n_spare && !w->no_room
+	                          ? w->n_files_max - w->n_file - w->n_spare
+	                          : 0;
+	uint64_t free_bytes = room_locked(w, w->opts.group_bytes, false) +
+	                      unmade * w->opts.file_bytes;
 	free_bytes = free_bytes > w->pending ? free_bytes - w->pending : 0;
 	pthread_mutex_unlock(&w->lock);
 	return free_bytes;
@@ -52,7 +56,8 @@ static void close_filling(struct wal *w)
 	struct wal_group *g = w->filling;
 	w->filling = NULL;
 	g->closed = true;
-	g->chunk->used = (uint32_t)align_up((uint64_t)(g->data - g->chunk->data) + g->used, WAL_PAGE);
+	g->chunk->used = (uint32_t)align_up((uint64_t)(g->data - g->chunk->data) + g->used,
+	                                    WAL_PAGE);
 	if (w->closed_last)
 		w->closed_last->next = g;
 	else
@@ -114,7 +119,7 @@ struct wal_group *wal_group_begin(struct wal *w, uint32_t len)
 }
 
 static int span_add(struct wal *w, struct wal_group *g, struct volume *v, uint32_t volume_no,
-	uint64_t rev, uint32_t len)
+                    uint64_t rev, uint32_t len)
 {
 	for (uint32_t i = g->n_span; i-- > 0;) {
 		struct wal_span *s = &g->span[i];
@@ -156,13 +161,14 @@ bool wal_has_room(struct wal *w, uint64_t len)
 {
 	pthread_mutex_lock(&w->lock);
 	bool room = w->poisoned || w->stopping || len > wal_record_max(w) ||
-		(w->pending <= w->opts.pending_bytes / 2 && !check_room(w, (uint32_t)len, false));
+	            (w->pending <= w->opts.pending_bytes / 2 &&
+	             !check_room(w, (uint32_t)len, false));
 	pthread_mutex_unlock(&w->lock);
 	return room;
 }
 
-int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume, uint32_t volume_no,
-	uint64_t rev, struct wal_slot *out)
+int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume,
+                uint32_t volume_no, uint64_t rev, struct wal_slot *out)
 {
 	len = (uint32_t)align_up(len, 8);
 	pthread_mutex_lock(&w->lock);

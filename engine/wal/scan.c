@@ -59,9 +59,10 @@ static struct wal_found *found_of(struct scan_state *s, uint32_t volume_no)
 static void gap(struct wal_found *f, uint64_t lsn, uint64_t missing, uint64_t first)
 {
 	f->missing = missing;
-	(void)snprintf(f->why, sizeof f->why, "before %016llx.wal, group at %llu: writes %llu to %llu",
-		(unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu),
-		(unsigned long long)first, (unsigned long long)missing);
+	(void)snprintf(f->why, sizeof f->why,
+	               "before %016llx.wal, group at %llu: writes %llu to %llu",
+	               (unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu),
+	               (unsigned long long)first, (unsigned long long)missing);
 }
 
 static int found_write(struct scan_state *s, const struct wal_record *r, uint64_t lsn, uint32_t len)
@@ -89,7 +90,8 @@ static int found_write(struct scan_state *s, const struct wal_record *r, uint64_
 }
 
 /* A row says how far its volume had come: what was seen must agree (a gap in between is damage). */
-static int found_row(struct scan_state *s, const struct wal_volume_row *row, uint64_t lsn, bool intent)
+static int found_row(struct scan_state *s, const struct wal_volume_row *row, uint64_t lsn,
+                     bool intent)
 {
 	struct wal_found *f = found_of(s, row->volume_no);
 	if (!f)
@@ -123,7 +125,7 @@ static int control_record(struct scan_state *s, const struct wal_record *r, uint
 }
 
 static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *group,
-	const struct wal_group_header *h)
+                      const struct wal_group_header *h)
 {
 	uint32_t pos = WAL_GROUP_HEADER, len = (uint32_t)wal_group_len(h->used);
 	struct wal_record r;
@@ -146,7 +148,8 @@ static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *
 }
 
 /* At least `need` bytes at `pos` in the window, if the file has them. */
-static int fill(struct wal *w, const struct scan_file *f, struct window *win, uint64_t pos, size_t need)
+static int fill(struct wal *w, const struct scan_file *f, struct window *win, uint64_t pos,
+                size_t need)
 {
 	if (pos >= win->pos && pos + need <= win->pos + win->len)
 		return 0;
@@ -171,12 +174,13 @@ static int fill(struct wal *w, const struct scan_file *f, struct window *win, ui
 
 static const uint8_t *at(const struct window *win, uint64_t pos, size_t need)
 {
-	return pos >= win->pos && pos + need <= win->pos + win->len ? win->data + (pos - win->pos) : NULL;
+	return pos >= win->pos && pos + need <= win->pos + win->len ? win->data + (pos - win->pos)
+	                                                            : NULL;
 }
 
 /* 0: a good group stands at pos. 1: none does. < 0: trouble that is not the bytes' fault. */
 static int group_at(struct wal *w, struct scan_file *f, struct window *win, uint64_t pos,
-	struct wal_group_header *h, struct firn_error *err)
+                    struct wal_group_header *h, struct firn_error *err)
 {
 	int rc = fill(w, f, win, pos, WAL_PAGE);
 	const uint8_t *p = rc ? NULL : at(win, pos, WAL_PAGE);
@@ -185,8 +189,8 @@ static int group_at(struct wal *w, struct scan_file *f, struct window *win, uint
 	rc = wal_group_header_get(p, f->bytes - pos, h);
 	if (rc == FIRN_EUNSUPPORTED && err)
 		return fail(err, rc, 0, "wal", "written by a newer release");
-	if (rc || h->lsn != (f->file_no << 32 | pos) ||
-	    h->run != f->run || memcmp(h->wal_id, w->wal_id, sizeof h->wal_id))
+	if (rc || h->lsn != (f->file_no << 32 | pos) || h->run != f->run ||
+	    memcmp(h->wal_id, w->wal_id, sizeof h->wal_id))
 		return 1;
 	size_t len = (size_t)wal_group_len(h->used);
 	rc = fill(w, f, win, pos, len);
@@ -205,13 +209,13 @@ static void damage(struct scan_state *s, uint64_t file_no, uint64_t pos, const c
 {
 	s->scan->damage_at = s->scan->n_groups + 1;
 	(void)snprintf(s->scan->damage, sizeof s->scan->damage, "%016llx.wal: group at %llu: %s",
-		(unsigned long long)file_no, (unsigned long long)pos, what);
+	               (unsigned long long)file_no, (unsigned long long)pos, what);
 	s->wal->env->log(s->wal->env->ctx, FIRN_LOG_ERROR, "wal", s->scan->damage);
 }
 
 /* After a bad group: where the next good one of this run begins, or 0. */
-static int resync(struct wal *w, struct scan_file *f, struct window *win, uint64_t pos, uint64_t end,
-	uint64_t *next)
+static int resync(struct wal *w, struct scan_file *f, struct window *win, uint64_t pos,
+                  uint64_t end, uint64_t *next)
 {
 	struct wal_group_header h;
 	*next = 0;
@@ -230,7 +234,8 @@ static int resync(struct wal *w, struct scan_file *f, struct window *win, uint64
 /* Where the run of this file was sealed: groups from there on do not count. UINT64_MAX: not sealed. */
 static uint64_t seal_of(const struct scan_state *s, uint64_t run, uint64_t *sum)
 {
-	for (uint32_t i = s->n_file; i-- > 0;) /* the newest: an older one may have been begun only */
+	for (uint32_t i = s->n_file;
+	     i-- > 0;) /* the newest: an older one may have been begun only */
 		if (s->file[i].live && s->file[i].sealed && s->file[i].seal.run == run) {
 			*sum = s->file[i].seal.last_sum;
 			return s->file[i].seal.end_lsn;
@@ -245,7 +250,7 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 	uint64_t seal_sum = 0, seal = seal_of(s, f->run, &seal_sum), pos = WAL_PAGE;
 	uint64_t end = seal >> 32 == f->file_no ? seal & 0xffffffffu : f->bytes;
 	bool chained = i && s->file[i - 1].live && s->file[i - 1].run == f->run &&
-		s->file[i - 1].file_no + 1 == f->file_no;
+	               s->file[i - 1].file_no + 1 == f->file_no;
 	uint64_t file_end_sum = s->last_sum;
 	uint64_t n_before = s->scan->n_groups;
 	win->len = 0;
@@ -256,23 +261,28 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 		int rc = group_at(w, f, win, pos, &h, err);
 		if (rc < 0)
 			return fail_context(err, rc, "%016llx.wal: group at %llu",
-				(unsigned long long)f->file_no, (unsigned long long)pos);
+			                    (unsigned long long)f->file_no,
+			                    (unsigned long long)pos);
 		if (rc == 0 && pos == WAL_PAGE && chained && h.prev_sum != file_end_sum)
-			damage(s, f->file_no - 1, s->end_lsn & 0xffffffffu, "what was written last does not verify");
+			damage(s, f->file_no - 1, s->end_lsn & 0xffffffffu,
+			       "what was written last does not verify");
 		else if (rc == 0 && pos > WAL_PAGE && h.prev_sum != s->last_sum)
 			damage(s, f->file_no, pos, "does not follow the group before");
 		if (rc == 0) {
 			rc = take_group(s, f, at(win, pos, (size_t)wal_group_len(h.used)), &h);
 			if (rc)
-				return fail(err, rc, 0, "wal", "%016llx.wal: group at %llu cannot be taken",
-					(unsigned long long)f->file_no, (unsigned long long)pos);
+				return fail(err, rc, 0, "wal",
+				            "%016llx.wal: group at %llu cannot be taken",
+				            (unsigned long long)f->file_no,
+				            (unsigned long long)pos);
 			pos += wal_group_len(h.used);
 			continue;
 		}
 		uint64_t next = 0;
 		rc = resync(w, f, win, pos, end, &next);
 		if (rc)
-			return fail(err, rc, 0, "wal", "%016llx.wal: cannot be read", (unsigned long long)f->file_no);
+			return fail(err, rc, 0, "wal", "%016llx.wal: cannot be read",
+			            (unsigned long long)f->file_no);
 		if (!next && seal >> 32 != f->file_no)
 			break;
 		damage(s, f->file_no, pos, "does not verify, but later ones do");
@@ -286,13 +296,15 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 	bool newest = i + 1 == s->n_file || !s->file[i + 1].live;
 	if (f->header_bad && !(newest && s->scan->n_groups - n_before <= 1))
 		damage(s, f->file_no, 0, "file header does not verify");
-	if (s->scan->n_groups > n_before) /* else nothing of it was ever whole: the run before ends as it did */
+	if (s->scan->n_groups >
+	    n_before) /* else nothing of it was ever whole: the run before ends as it did */
 		s->last_run = f->run;
 	return 0;
 }
 
 /* A group that says it stands where it stands: of this life of the file, not of an older lap. */
-static bool own_group(const struct scan_file *f, const uint8_t *page, uint64_t pos, struct wal_group_header *h)
+static bool own_group(const struct scan_file *f, const uint8_t *page, uint64_t pos,
+                      struct wal_group_header *h)
 {
 	return !wal_group_header_get(page, UINT32_MAX, h) && h->lsn == (f->file_no << 32 | pos);
 }
@@ -320,13 +332,15 @@ int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
 		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
 	int64_t n = w->env->files->read(w->env->ctx, f->file, page, WAL_PAGE, 0);
 	struct firn_error e = { .struct_size = sizeof e };
-	int rc = n < 0 ? (int)n : 0, head = n == WAL_PAGE ? wal_file_header_get(page, &f->header, &e) : FIRN_ECORRUPT;
+	int rc = n < 0 ? (int)n : 0,
+	    head = n == WAL_PAGE ? wal_file_header_get(page, &f->header, &e) : FIRN_ECORRUPT;
 	struct wal_group_header h;
 	n = rc ? rc : w->env->files->read(w->env->ctx, f->file, page, WAL_PAGE, WAL_PAGE);
 	bool group = n == WAL_PAGE && own_group(f, page, WAL_PAGE, &h);
 	mem_free(w->env, page);
 	if (rc || n < 0)
-		return fail(err, FIRN_EIO, (int)-(rc ? rc : n), "wal", "%016llx.wal", (unsigned long long)f->file_no);
+		return fail(err, FIRN_EIO, (int)-(rc ? rc : n), "wal", "%016llx.wal",
+		            (unsigned long long)f->file_no);
 	if (head == FIRN_EUNSUPPORTED) {
 		if (err)
 			*err = e;
@@ -336,7 +350,8 @@ int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
 	if (!own && !group) {
 		rc = find_own_group(w, f, &h);
 		if (rc < 0)
-			return fail(err, rc, 0, "wal", "%016llx.wal: cannot be read", (unsigned long long)f->file_no);
+			return fail(err, rc, 0, "wal", "%016llx.wal: cannot be read",
+			            (unsigned long long)f->file_no);
 		group = rc;
 	}
 	f->header_bad = !own && group;
@@ -356,7 +371,8 @@ static int read_seal(struct scan_state *s, struct scan_file *f, struct window *w
 		return rc < 0 && rc != FIRN_EUNSUPPORTED ? rc : 0;
 	const uint8_t *group = at(win, WAL_PAGE, (size_t)wal_group_len(h.used));
 	struct wal_record r;
-	for (uint32_t pos = WAL_GROUP_HEADER; (pos = wal_record_next(group, h.used, pos, &r)) != 0;) {
+	for (uint32_t pos = WAL_GROUP_HEADER;
+	     (pos = wal_record_next(group, h.used, pos, &r)) != 0;) {
 		struct cur c = cur_of(r.body, (size_t)(r.body_end - r.body));
 		if (r.type == WAL_SEAL && !wal_seal_decode(&c, &f->seal))
 			f->sealed = true;
@@ -373,7 +389,7 @@ int scan_all(struct scan_state *s, struct firn_error *err)
 		bool first = !i || s->file[i - 1].run != s->file[i].run;
 		if (s->file[i].live && first && read_seal(s, &s->file[i], &win))
 			rc = fail(err, FIRN_EIO, 0, "wal", "%016llx.wal: cannot be read",
-				(unsigned long long)s->file[i].file_no);
+			          (unsigned long long)s->file[i].file_no);
 	}
 	for (uint32_t i = 0; i < s->n_file && !rc; i++)
 		if (s->file[i].live)

@@ -6,10 +6,10 @@
 /* A file as its first pages tell. */
 struct scan_file {
 	uint64_t file_no, run, bytes;
-	void *file;                  /* open, locked, synced */
-	bool live;                   /* begun: has a header of its own, or had one */
+	void *file; /* open, locked, synced */
+	bool live;  /* begun: has a header of its own, or had one */
 	bool header_bad;
-	bool sealed;                 /* first group holds a seal */
+	bool sealed; /* first group holds a seal */
 	struct wal_file_header header;
 	struct wal_seal_body seal;
 };
@@ -18,7 +18,7 @@ struct scan_state {
 	struct wal_scan *scan;
 	struct scan_file *file;
 	uint32_t n_file;
-	uint64_t last_sum, end_lsn;  /* of the newest good group */
+	uint64_t last_sum, end_lsn; /* of the newest good group */
 	uint64_t last_run;
 };
 

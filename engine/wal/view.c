@@ -42,42 +42,49 @@ static void *reader_of(struct wal *w, uint64_t file_no)
 	return reader;
 }
 
-static int check(struct wal *w, struct wal_chunk *c, uint64_t lsn, uint32_t len, struct wal_view *out,
-	struct firn_error *err)
+static int check(struct wal *w, struct wal_chunk *c, uint64_t lsn, uint32_t len,
+                 struct wal_view *out, struct firn_error *err)
 {
 	struct wal_group_header h;
 	uint32_t bad = 0;
-	int rc = wal_group_header_get(c->data, len, &h) || h.lsn != lsn || wal_group_len(h.used) != len ||
-		memcmp(h.wal_id, w->wal_id, sizeof h.wal_id);
+	int rc = wal_group_header_get(c->data, len, &h) || h.lsn != lsn ||
+	         wal_group_len(h.used) != len || memcmp(h.wal_id, w->wal_id, sizeof h.wal_id);
 	if (rc)
 		rc = fail(err, FIRN_ECORRUPT, 0, "wal", "group header does not verify");
 	else
 		rc = wal_group_verify(c->data, len, &h, &bad, err);
 	if (rc)
 		return fail_context(err, rc, "%016llx.wal: group at %llu",
-			(unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu));
+		                    (unsigned long long)(lsn >> 32),
+		                    (unsigned long long)(lsn & 0xffffffffu));
 	*out = (struct wal_view){ c, c->data, h.used };
 	return 0;
 }
 
-int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *out, struct firn_error *err)
+int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *out,
+                  struct firn_error *err)
 {
 	struct wal_chunk *c = wal_chunk_new(w->account, len);
 	if (!c)
-		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory to read a group of %u bytes", len);
+		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory to read a group of %u bytes",
+		            len);
 	pthread_rwlock_rdlock(&w->readers);
 	void *reader = reader_of(w, lsn >> 32);
-	int64_t n = reader ? w->env->files->read(w->env->ctx, reader, c->data, len, lsn & 0xffffffffu) : 0;
+	int64_t n = reader ? w->env->files->read(w->env->ctx, reader, c->data, len,
+	                                         lsn & 0xffffffffu)
+	                   : 0;
 	pthread_rwlock_unlock(&w->readers);
 	int rc;
 	if (!reader)
-		rc = fail(err, FIRN_ENOENT, 0, "wal", "%016llx.wal is gone", (unsigned long long)(lsn >> 32));
+		rc = fail(err, FIRN_ENOENT, 0, "wal", "%016llx.wal is gone",
+		          (unsigned long long)(lsn >> 32));
 	else if (n < 0)
 		rc = fail(err, FIRN_EIO, (int)-n, "wal", "%016llx.wal: read at %llu",
-			(unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu));
+		          (unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu));
 	else if (n != (int64_t)len)
 		rc = fail(err, FIRN_ECORRUPT, 0, "wal", "%016llx.wal: ends before %llu",
-			(unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu) + len);
+		          (unsigned long long)(lsn >> 32),
+		          (unsigned long long)(lsn & 0xffffffffu) + len);
 	else
 		rc = check(w, c, lsn, len, out, err);
 	if (rc)

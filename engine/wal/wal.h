@@ -36,31 +36,36 @@ struct wal_span {
 struct wal_group {
 	struct wal_group *next;
 	struct wal_chunk *chunk;
-	uint8_t *data;          /* chunk->data + its place */
+	uint8_t *data;                       /* chunk->data + its place */
 	uint32_t used, room, n_records, len; /* len: padded, once sealed */
-	uint32_t flags;         /* of a group without records */
-	atomic_uint n_filling;  /* records reserved whose bytes are not there yet */
+	uint32_t flags;                      /* of a group without records */
+	atomic_uint n_filling;               /* records reserved whose bytes are not there yet */
 	bool closed;
-	uint64_t charged;       /* of wal.pending */
-	uint64_t seq, lsn;      /* seq: number within this opening, tells groups apart before they have an LSN */
+	uint64_t charged; /* of wal.pending */
+	uint64_t seq,
+	        lsn; /* seq: number within this opening, tells groups apart before they have an LSN */
 	uint32_t n_span, cap_span;
 	struct wal_span *span;
 };
 
 struct wal_file {
 	uint64_t file_no, run;
-	void *file;             /* writes, O_DIRECT where it can be */
-	void *reader;           /* reads, through the page cache; opened when first needed */
-	bool has_seal;          /* must not go before the files of the run it seals */
+	void *file;    /* writes, O_DIRECT where it can be */
+	void *reader;  /* reads, through the page cache; opened when first needed */
+	bool has_seal; /* must not go before the files of the run it seals */
 	uint32_t n_pin, cap_pin;
-	struct wal_pin { uint32_t volume_no, _pad; uint64_t rev_last; } *pin; /* newest rev per volume in it */
+	struct wal_pin {
+		uint32_t volume_no, _pad;
+		uint64_t rev_last;
+	} * pin; /* newest rev per volume in it */
 };
 
 struct wal_opts {
 	uint64_t wal_bytes, file_bytes;
 	uint64_t pending_bytes; /* bound on group memory not yet durable */
 	uint64_t tail_bytes;    /* bound on durable groups kept in memory */
-	uint32_t group_bytes, chunk_bytes; /* a write is at most one group; memory comes in chunks */
+	uint32_t group_bytes,
+	        chunk_bytes; /* a write is at most one group; memory comes in chunks */
 	bool direct;
 };
 
@@ -74,42 +79,43 @@ struct wal {
 	uint64_t run;
 	pthread_mutex_t lock;
 	pthread_rwlock_t readers; /* held shared while a file's reader is in use */
-	pthread_cond_t work;    /* something to write */
-	pthread_cond_t done;    /* durable_seq rose, or the WAL is poisoned */
+	pthread_cond_t work;      /* something to write */
+	pthread_cond_t done;      /* durable_seq rose, or the WAL is poisoned */
 
 	/* guarded */
-	struct wal_chunk *chunk;               /* the newest: the next group begins behind its last */
-	struct wal_group *filling;             /* NULL or open for reserve */
+	struct wal_chunk *chunk;   /* the newest: the next group begins behind its last */
+	struct wal_group *filling; /* NULL or open for reserve */
 	struct wal_group *closed_first, *closed_last; /* waiting to be written, oldest first */
-	uint64_t group_seq, pending;           /* pending: bytes reserved, not yet durable */
-	struct wal_group **tail;               /* ring of durable groups in memory, by lsn */
+	uint64_t group_seq, pending;                  /* pending: bytes reserved, not yet durable */
+	struct wal_group **tail;                      /* ring of durable groups in memory, by lsn */
 	uint32_t tail_head, tail_n, tail_cap;
 	uint64_t tail_used;
-	struct wal_file *file;                 /* in use, by file_no; last = current */
+	struct wal_file *file; /* in use, by file_no; last = current */
 	uint32_t n_file, cap_file;
-	struct wal_file *spare;                /* zero-filled or recycled, ready */
+	struct wal_file *spare; /* zero-filled or recycled, ready */
 	uint32_t n_spare, cap_spare;
 	uint32_t n_files_max;
 	uint64_t next_file_no, next_spare_no;
-	struct wal_volume_row *row;            /* the table; a volume's number indexes nothing, search it */
+	struct wal_volume_row *row; /* the table; a volume's number indexes nothing, search it */
 	uint32_t n_row, cap_row, next_volume_no;
-	uint64_t table_bytes;                  /* of the rows as a record */
+	uint64_t table_bytes; /* of the rows as a record */
 	bool wrote_since_idle, waiting;
-	atomic_bool poisoned, stopping;        /* set under the lock, asked anywhere */
-	bool no_room;              /* the disk refused a new file; tried again after a second */
+	atomic_bool poisoned, stopping; /* set under the lock, asked anywhere */
+	bool no_room; /* the disk refused a new file; tried again after a second */
 	char poison_text[200];
-	uint32_t gather_n;         /* the writer waits until the group has as many records; 0 not */
+	uint32_t gather_n; /* the writer waits until the group has as many records; 0 not */
 	uint64_t durable_seq, last_write_ns, no_room_ns;
 	uint64_t n_groups, n_bytes, n_flush_ns; /* metrics */
 
 	/* only the writer (wal_step); pos is also read under the lock */
 	uint64_t pos, durable_lsn, last_sum, write_began_ns;
 	struct wal_group *in_flight;
-	void *current;             /* file in use, and its number */
+	void *current; /* file in use, and its number */
 	uint64_t current_no;
-	bool sync_io;              /* write_start blocks: publish before the next write, not during it */
-	bool written;              /* the group in flight is on the disk already */
-	uint32_t last_calls;       /* blocked callers told by the group published last: they will be back */
+	bool sync_io; /* write_start blocks: publish before the next write, not during it */
+	bool written; /* the group in flight is on the disk already */
+	uint32_t
+	        last_calls; /* blocked callers told by the group published last: they will be back */
 };
 
 /* ---- opening (open.c, scan.c) ---- */
@@ -117,25 +123,29 @@ struct wal {
 /* What the scan found of one volume, in order: groups that hold its records. */
 struct wal_found {
 	uint32_t volume_no, n, cap;
-	uint64_t rev_last;       /* newest record seen, or rev that a table or an intent gave; 0 none */
-	uint64_t seen;           /* number of the group that showed rev_last */
-	uint64_t missing;        /* revs up to this one are missing somewhere below; UINT64_MAX: its end is in */
-	                         /* doubt after damage; 0 none. Harmless at or below rev_stored */
-	char why[200];           /* which file and position */
-	struct wal_found_group { uint64_t lsn, rev_first, rev_last; uint32_t len, bytes; } *group;
+	uint64_t rev_last; /* newest record seen, or rev that a table or an intent gave; 0 none */
+	uint64_t seen;     /* number of the group that showed rev_last */
+	uint64_t
+	        missing; /* revs up to this one are missing somewhere below; UINT64_MAX: its end is in */
+	                 /* doubt after damage; 0 none. Harmless at or below rev_stored */
+	char why[200]; /* which file and position */
+	struct wal_found_group {
+		uint64_t lsn, rev_first, rev_last;
+		uint32_t len, bytes;
+	} * group;
 };
 struct wal_scan {
 	uint32_t n_found, cap_found;
 	struct wal_found *found;
 	uint64_t bytes, n_groups;
-	uint64_t damage_at;      /* 1 + number of groups seen before the last damage; 0 none */
+	uint64_t damage_at; /* 1 + number of groups seen before the last damage; 0 none */
 	char damage[200];
 };
 
 /* Locks all files, flushes, scans, seals the old tail in a new file (PROTOCOL 4). *scan belongs to the
  * caller (wal_scan_fini). FIRN_EBUSY: another process has the WAL. */
 int wal_open(struct wal *w, struct account *account, struct engine *engine, const char *dir,
-	const struct wal_opts *opts, struct wal_scan *scan, struct firn_error *err);
+             const struct wal_opts *opts, struct wal_scan *scan, struct firn_error *err);
 /* The last part of opening, shared with a switch: the next file's header, table and (seal != NULL) seal. */
 int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, struct firn_error *err);
 void wal_scan_fini(struct wal_scan *scan, const struct firn_env *env);
@@ -150,8 +160,8 @@ struct wal_slot {
 };
 /* Room for a record of len bytes (padded to 8), in order of calls. With the volume's lock held. Control
  * records may use the reserve that user writes leave alone. FIRN_EFULL, FIRN_ETOOBIG, FIRN_EUNKNOWN (poisoned). */
-int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume, uint32_t volume_no,
-	uint64_t rev, struct wal_slot *out);
+int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume,
+                uint32_t volume_no, uint64_t rev, struct wal_slot *out);
 /* A user's record of len bytes would be taken now, and not as the last one. */
 bool wal_has_room(struct wal *w, uint64_t len);
 /* The record's bytes stand: the group may go once all have come. */
@@ -161,7 +171,8 @@ int wal_step(struct wal *w);
 /* Waits until wal_step has something to do or timeout; writes the idle group when due. */
 void wal_wait(struct wal *w);
 /* A control record, durable on return (waits for the writer; in no-threads mode drives wal_step). */
-int wal_control(struct wal *w, uint16_t type, const struct wal_volume_row *row, struct firn_error *err);
+int wal_control(struct wal *w, uint16_t type, const struct wal_volume_row *row,
+                struct firn_error *err);
 /* Zero-fills or adopts a spare file when fewer than wanted are ready; 1 = did something. */
 int wal_prepare(struct wal *w);
 int wal_prepare_all(struct wal *w); /* one more, until all of wal_bytes is there */
@@ -173,7 +184,8 @@ uint64_t wal_used_bytes(struct wal *w);
 uint32_t wal_record_max(const struct wal *w);
 
 /* ---- table of volumes (with wal.lock held inside; copies) ---- */
-int wal_row_find(struct wal *w, const uint8_t id[16], struct wal_volume_row *out);         /* 0 or FIRN_ENOENT */
+int wal_row_find(struct wal *w, const uint8_t id[16],
+                 struct wal_volume_row *out); /* 0 or FIRN_ENOENT */
 int wal_row_find_name(struct wal *w, const char *uri, const char *name, struct wal_volume_row *out);
 /* By id; a new one gets its volume_no. FIRN_EFULL: the table would take too much of every file. */
 int wal_row_set(struct wal *w, struct wal_volume_row *row);
@@ -181,10 +193,15 @@ void wal_row_stored(struct wal *w, uint32_t volume_no, uint64_t rev_stored);
 
 /* ---- reading ---- */
 /* A durable group by LSN, from memory; NULL if it is not there. The chunk is referenced for the caller. */
-struct wal_view { struct wal_chunk *chunk; const uint8_t *group; uint32_t used; };
-int wal_view_tail(struct wal *w, uint64_t lsn, struct wal_view *out);                      /* 0 or FIRN_ENOENT */
+struct wal_view {
+	struct wal_chunk *chunk;
+	const uint8_t *group;
+	uint32_t used;
+};
+int wal_view_tail(struct wal *w, uint64_t lsn, struct wal_view *out); /* 0 or FIRN_ENOENT */
 /* From disk, verified whole (blocks). `len` is the padded length. FIRN_ECORRUPT names file and position. */
-int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *out, struct firn_error *err);
+int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *out,
+                  struct firn_error *err);
 struct wal_chunk *wal_chunk_new(struct account *account, size_t cap);
 void wal_chunk_retain(struct wal_chunk *c);
 void wal_chunk_release(struct wal_chunk *c);

@@ -72,16 +72,16 @@ enum firn_engine_flag {
 /* What an engine is opened with. Since 0.1. */
 struct firn_engine_opts {
 	uint32_t struct_size;
-	uint32_t flags;            /* enum firn_engine_flag */
-	uint32_t n_threads;        /* 0 = chosen by the engine */
-	uint32_t linger_us;        /* wait for more writes before a flush; 0 = never wait */
-	const char *dir;           /* WAL and index live here; one engine at a time. Must be set */
-	uint64_t wal_bytes;        /* room for the WAL on disk; 0 = 4 GiB */
-	uint64_t memory_bytes;     /* hard bound on all memory of the engine; 0 = 256 MiB */
-	uint64_t tail_bytes;       /* share for what is not yet stored; 0 = a quarter */
-	uint64_t cache_bytes;      /* share for the block cache; 0 = half */
-	uint64_t pin_bytes;        /* results not yet released; 0 = an eighth. Used up: fetches */
-	                           /* wait, appends do not */
+	uint32_t flags;             /* enum firn_engine_flag */
+	uint32_t n_threads;         /* 0 = chosen by the engine */
+	uint32_t linger_us;         /* wait for more writes before a flush; 0 = never wait */
+	const char *dir;            /* WAL and index live here; one engine at a time. Must be set */
+	uint64_t wal_bytes;         /* room for the WAL on disk; 0 = 4 GiB */
+	uint64_t memory_bytes;      /* hard bound on all memory of the engine; 0 = 256 MiB */
+	uint64_t tail_bytes;        /* share for what is not yet stored; 0 = a quarter */
+	uint64_t cache_bytes;       /* share for the block cache; 0 = half */
+	uint64_t pin_bytes;         /* results not yet released; 0 = an eighth. Used up: fetches */
+	                            /* wait, appends do not */
 	const struct firn_env *env; /* memory, clocks, files: see env.h; NULL = the system's */
 	const char *const *options; /* "name=value", NULL-terminated: what is rarer, see */
 	                            /* firn_options(); NULL = none */
@@ -247,11 +247,11 @@ struct firn_req {
 	uint16_t flags;       /* FIRN_REQ_SILENT and the kind's own */
 	uint16_t cls;         /* enum firn_class */
 	uint16_t _pad;
-	uint32_t timeout_ms;  /* submit: 0 = none; call: 0 = 30 s; FIRN_FOREVER = none. A write */
-	                      /* once submitted has none: its outcome will come */
-	struct firn_cq *cq;   /* submit: where the event goes; call: ignored */
-	uint64_t user_data;   /* comes back in the event; also names the request to cancel */
-	uint64_t trace_id;    /* kept for traces of a later release; ignored in this one */
+	uint32_t timeout_ms; /* submit: 0 = none; call: 0 = 30 s; FIRN_FOREVER = none. A write */
+	                     /* once submitted has none: its outcome will come */
+	struct firn_cq *cq;  /* submit: where the event goes; call: ignored */
+	uint64_t user_data;  /* comes back in the event; also names the request to cancel */
+	uint64_t trace_id;   /* kept for traces of a later release; ignored in this one */
 	uint64_t _zero[3];
 };
 
@@ -340,12 +340,12 @@ struct firn_attach {
 	uint64_t segment_bytes;      /* un-stored bytes that start an upload; 0 = default */
 	uint32_t upload_interval_ms; /* age of the oldest that does; 0 = default */
 	uint32_t attach_flags;       /* enum firn_attach_flag */
-	const char *takeover;        /* NULL; "moved": the directory lies on another machine, disk */
-	                             /* or path than it was written on, and the original is gone */
-	                             /* for good. "abandon" is FIRN_EUNSUPPORTED in this release */
-	const char *const *options;  /* "name=value", NULL-terminated, see firn_options(); NULL = */
-	                             /* none. Segment size and interval are the fields above, */
-	                             /* not options */
+	const char *takeover;       /* NULL; "moved": the directory lies on another machine, disk */
+	                            /* or path than it was written on, and the original is gone */
+	                            /* for good. "abandon" is FIRN_EUNSUPPORTED in this release */
+	const char *const *options; /* "name=value", NULL-terminated, see firn_options(); NULL = */
+	                            /* none. Segment size and interval are the fields above, */
+	                            /* not options */
 };
 
 /* Writes that were, or would be, given up: those above rev_stored of the writer with this nonce.
@@ -410,21 +410,21 @@ enum firn_state {
 /* Figures of an attached volume, one moment. Since 0.1. */
 struct firn_volume_info {
 	uint32_t struct_size;
-	uint32_t state;            /* enum firn_state */
+	uint32_t state; /* enum firn_state */
 	uint64_t epoch;
 	uint64_t n_streams;
-	uint64_t rev_durable;      /* number of the last durable write */
-	uint64_t rev_stored;       /* number of the last write in the manifest */
-	uint64_t wal_bytes;        /* this volume's share at present */
-	uint64_t wal_used;         /* of it, un-stored and set aside */
+	uint64_t rev_durable; /* number of the last durable write */
+	uint64_t rev_stored;  /* number of the last write in the manifest */
+	uint64_t wal_bytes;   /* this volume's share at present */
+	uint64_t wal_used;    /* of it, un-stored and set aside */
 	uint64_t unstored_bytes;
-	uint64_t pinned_bytes;     /* in results not yet released */
+	uint64_t pinned_bytes;      /* in results not yet released */
 	int64_t oldest_unstored_ms; /* append time; 0 = all is stored */
 	int64_t last_commit_ms;
 	uint64_t n_segments;
-	uint64_t stored_bytes;     /* of the segments the manifest holds, as they lie in the */
-	                           /* store */
-	uint8_t id[16];            /* of the volume; a name that is made anew gets a new one */
+	uint64_t stored_bytes; /* of the segments the manifest holds, as they lie in the */
+	                       /* store */
+	uint8_t id[16];        /* of the volume; a name that is made anew gets a new one */
 };
 
 /* Fills *out. Does not block; any thread.
@@ -440,15 +440,15 @@ enum firn_volume_state {
 
 /* One volume of a store, as its manifest tells. Since 0.1. */
 struct firn_volume_entry {
-	char name[256];         /* NUL-terminated */
+	char name[256]; /* NUL-terminated */
 	uint64_t epoch;
-	uint64_t seq;           /* version of the manifest */
+	uint64_t seq; /* version of the manifest */
 	uint64_t rev_stored;
-	uint64_t rev_durable;   /* as of the last commit; the writer may be further */
+	uint64_t rev_durable; /* as of the last commit; the writer may be further */
 	int64_t last_commit_ms;
-	uint32_t state;         /* enum firn_volume_state */
+	uint32_t state; /* enum firn_volume_state */
 	uint32_t n_segments;
-	uint64_t bytes;         /* of the segments */
+	uint64_t bytes; /* of the segments */
 };
 
 /* [blocks] Lists the volumes of a store by name, bytewise, from the first above `after` (NULL =
@@ -530,7 +530,7 @@ FIRN_API int firn_engine_metrics(struct firn_engine *engine, const struct firn_m
 /* Result of FIRN_EV_LOG: one line. Valid until released. Since 0.1. */
 struct firn_log {
 	uint32_t struct_size;
-	uint32_t level;     /* enum firn_log_level, env.h: 1 error, 2 warning, 3 info, 4 debug */
+	uint32_t level; /* enum firn_log_level, env.h: 1 error, 2 warning, 3 info, 4 debug */
 	int64_t at_ms;
 	const char *origin; /* stage: "wal", "upload" ... */
 	const char *volume; /* its name; NULL = concerns the engine */
@@ -543,14 +543,30 @@ struct firn_log {
  * C11 and C++17: struct firn_write w = FIRN_WRITE_INIT; FIRN_REQ_HEAD is the struct firn_req in
  * request struct `s` of enum firn_req_kind `k`; FIRN_REQ_INIT a whole request, the rest zero.
  * Since 0.1. */
-#define FIRN_REQ_HEAD(s, k) \
-	{ (uint32_t)sizeof(struct s), (k), 0, 0, 0, 0, NULL, 0, 0, { 0, 0, 0 } }
-#define FIRN_REQ_INIT(s, k) { FIRN_REQ_HEAD(s, k) }
-#define FIRN_ATTACH_INIT \
-	{ FIRN_REQ_HEAD(firn_attach, FIRN_REQ_ATTACH), NULL, NULL, NULL, 0, 0, 0, NULL, NULL }
-#define FIRN_DETACH_INIT { FIRN_REQ_HEAD(firn_detach, FIRN_REQ_DETACH), NULL, 0, 0 }
+#define FIRN_REQ_HEAD(s, k)                                              \
+	{                                                                \
+		(uint32_t)sizeof(struct s), (k), 0, 0, 0, 0, NULL, 0, 0, \
+		{                                                        \
+			0, 0, 0                                          \
+		}                                                        \
+	}
+#define FIRN_REQ_INIT(s, k)         \
+	{                           \
+		FIRN_REQ_HEAD(s, k) \
+	}
+#define FIRN_ATTACH_INIT                                                                           \
+	{                                                                                          \
+		FIRN_REQ_HEAD(firn_attach, FIRN_REQ_ATTACH), NULL, NULL, NULL, 0, 0, 0, NULL, NULL \
+	}
+#define FIRN_DETACH_INIT                                                \
+	{                                                               \
+		FIRN_REQ_HEAD(firn_detach, FIRN_REQ_DETACH), NULL, 0, 0 \
+	}
 /* FIRN_FLUSH_INIT: all streams, mark = 2, which is FIRN_MARK_DURABLE. */
-#define FIRN_FLUSH_INIT { FIRN_REQ_HEAD(firn_flush, FIRN_REQ_FLUSH), NULL, 0, 2, 0 }
+#define FIRN_FLUSH_INIT                                                  \
+	{                                                                \
+		FIRN_REQ_HEAD(firn_flush, FIRN_REQ_FLUSH), NULL, 0, 2, 0 \
+	}
 
 #ifdef __cplusplus
 }

@@ -20,8 +20,8 @@ enum firn_open_flag {
 	FIRN_OPEN_CREATE = 1,    /* make it if it is not there */
 	FIRN_OPEN_EXCLUSIVE = 2, /* with CREATE: fail with -EEXIST if it is there */
 	FIRN_OPEN_READ_ONLY = 4,
-	FIRN_OPEN_DIRECT = 8,    /* bypass the page cache where the file system can (O_DIRECT) */
-	FIRN_OPEN_DURABLE = 16   /* write_start() will be used: prepare for it */
+	FIRN_OPEN_DIRECT = 8,  /* bypass the page cache where the file system can (O_DIRECT) */
+	FIRN_OPEN_DURABLE = 16 /* write_start() will be used: prepare for it */
 };
 
 /* Which file system, directory and machine a path lies on: enough to notice a copied WAL. */
@@ -58,12 +58,18 @@ struct firn_files {
 	int (*sync_dir)(void *ctx, const char *path);
 	/* Calls each() with every name in the directory but . and .., in any order; a non-zero
 	 * result of each() ends the walk and is returned. */
-	int (*list)(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg);
+	int (*list)(void *ctx, const char *path, int (*each)(void *arg, const char *name),
+	            void *arg);
 	int (*space)(void *ctx, const char *path, uint64_t *free_bytes);
 	int (*identity)(void *ctx, const char *path, struct firn_identity *out);
 };
 
-enum firn_log_level { FIRN_LOG_ERROR = 1, FIRN_LOG_WARN = 2, FIRN_LOG_INFO = 3, FIRN_LOG_DEBUG = 4 };
+enum firn_log_level {
+	FIRN_LOG_ERROR = 1,
+	FIRN_LOG_WARN = 2,
+	FIRN_LOG_INFO = 3,
+	FIRN_LOG_DEBUG = 4
+};
 
 struct firn_env {
 	uint32_t struct_size;
@@ -73,8 +79,8 @@ struct firn_env {
 	 * it is refused. release(NULL) is allowed. */
 	void *(*alloc)(void *ctx, size_t len, size_t align);
 	void (*release)(void *ctx, void *p);
-	int64_t (*now_ms)(void *ctx);   /* wall clock, Unix milliseconds */
-	uint64_t (*mono_ns)(void *ctx); /* never runs backwards */
+	int64_t (*now_ms)(void *ctx);                     /* wall clock, Unix milliseconds */
+	uint64_t (*mono_ns)(void *ctx);                   /* never runs backwards */
 	void (*random)(void *ctx, void *buf, size_t len); /* unpredictable: nonces, ids */
 	/* One line, without a newline. Must be quick: it may be called with locks held. */
 	void (*log)(void *ctx, uint32_t level, const char *origin, const char *text);

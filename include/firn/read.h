@@ -39,16 +39,16 @@ enum firn_item_flag {
 
 /* One position. Since 0.1. */
 struct firn_item {
-	uint32_t slot;              /* yours, comes back in firn_part; dense: memory goes by the */
-	                            /* largest */
-	uint32_t flags;             /* enum firn_item_flag */
+	uint32_t slot;  /* yours, comes back in firn_part; dense: memory goes by the */
+	                /* largest */
+	uint32_t flags; /* enum firn_item_flag */
 	struct firn_volume *volume;
 	struct firn_object *object; /* NULL; for a later release, else FIRN_EUNSUPPORTED */
 	uint64_t stream;
-	uint64_t offset;            /* of the first record wanted */
-	uint32_t max_bytes;         /* per fetch; 0 = only the fetch's bound */
-	uint16_t up_to;             /* enum firn_mark that bounds reading; data needs VISIBLE, */
-	                            /* STABLE, DURABLE or STORED; FIRN_FETCH_READY takes any */
+	uint64_t offset;    /* of the first record wanted */
+	uint32_t max_bytes; /* per fetch; 0 = only the fetch's bound */
+	uint16_t up_to;     /* enum firn_mark that bounds reading; data needs VISIBLE, */
+	                    /* STABLE, DURABLE or STORED; FIRN_FETCH_READY takes any */
 	uint16_t _pad;
 };
 
@@ -104,28 +104,31 @@ struct firn_fetch {
 	uint32_t max_parts;   /* 0 = no bound */
 };
 
-#define FIRN_FETCH_INIT { FIRN_REQ_HEAD(firn_fetch, FIRN_REQ_FETCH), NULL, 0, 0, 0, 0 }
+#define FIRN_FETCH_INIT                                                     \
+	{                                                                   \
+		FIRN_REQ_HEAD(firn_fetch, FIRN_REQ_FETCH), NULL, 0, 0, 0, 0 \
+	}
 
 /* One batch, as appended; verified. Since 0.1. */
 struct firn_batch {
-	uint64_t offset;       /* of its first record: may lie below the one asked for, and below */
-	                       /* start */
+	uint64_t offset; /* of its first record: may lie below the one asked for, and below */
+	                 /* start */
 	uint32_t n_offsets;
 	uint32_t tag;
-	const uint8_t *data;   /* payload; NULL with FIRN_FETCH_HEADERS */
+	const uint8_t *data; /* payload; NULL with FIRN_FETCH_HEADERS */
 	uint64_t len;
-	int64_t timestamp_ms;  /* the caller's */
-	int64_t append_ms;     /* the engine's */
-	uint64_t rev;          /* number of its write in the volume */
-	uint64_t epoch;        /* of the volume's writer that appended it */
-	uint64_t producer_id;  /* this and the next two: 0 = none */
+	int64_t timestamp_ms; /* the caller's */
+	int64_t append_ms;    /* the engine's */
+	uint64_t rev;         /* number of its write in the volume */
+	uint64_t epoch;       /* of the volume's writer that appended it */
+	uint64_t producer_id; /* this and the next two: 0 = none */
 	uint64_t producer_seq;
 	uint32_t producer_epoch;
 	uint8_t key_len;
 	uint8_t attr_len;
-	uint16_t flags;        /* reserved, 0 */
-	const uint8_t *key;    /* NULL if key_len is 0 */
-	const uint8_t *attr;   /* NULL if attr_len is 0 */
+	uint16_t flags;      /* reserved, 0 */
+	const uint8_t *key;  /* NULL if key_len is 0 */
+	const uint8_t *attr; /* NULL if attr_len is 0 */
 };
 
 /* Why offsets between start and the mark hold no record. Since 0.1. */
@@ -152,12 +155,12 @@ enum firn_gap {
  * With a code there is no batch and the position has not moved. Since 0.1. */
 struct firn_part {
 	uint32_t slot;
-	int32_t code;         /* 0 or enum firn_code */
-	uint32_t flags;       /* FIRN_F_MORE, FIRN_F_COLD */
+	int32_t code;   /* 0 or enum firn_code */
+	uint32_t flags; /* FIRN_F_MORE, FIRN_F_COLD */
 	uint32_t n_batch;
-	uint32_t batch_size;  /* bytes from one batch to the next */
+	uint32_t batch_size; /* bytes from one batch to the next */
 	uint32_t n_iov;
-	uint32_t gap;         /* enum firn_gap */
+	uint32_t gap; /* enum firn_gap */
 	uint32_t _pad;
 	uint64_t bytes;       /* payload */
 	uint64_t next_offset; /* the slot's position from now on */
@@ -177,7 +180,7 @@ struct firn_fetched {
 	uint32_t n_part;
 	uint32_t part_size; /* bytes from one part to the next */
 	uint32_t _pad;
-	uint64_t bytes;     /* payload, all parts */
+	uint64_t bytes; /* payload, all parts */
 	const struct firn_part *part;
 };
 
@@ -208,7 +211,10 @@ struct firn_lookup {
 	uint32_t _pad;
 };
 
-#define FIRN_LOOKUP_INIT { FIRN_REQ_HEAD(firn_lookup, FIRN_REQ_LOOKUP), NULL, 0, 0, 0, 0 }
+#define FIRN_LOOKUP_INIT                                                      \
+	{                                                                     \
+		FIRN_REQ_HEAD(firn_lookup, FIRN_REQ_LOOKUP), NULL, 0, 0, 0, 0 \
+	}
 
 /* ---- blocking shorthand ------------------------------------------------------------------- */
 

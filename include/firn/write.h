@@ -56,11 +56,11 @@ enum firn_compression {
 /* How a stream is kept. Since 0.1. */
 struct firn_stream_config {
 	uint32_t struct_size;
-	uint32_t flags;              /* enum firn_stream_config_flag */
-	uint64_t retention_ms;       /* age at which batches are to go, once stored; 0 = for ever */
-	uint64_t retention_bytes;    /* likewise what exceeds this; 0 = no bound. Both are kept, and */
-	                             /* enforced from a later release on: trim meanwhile */
-	uint32_t producer_window;    /* batches remembered per producer; 0 = 5 */
+	uint32_t flags;           /* enum firn_stream_config_flag */
+	uint64_t retention_ms;    /* age at which batches are to go, once stored; 0 = for ever */
+	uint64_t retention_bytes; /* likewise what exceeds this; 0 = no bound. Both are kept, and */
+	                          /* enforced from a later release on: trim meanwhile */
+	uint32_t producer_window; /* batches remembered per producer; 0 = 5 */
 	uint32_t producer_seq_bits;  /* sequences wrap after this many bits; 0 = 64, Kafka 31 */
 	uint64_t producer_expire_ms; /* a producer silent that long is forgotten; 0 = 1 day */
 	uint64_t key_window_ms;      /* idempotency keys are remembered this long ... */
@@ -69,7 +69,7 @@ struct firn_stream_config {
 	uint16_t compression;        /* enum firn_compression */
 	uint16_t cls;                /* enum firn_class of its uploads and reads */
 	uint32_t _pad;
-	uint64_t account;            /* label in metrics; 0 = none */
+	uint64_t account; /* label in metrics; 0 = none */
 };
 
 /* firn_stream_info.flags. 1 is reserved (sealed). Since 0.1. */
@@ -80,16 +80,16 @@ enum firn_stream_flag {
 /* Figures of a stream, one moment. Since 0.1. */
 struct firn_stream_info {
 	uint32_t struct_size;
-	uint32_t flags;        /* enum firn_stream_flag */
+	uint32_t flags; /* enum firn_stream_flag */
 	uint64_t stream;
 	uint64_t mark[8];      /* by enum firn_mark; what is not in it is 0 */
 	uint64_t bytes;        /* payload from start to durable */
 	uint64_t stored_bytes; /* of it, payload below stored */
 	uint64_t dirty_bytes;  /* reserved, 0 */
 	uint64_t n_producers;
-	int64_t first_ms;      /* append time of the first and last batch; 0 = none */
+	int64_t first_ms; /* append time of the first and last batch; 0 = none */
 	int64_t last_ms;
-	char name[256];        /* NUL-terminated */
+	char name[256]; /* NUL-terminated */
 };
 
 /* Finds a stream by name, `len` bytes, 1 to 255. A stream is found once its creation is durable.
@@ -107,8 +107,8 @@ FIRN_API int firn_stream_find(const struct firn_volume *volume, const char *name
  * negative code; fewer than max: the list is at its end. Does not block (index, work grows with
  * max); any thread. Since 0.1. */
 FIRN_API int firn_stream_list(const struct firn_volume *volume, const char *prefix,
-                              const char *after, struct firn_stream_info *out,
-                              uint32_t info_size, uint32_t max);
+                              const char *after, struct firn_stream_info *out, uint32_t info_size,
+                              uint32_t max);
 
 /* Fills *out. Does not block (index); any thread.
  *  FIRN_ENOENT       no such stream
@@ -182,48 +182,48 @@ enum firn_op_flag {
 	FIRN_SEQ_NONE = 32,       /* with PRODUCER: only the epoch (coordinator, transaction */
 	                          /* markers) */
 	/* FIRN_OP_KV_PUT, KV_DELETE of one key, KV_CHECK */
-	FIRN_KV_IF_ABSENT = 1,    /* the key must not exist, else FIRN_ECONFLICT; CHECK: no */
-	                          /* `value` */
-	FIRN_KV_IF_REV = 2,       /* its revision must be `rev`, else FIRN_ECONFLICT; CHECK: no */
-	                          /* `value` */
+	FIRN_KV_IF_ABSENT = 1, /* the key must not exist, else FIRN_ECONFLICT; CHECK: no */
+	                       /* `value` */
+	FIRN_KV_IF_REV = 2,    /* its revision must be `rev`, else FIRN_ECONFLICT; CHECK: no */
+	                       /* `value` */
 	/* FIRN_OP_KV_PUT: one of them. As APPEND_STAMP; stamp_of 0 = the nearest APPEND before */
 	FIRN_KV_STAMP_KEY = 4,
 	FIRN_KV_STAMP_VALUE = 8,
 	/* FIRN_OP_CREATE */
-	FIRN_CREATE_OPEN = 1      /* a stream of that name is success: its number comes back, its */
-	                          /* configuration stays */
+	FIRN_CREATE_OPEN = 1 /* a stream of that name is success: its number comes back, its */
+	                     /* configuration stays */
 };
 
 /* FIRN_OP_APPEND: one batch. It takes the offsets [base, base + n_offsets). Since 0.1. */
 struct firn_op_append {
-	const struct iovec *iov;  /* payload, in n_iov pieces, at most 1024; may be empty */
+	const struct iovec *iov; /* payload, in n_iov pieces, at most 1024; may be empty */
 	uint32_t n_iov;
-	uint32_t n_offsets;       /* 0 = 1 (Kafka: lastOffsetDelta + 1) */
-	int64_t timestamp_ms;     /* the largest in the batch; 0 = append time */
-	uint64_t expect;          /* EXPECT, AT */
-	uint64_t producer_id;     /* PRODUCER */
-	uint64_t producer_seq;    /* of the batch's first record; the next is this + n_offsets */
+	uint32_t n_offsets;    /* 0 = 1 (Kafka: lastOffsetDelta + 1) */
+	int64_t timestamp_ms;  /* the largest in the batch; 0 = append time */
+	uint64_t expect;       /* EXPECT, AT */
+	uint64_t producer_id;  /* PRODUCER */
+	uint64_t producer_seq; /* of the batch's first record; the next is this + n_offsets */
 	uint32_t producer_epoch;
-	uint32_t stamp_pos;       /* STAMP: 8 bytes from here lie inside the payload */
-	const void *key;          /* idempotency key, key_len bytes, 0 = none, at most 32 */
-	const void *attr;         /* yours, readable without the payload; 0 to 255 bytes */
+	uint32_t stamp_pos; /* STAMP: 8 bytes from here lie inside the payload */
+	const void *key;    /* idempotency key, key_len bytes, 0 = none, at most 32 */
+	const void *attr;   /* yours, readable without the payload; 0 to 255 bytes */
 	uint8_t key_len;
 	uint8_t attr_len;
 	uint16_t _pad;
-	uint32_t tag;             /* yours, readable without the payload */
+	uint32_t tag; /* yours, readable without the payload */
 };
 
 /* FIRN_OP_KV_PUT, KV_DELETE, KV_CHECK on the pairs of op.stream or FIRN_STREAM_VOLUME.
  * Since 0.1. */
 struct firn_op_kv {
-	const void *key;     /* 1 to 255 bytes; ordered bytewise */
-	const void *value;   /* 0 to 65 536 bytes */
-	const void *key_to;  /* DELETE of a range: its end, exclusive; NULL = `key` alone */
+	const void *key;    /* 1 to 255 bytes; ordered bytewise */
+	const void *value;  /* 0 to 65 536 bytes */
+	const void *key_to; /* DELETE of a range: its end, exclusive; NULL = `key` alone */
 	uint32_t key_len;
 	uint32_t value_len;
 	uint32_t key_to_len;
-	uint32_t stamp_pos;  /* STAMP: 8 bytes from here lie inside key or value */
-	uint64_t rev;        /* IF_REV: firn_kv.rev, the number of the write that put it */
+	uint32_t stamp_pos; /* STAMP: 8 bytes from here lie inside key or value */
+	uint64_t rev;       /* IF_REV: firn_kv.rev, the number of the write that put it */
 };
 
 /* FIRN_OP_TRIM uses `from`; `to` is for a later operation and must be 0. Since 0.1. */
@@ -234,7 +234,7 @@ struct firn_op_range {
 
 /* FIRN_OP_CREATE, FIRN_OP_CONFIG. Since 0.1. */
 struct firn_op_stream {
-	const char *name;                        /* CREATE: name_len bytes, 1 to 255, no NUL */
+	const char *name; /* CREATE: name_len bytes, 1 to 255, no NUL */
 	uint32_t name_len;
 	uint32_t _pad;
 	const struct firn_stream_config *config; /* NULL = all defaults */
@@ -292,9 +292,11 @@ struct firn_write {
 	uint32_t _pad;
 };
 
-#define FIRN_WRITE_INIT \
-	{ FIRN_REQ_HEAD(firn_write, FIRN_REQ_WRITE), NULL, NULL, 0, \
-	  (uint32_t)sizeof(struct firn_op), 0, 0 }
+#define FIRN_WRITE_INIT                                                   \
+	{                                                                 \
+		FIRN_REQ_HEAD(firn_write, FIRN_REQ_WRITE), NULL, NULL, 0, \
+		        (uint32_t)sizeof(struct firn_op), 0, 0            \
+	}
 
 /* What one operation did. APPEND: [offset, end). CREATE: offset = end = first offset. TRIM: offset
  * = start. Otherwise 0. Since 0.1. */
@@ -326,7 +328,7 @@ FIRN_API int firn_stream_append_async(struct firn_volume *volume, uint64_t strea
 /* One pair. Since 0.1. */
 struct firn_kv {
 	uint64_t stream;
-	uint64_t rev;      /* number of the write that put it */
+	uint64_t rev; /* number of the write that put it */
 	const void *key;
 	const void *value; /* key and value live as long as the page */
 	uint32_t key_len;
@@ -369,7 +371,7 @@ struct firn_producer {
 	uint64_t last_offset; /* of its last record */
 	uint32_t producer_epoch;
 	uint32_t _pad;
-	int64_t last_ms;      /* append time of its last batch */
+	int64_t last_ms; /* append time of its last batch */
 };
 
 /* Lists the producers of a stream by id, those with an id above `after_id`, with what is assigned:

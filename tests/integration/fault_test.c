@@ -212,6 +212,7 @@ Test(fault, a_poisoned_wal_takes_no_write_and_keeps_what_is_durable)
 	host_start(&h);
 	uint64_t s = new_stream(&h, "s");
 	say(&h, s, "kept");
+	f.lasting = true;
 	faulty_arm(&f, FAULT_WRITES, -EIO, 1);
 	struct iovec iov = io_of("unknown");
 	cr_expect_eq(write_one(&h, op_append(s, &iov), &ev), FIRN_EUNKNOWN);

@@ -48,23 +48,3 @@ Test(hostile, handles_of_another_engine_are_refused)
 	host_close(&a);
 	site_remove(&s);
 }
-
-/* One CREATE and as many appends to it as a write may hold: not a step for every pair of them. */
-Test(hostile, the_new_stream_of_a_write_is_found_at_once, .timeout = 20)
-{
-	enum { N = 60000 };
-	static struct firn_op op[N];
-	struct site s;
-	struct host h;
-	struct iovec iov = io_of("x");
-	site_make(&s);
-	host_init(&h, &s, "a");
-	h.opts.wal_bytes = 1u << 30;
-	host_start(&h);
-	op[0] = op_create("room");
-	for (int i = 1; i < N; i++)
-		op[i] = op_append(FIRN_STREAM_NEW, &iov);
-	wrote(&h, op, N, NULL);
-	host_stop(&h, FIRN_DETACH_KEEP_WAL);
-	site_remove(&s);
-}

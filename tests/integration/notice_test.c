@@ -125,7 +125,14 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 		n++;
 	}
 	cr_assert(write_async(&h, id, data, sizeof data, &err));
+	struct firn_volume *other; /* its writes go on, and make no room for v */
+	uint64_t its;
+	cr_assert_eq(host_try_attach(&h, "other", FIRN_ATTACH_CREATE, NULL, &other, &err), 0, "%s", err.text);
+	cr_assert_eq(firn_stream_open(other, "s", &its, &err), 0, "%s", err.text);
+	for (int i = 0; i < 20; i++)
+		cr_assert_eq(firn_stream_append(other, its, "x", 1, 1, 0, NULL, &err), 0, "%s", err.text);
 	cr_assert_not(reap_one(&h, &ev, 700), "told too early: kind %u", ev.kind);
+	cr_assert_eq(host_detach(&h, other, FIRN_DETACH_ABORT, &err), 0);
 	store_returns(&h);
 	cr_assert(await(&h, FIRN_EV_WRITABLE, &ev));
 	cr_assert_eq(write_async(&h, id, data, sizeof data, &err), 0);
