@@ -51,8 +51,6 @@ static int set(struct engine_options *o, const char *name, size_t len, const cha
 {
 	uint64_t n = 0;
 	int rc = -1;
-	if (len == 7 && !memcmp(name, "wal_io", 6))
-		return -1;
 	if (len == 6 && !memcmp(name, "wal_io", 6)) {
 		o->wal_io = !strcmp(value, "pwrite") ? WAL_IO_PWRITE : WAL_IO_AUTO;
 		return !strcmp(value, "auto") || !strcmp(value, "uring") || !strcmp(value, "pwrite")

@@ -134,6 +134,16 @@ static void fetch_answer(struct firn_reader *r, struct ending *end)
 
 /* ---- when ---- */
 
+/* A load landed since the pass looked: its item stands in front. */
+static bool landed_waits(struct firn_reader *r)
+{
+	pthread_mutex_lock(&r->lock);
+	const struct reader_item *first = r->ready.first;
+	bool landed = first && (first->landed || first->landed_rc);
+	pthread_mutex_unlock(&r->lock);
+	return landed;
+}
+
 static bool loads_awaited(struct firn_reader *r)
 {
 	if (r->builder.n_part || r->fetch.flags & (FIRN_FETCH_READY | FIRN_FETCH_CACHED))
@@ -141,7 +151,7 @@ static bool loads_awaited(struct firn_reader *r)
 	pthread_mutex_lock(&r->lock);
 	bool loading = r->loading.n > 0 || r->cold.n > 0;
 	pthread_mutex_unlock(&r->lock);
-	return loading;
+	return loading || landed_waits(r);
 }
 
 static bool enough(struct pass *p)
@@ -166,7 +176,7 @@ static void fetch_sleep(struct pass *p, uint64_t now, struct ending *end)
 		at = now + READ_PIN_POLL_NS;
 	if (queue_timer(p->r, at))
 		fetch_abort(p->r, FIRN_ENOMEM, "no memory for a timer", end);
-	else if (p->defer || p->again)
+	else if (p->defer || p->again || landed_waits(p->r))
 		queue_run(p->r);
 }
 

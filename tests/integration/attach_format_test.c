@@ -97,9 +97,11 @@ Test(attach_format, a_directory_that_cannot_be_written_is_told, .init = setup, .
 
 Test(attach_format, options_are_checked_before_anything_is_made, .init = setup, .fini = teardown)
 {
-	static const char *const bad[][2] = { { "no_such=1", NULL }, { "wal_io=floppy", NULL },
-		{ "wal_file_bytes=12", NULL }, { "zstd_level=99", NULL }, { "segment_bytes=", NULL },
-		{ "wal_direct", NULL } };
+	static const char *const bad[][2] = {
+		{ "no_such=1", NULL },         { "wal_io=floppy", NULL },
+		{ "wal_file_bytes=12", NULL }, { "zstd_level=99", NULL },
+		{ "segment_bytes=", NULL },    { "wal_direct", NULL }
+	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct firn_error err = FIRN_ERROR_INIT;
 		struct host h;

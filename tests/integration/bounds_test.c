@@ -36,8 +36,9 @@ static void count_release(void *ctx, void *at)
 	free((char *)at - ((size_t *)at)[-2]);
 }
 
-static const struct firn_env counting = { .struct_size = sizeof counting, .alloc = count_alloc,
-	.release = count_release };
+static const struct firn_env counting = { .struct_size = sizeof counting,
+	                                  .alloc = count_alloc,
+	                                  .release = count_release };
 
 static void fill(char *p, size_t n)
 {
@@ -99,7 +100,8 @@ Test(bounds, a_round_of_a_thin_volume_holds_its_own_bytes_and_not_its_neighbours
 	peak = live;
 	uint64_t was = live;
 	flush(&h, thin);
-	cr_expect_lt(peak - was, (uint64_t)8 << 20, "%llu KiB more", (unsigned long long)((peak - was) >> 10));
+	cr_expect_lt(peak - was, (uint64_t)8 << 20, "%llu KiB more",
+	             (unsigned long long)((peak - was) >> 10));
 	cr_assert_eq(host_detach(&h, thin, FIRN_DETACH_DRAIN, &err), 0);
 	cr_assert_eq(host_detach(&h, fat, FIRN_DETACH_ABORT, &err), 0);
 	host_close(&h);
@@ -129,13 +131,17 @@ Test(bounds, segments_that_wait_for_a_store_do_not_pile_up)
 		cr_assert_eq(firn_stream_open(v[i], "s", &id[i], &err), 0, "%s", err.text);
 		flush(&h, v[i]);
 	}
-	site_run(&s, "mkdir away && mv store/v* away && for i in $(seq 0 15); do touch store/v$i; done");
+	site_run(
+	        &s,
+	        "mkdir away && mv store/v* away && for i in $(seq 0 15); do touch store/v$i; done");
 	uint64_t was = live;
 	for (int i = 0; i < N; i++)
-		cr_assert_eq(firn_stream_append(v[i], id[i], data, LEN, 1, 0, NULL, &err), 0, "%s", err.text);
+		cr_assert_eq(firn_stream_append(v[i], id[i], data, LEN, 1, 0, NULL, &err), 0, "%s",
+		             err.text);
 	(void)sleep(2); /* every volume has tried */
 	/* The tail share, 4 MiB; the bound of what waits, 2 MiB, and one more; noise. */
-	cr_expect_lt(live - was, (uint64_t)10 << 20, "%llu KiB more", (unsigned long long)((live - was) >> 10));
+	cr_expect_lt(live - was, (uint64_t)10 << 20, "%llu KiB more",
+	             (unsigned long long)((live - was) >> 10));
 	site_run(&s, "rm store/v* && mv away/* store");
 	for (int i = 0; i < N; i++)
 		cr_assert_eq(host_detach(&h, v[i], FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);

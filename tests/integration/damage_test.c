@@ -60,7 +60,8 @@ static void some_work(struct host *h)
 static int verify(const char *arguments, char **said)
 {
 	const char *bin = getenv("FIRN_BIN_DIR");
-	*said = site_ask(&site, "(%s/firn verify %s 2>&1; echo \"rc=$?\")", bin ? bin : "build/bin", arguments);
+	*said = site_ask(&site, "(%s/firn verify %s 2>&1; echo \"rc=$?\")", bin ? bin : "build/bin",
+	                 arguments);
 	char *rc = strstr(*said, "rc=");
 	cr_assert(rc, "%s", *said);
 	return atoi(rc + 3);
@@ -99,7 +100,8 @@ static bool served_right(struct host *h, const char *was, const char *what)
 	}
 	rc = host_try_attach(h, "v", 0, NULL, &h->volume, &err);
 	cr_expect(rc == 0 || rc == FIRN_ECORRUPT || rc == FIRN_EUNSUPPORTED || rc == FIRN_ELOST ||
-		  rc == FIRN_EIO, "%s: %s: %s", what, firn_code_name(rc), err.text);
+	                  rc == FIRN_EIO,
+	          "%s: %s: %s", what, firn_code_name(rc), err.text);
 	cr_expect(rc == 0 || err.text[0]);
 	if (!rc) {
 		char *now = NULL;
@@ -125,8 +127,10 @@ static void back_up(void)
 /* Bytes back in place: directories keep their inodes, which tell a copy from the original. */
 static void restore(void)
 {
-	site_run(&site, "chmod -R u+w store; rm -rf a/wal/* a/index* b store && mkdir -p a/index &&"
-		" cp -a kept/a/wal/. a/wal/ && cp -a kept/a/index/. a/index/ && cp -a kept/store store");
+	site_run(
+	        &site,
+	        "chmod -R u+w store; rm -rf a/wal/* a/index* b store && mkdir -p a/index &&"
+	        " cp -a kept/a/wal/. a/wal/ && cp -a kept/a/index/. a/index/ && cp -a kept/store store");
 }
 
 static char *prepare(uint32_t mode)
@@ -143,7 +147,8 @@ static char *prepare(uint32_t mode)
 }
 
 /* All files that match, each hit `times` times in [0, live): found, named, never served. */
-static void hit_all(const char *find, uint32_t times, const char *was, struct host *reader, bool must_find)
+static void hit_all(const char *find, uint32_t times, const char *was, struct host *reader,
+                    bool must_find)
 {
 	char *names = site_ask(&site, "%s", find), *save = NULL;
 	uint32_t n_found = 0, n = 0;
@@ -163,9 +168,10 @@ static void hit_all(const char *find, uint32_t times, const char *was, struct ho
 			(void)snprintf(what, sizeof what, "%s, bit %u of byte %lu", name, bit, pos);
 			int rc = verify("-d a", &said);
 			const char *base = strrchr(name, '/') + 1;
-			cr_expect(rc == 1 || (rc == 0 && !must_find), "%s: verify said %d: %s", what, rc, said);
-			cr_expect(rc != 1 || strstr(said, strstr(name, "index") ? "index" : base), "%s: %s", what,
-			          said);
+			cr_expect(rc == 1 || (rc == 0 && !must_find), "%s: verify said %d: %s",
+			          what, rc, said);
+			cr_expect(rc != 1 || strstr(said, strstr(name, "index") ? "index" : base),
+			          "%s: %s", what, said);
 			n_found += rc == 1;
 			n++;
 			free(said);
@@ -193,7 +199,8 @@ Test(damage, a_bit_of_a_segment_is_found_and_named, .init = setup, .fini = teard
 	free(was);
 }
 
-Test(damage, a_bit_of_a_segment_is_not_served_where_there_is_no_index, .init = setup, .fini = teardown)
+Test(damage, a_bit_of_a_segment_is_not_served_where_there_is_no_index, .init = setup,
+     .fini = teardown)
 {
 	char *was = prepare(FIRN_DETACH_DRAIN);
 	hit_all("find store -path '*/seg/*' -type f ! -name '.*'", 8, was, &b, true);
@@ -210,7 +217,8 @@ Test(damage, a_bit_of_the_manifest_is_found_and_named, .init = setup, .fini = te
 Test(damage, an_index_with_a_flipped_bit_heals, .init = setup, .fini = teardown)
 {
 	char *was = prepare(FIRN_DETACH_KEEP_WAL);
-	hit_all("ls a/index/data.mdb", 40, was, &a, false); /* free pages hold nothing that matters */
+	hit_all("ls a/index/data.mdb", 40, was, &a,
+	        false); /* free pages hold nothing that matters */
 	free(was);
 }
 
@@ -264,7 +272,8 @@ static void flip_last_acked(void)
 	free(name);
 }
 
-Test(damage, a_flipped_last_group_with_an_idle_group_behind_it_is_rot, .init = setup, .fini = teardown)
+Test(damage, a_flipped_last_group_with_an_idle_group_behind_it_is_rot, .init = setup,
+     .fini = teardown)
 {
 	struct crash c = { true };
 	struct firn_error err = FIRN_ERROR_INIT;

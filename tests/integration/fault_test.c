@@ -18,7 +18,7 @@ struct run {
 	struct host h;
 	struct faulty f;
 	uint64_t stream;
-	int outcome[WRITES];    /* 0 acked, NOT_SENT, or a code */
+	int outcome[WRITES]; /* 0 acked, NOT_SENT, or a code */
 	uint64_t offset[WRITES];
 	bool attached;
 };
@@ -89,7 +89,8 @@ static void scenario(struct run *r)
 		r->attached = !rc;
 		if (!rc && !firn_stream_open(r->h.volume, "s", &r->stream, &err))
 			some_writes(r);
-		if (!rc && host_detach(&r->h, r->h.volume, FIRN_DETACH_KEEP_WAL, &err) == FIRN_ENOMEM)
+		if (!rc &&
+		    host_detach(&r->h, r->h.volume, FIRN_DETACH_KEEP_WAL, &err) == FIRN_ENOMEM)
 			(void)host_detach(&r->h, r->h.volume, FIRN_DETACH_ABORT, &err);
 		cr_expect_eq(firn_cq_close(r->h.cq), 0);
 	}
@@ -108,8 +109,8 @@ static void check_stream(struct run *r, struct host *h)
 		cr_assert(*at == '<' && i > last && i < WRITES, "order at %.10s", at);
 		size_t len = payload(i, data);
 		cr_assert(!strncmp(at, data, len), "bytes of %d", i);
-		cr_expect(r->outcome[i] == 0 || r->outcome[i] == FIRN_EUNKNOWN, "%d was refused: %s", i,
-		          firn_code_name(r->outcome[i]));
+		cr_expect(r->outcome[i] == 0 || r->outcome[i] == FIRN_EUNKNOWN,
+		          "%d was refused: %s", i, firn_code_name(r->outcome[i]));
 		cr_expect(r->outcome[i] || r->offset[i] == seen, "offset of %d", i);
 		for (int k = last + 1; k < i; k++)
 			cr_expect(r->outcome[k] != 0, "%d was acked and is gone", k);
@@ -266,7 +267,8 @@ Test(fault, a_full_or_read_only_disk_is_told_at_open)
 		f.lasting = true;
 		h.opts.env = &f.env;
 		faulty_arm(&f, i % 3 ? FAULT_CREATE : FAULT_WRITES, error[i], i % 3 ? 1 : 2);
-		cr_expect_eq(host_try_open(&h, &err), code[i], "%s: %s", strerror(-error[i]), err.text);
+		cr_expect_eq(host_try_open(&h, &err), code[i], "%s: %s", strerror(-error[i]),
+		             err.text);
 		cr_expect(strstr(err.text, "/a"), "it says where: %s", err.text);
 		cr_expect_eq(atomic_load(&f.live), 0);
 		site_remove(&site);

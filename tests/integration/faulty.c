@@ -182,11 +182,13 @@ void faulty_init(struct faulty *f, const struct firn_env *base)
 {
 	memset(f, 0, sizeof *f);
 	f->base = base;
-	f->files = (struct firn_files){ sizeof f->files, 0, f_open, f_close, f_read, f_write, f_sync,
-		f_write_start, f_write_wait, f_size, f_lock, f_rename, f_remove, f_mkdir, f_sync_dir,
-		f_list, f_space, f_identity };
-	f->env = (struct firn_env){ sizeof f->env, 0, f, f_alloc, f_release, f_now_ms, f_mono_ns,
-		f_random, f_log, &f->files };
+	f->files = (struct firn_files){ sizeof f->files, 0,         f_open,     f_close,
+		                        f_read,          f_write,   f_sync,     f_write_start,
+		                        f_write_wait,    f_size,    f_lock,     f_rename,
+		                        f_remove,        f_mkdir,   f_sync_dir, f_list,
+		                        f_space,         f_identity };
+	f->env = (struct firn_env){ sizeof f->env, 0,         f,        f_alloc, f_release,
+		                    f_now_ms,      f_mono_ns, f_random, f_log,   &f->files };
 }
 
 void faulty_arm(struct faulty *f, uint32_t kinds, int error, long long n)

@@ -20,7 +20,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct object *first; /* by key */
 	unsigned long last_version;
-	struct object late;   /* a PUT on its way */
+	struct object late; /* a PUT on its way */
 	unsigned long late_match;
 } store = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -146,7 +146,8 @@ static void do_put(struct firn_store_request *req)
 		version_of(find(req->key), &req->version);
 	}
 	if (doubt)
-		firn_store_set_error(req, FIRN_STORE_AMBIGUOUS, FIRN_ESTORE, 504, "the answer was lost");
+		firn_store_set_error(req, FIRN_STORE_AMBIGUOUS, FIRN_ESTORE, 504,
+		                     "the answer was lost");
 }
 
 static void do_get(struct firn_store_request *req)
@@ -160,7 +161,8 @@ static void do_get(struct firn_store_request *req)
 	version_of(o, &req->version);
 	uint64_t pos = req->pos, end = pos + req->len < o->len ? pos + req->len : o->len;
 	for (uint32_t i = 0; req->op == FIRN_STORE_GET && i < req->n_iov && pos < end; i++) {
-		size_t n = req->iov[i].iov_len < end - pos ? req->iov[i].iov_len : (size_t)(end - pos);
+		size_t n = req->iov[i].iov_len < end - pos ? req->iov[i].iov_len
+		                                           : (size_t)(end - pos);
 		memcpy(req->iov[i].iov_base, o->data + pos, n);
 		req->got += n;
 		pos += n;
@@ -245,8 +247,8 @@ static void flaky_close(void *handle)
 static void flaky_info(void *handle, struct firn_store_info *info)
 {
 	(void)handle;
-	info->caps = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH | FIRN_STORE_CAN_LIST |
-		FIRN_STORE_CAN_RANGE | FIRN_STORE_CAN_NESTED_KEYS;
+	info->caps = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH |
+	             FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE | FIRN_STORE_CAN_NESTED_KEYS;
 }
 
 static void flaky_cancel(void *handle, struct firn_store_request *req)
@@ -254,9 +256,17 @@ static void flaky_cancel(void *handle, struct firn_store_request *req)
 	(void)handle, (void)req;
 }
 
-static const struct firn_store_plugin plugin = { sizeof plugin, FIRN_STORE_ABI_MAJOR,
-	FIRN_STORE_ABI_MINOR, 0, "flaky", flaky_open, flaky_close, flaky_info, flaky_submit, flaky_cancel,
-	NULL };
+static const struct firn_store_plugin plugin = { sizeof plugin,
+	                                         FIRN_STORE_ABI_MAJOR,
+	                                         FIRN_STORE_ABI_MINOR,
+	                                         0,
+	                                         "flaky",
+	                                         flaky_open,
+	                                         flaky_close,
+	                                         flaky_info,
+	                                         flaky_submit,
+	                                         flaky_cancel,
+	                                         NULL };
 
 __attribute__((visibility("default"))) const struct firn_store_plugin *firn_store_entry(void)
 {

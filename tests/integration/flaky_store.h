@@ -7,7 +7,8 @@
 enum flaky_cas {
 	FLAKY_LOST = 1,    /* the answer is lost; it was done */
 	FLAKY_DROPPED = 2, /* the answer is lost; it was never done */
-	FLAKY_LATE = 3     /* the answer is lost; it is done when the next PUT of the key comes, before that */
+	FLAKY_LATE =
+	        3 /* the answer is lost; it is done when the next PUT of the key comes, before that */
 };
 
 struct flaky {

@@ -86,9 +86,11 @@ Test(notice, an_outage_is_told_as_state_and_as_a_line_of_the_log)
 	site_remove(&s);
 }
 
-static int write_async(struct host *h, uint64_t id, const char *data, size_t len, struct firn_error *err)
+static int write_async(struct host *h, uint64_t id, const char *data, size_t len,
+                       struct firn_error *err)
 {
-	return firn_stream_append_async(h->volume, id, data, len, 1, 0, h->cq, 5) ? (err->code = 1) : 0;
+	return firn_stream_append_async(h->volume, id, data, len, 1, 0, h->cq, 5) ? (err->code = 1)
+	                                                                          : 0;
 }
 
 /* Full because the store is away: nothing is writable until it returns; then once. */
@@ -127,10 +129,12 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 	cr_assert(write_async(&h, id, data, sizeof data, &err));
 	struct firn_volume *other; /* its writes go on, and make no room for v */
 	uint64_t its;
-	cr_assert_eq(host_try_attach(&h, "other", FIRN_ATTACH_CREATE, NULL, &other, &err), 0, "%s", err.text);
+	cr_assert_eq(host_try_attach(&h, "other", FIRN_ATTACH_CREATE, NULL, &other, &err), 0, "%s",
+	             err.text);
 	cr_assert_eq(firn_stream_open(other, "s", &its, &err), 0, "%s", err.text);
 	for (int i = 0; i < 20; i++)
-		cr_assert_eq(firn_stream_append(other, its, "x", 1, 1, 0, NULL, &err), 0, "%s", err.text);
+		cr_assert_eq(firn_stream_append(other, its, "x", 1, 1, 0, NULL, &err), 0, "%s",
+		             err.text);
 	cr_assert_not(reap_one(&h, &ev, 700), "told too early: kind %u", ev.kind);
 	cr_assert_eq(host_detach(&h, other, FIRN_DETACH_ABORT, &err), 0);
 	store_returns(&h);
@@ -165,7 +169,9 @@ static void count_release(void *ctx, void *p)
 /* A silent success has a result too (two operations): nobody gets it, nobody keeps it. */
 Test(notice, silence_leaves_nothing_behind)
 {
-	struct firn_env env = { .struct_size = sizeof env, .alloc = count_alloc, .release = count_release };
+	struct firn_env env = { .struct_size = sizeof env,
+		                .alloc = count_alloc,
+		                .release = count_release };
 	struct site s;
 	struct host h;
 	struct firn_error err = FIRN_ERROR_INIT;
@@ -177,7 +183,8 @@ Test(notice, silence_leaves_nothing_behind)
 	struct iovec iov = io_of("quiet");
 	struct firn_op op[2] = { op_append(id, &iov), op_append(id, &iov) };
 	for (uint32_t ack = FIRN_ACK_DURABLE; ack <= FIRN_ACK_STORED; ack++)
-		cr_assert_eq(submit_ops(&h, op, 2, ack, FIRN_REQ_SILENT, 1, &err), 0, "%s", err.text);
+		cr_assert_eq(submit_ops(&h, op, 2, ack, FIRN_REQ_SILENT, 1, &err), 0, "%s",
+		             err.text);
 	store_all(&h);
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	site_remove(&s);

@@ -157,7 +157,7 @@ static void damage(const struct bed *b)
 	        command, sizeof command,
 	        "for f in $(find %s/store -path '*/seg/*' -type f); do"
 	        " chmod u+w $f; printf '\\377\\001' | dd of=$f bs=1 seek=400 conv=notrunc 2>/dev/null;"
-	               " done",
+	        " done",
 	        b->dir);
 	cr_assert_eq(system(command), 0);
 }

@@ -72,7 +72,8 @@ Test(reattach, a_volume_under_another_spelling_of_its_uri_is_the_same_volume)
 	other = s;
 	(void)snprintf(other.uri, sizeof other.uri, "file://%s/again", s.dir);
 	h.site = &other;
-	cr_assert_eq(host_try_attach(&h, "v", FIRN_ATTACH_CREATE, NULL, &second, &err), FIRN_EBUSY, "%s", err.text);
+	cr_assert_eq(host_try_attach(&h, "v", FIRN_ATTACH_CREATE, NULL, &second, &err), FIRN_EBUSY,
+	             "%s", err.text);
 	h.site = &s;
 	(void)say(&h, id, "still mine");
 	store_all(&h);
@@ -106,7 +107,8 @@ static uint64_t epoch_of(struct host *h)
 {
 	struct firn_volume_entry e;
 	struct firn_error err = FIRN_ERROR_INIT;
-	cr_assert_eq(firn_volume_list(h->engine, h->site->uri, NULL, &e, sizeof e, 1, &err), 1, "%s", err.text);
+	cr_assert_eq(firn_volume_list(h->engine, h->site->uri, NULL, &e, sizeof e, 1, &err), 1,
+	             "%s", err.text);
 	return e.epoch;
 }
 
@@ -147,7 +149,9 @@ Test(reattach, a_file_whose_beginning_is_rotten_is_not_taken_for_an_empty_one)
 	site_make(&s);
 	host_init(&h, &s, "a");
 	crash_after(crash_with_two_files, &h);
-	site_run(&s, "dd if=/dev/urandom of=$(ls a/wal/*.wal | tail -1) bs=4096 count=2 conv=notrunc status=none");
+	site_run(
+	        &s,
+	        "dd if=/dev/urandom of=$(ls a/wal/*.wal | tail -1) bs=4096 count=2 conv=notrunc status=none");
 	host_open(&h);
 	expect_refused(&h, FIRN_ECORRUPT, ".wal");
 	host_close(&h);

@@ -166,7 +166,8 @@ void crash_after(void (*work)(void *arg), void *arg)
 		_exit(77);
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 77, "the child ended with %#x", status);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 77, "the child ended with %#x",
+	          status);
 }
 
 struct iovec io_of(const char *text)

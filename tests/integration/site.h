@@ -33,8 +33,8 @@ int host_try_attach(struct host *h, const char *name, uint32_t flags, const char
                     struct firn_volume **out, struct firn_error *err);
 void host_attach(struct host *h, const char *name);
 int host_detach(struct host *h, struct firn_volume *v, uint32_t mode, struct firn_error *err);
-void host_close(struct host *h); /* the engine; its volumes are detached */
-void host_start(struct host *h); /* open and attach "v" */
+void host_close(struct host *h);               /* the engine; its volumes are detached */
+void host_start(struct host *h);               /* open and attach "v" */
 void host_stop(struct host *h, uint32_t mode); /* detach h->volume and close */
 
 /* The ways an engine can run. EACH_WAY(suite, truth) makes one test of each way out of
@@ -42,11 +42,20 @@ void host_stop(struct host *h, uint32_t mode); /* detach h->volume and close */
 enum way { WAY_URING, WAY_PWRITE, WAY_NO_THREADS };
 void host_way(struct host *h, enum way way);
 void each_way(enum way way, void (*truth)(struct host *h));
-#define EACH_WAY(suite, truth) \
-	static void truth(struct host *h); \
-	Test(suite, truth##_by_uring) { each_way(WAY_URING, truth); } \
-	Test(suite, truth##_by_pwrite) { each_way(WAY_PWRITE, truth); } \
-	Test(suite, truth##_without_threads) { each_way(WAY_NO_THREADS, truth); } \
+#define EACH_WAY(suite, truth)                   \
+	static void truth(struct host *h);       \
+	Test(suite, truth##_by_uring)            \
+	{                                        \
+		each_way(WAY_URING, truth);      \
+	}                                        \
+	Test(suite, truth##_by_pwrite)           \
+	{                                        \
+		each_way(WAY_PWRITE, truth);     \
+	}                                        \
+	Test(suite, truth##_without_threads)     \
+	{                                        \
+		each_way(WAY_NO_THREADS, truth); \
+	}                                        \
 	static void truth(struct host *h)
 
 /* Runs `work` in a child that then dies as by kill -9: nothing is closed, detached or flushed. What the

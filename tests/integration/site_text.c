@@ -33,10 +33,11 @@ static void bytes_text(FILE *to, const char *what, const void *data, size_t len)
 
 static void batch_text(FILE *to, const struct firn_batch *b)
 {
-	fprintf(to, "  %" PRIu64 "+%u tag=%u ts=%" PRId64 " append=%" PRId64 " rev=%" PRIu64
-		" epoch=%" PRIu64 " producer=%" PRIu64 "/%u/%" PRIu64, b->offset, b->n_offsets, b->tag,
-		b->timestamp_ms, b->append_ms, b->rev, b->epoch, b->producer_id, b->producer_epoch,
-		b->producer_seq);
+	fprintf(to,
+	        "  %" PRIu64 "+%u tag=%u ts=%" PRId64 " append=%" PRId64 " rev=%" PRIu64
+	        " epoch=%" PRIu64 " producer=%" PRIu64 "/%u/%" PRIu64,
+	        b->offset, b->n_offsets, b->tag, b->timestamp_ms, b->append_ms, b->rev, b->epoch,
+	        b->producer_id, b->producer_epoch, b->producer_seq);
 	bytes_text(to, "data", b->data, b->len);
 	bytes_text(to, "key", b->key, b->key_len);
 	bytes_text(to, "attr", b->attr, b->attr_len);
@@ -47,12 +48,14 @@ static void batch_text(FILE *to, const struct firn_batch *b)
 static bool part_text(FILE *to, const struct firn_part *p, uint64_t *at)
 {
 	if (p->gap)
-		fprintf(to, "  gap %u [%" PRIu64 ", %" PRIu64 ")\n", p->gap, p->gap_from, p->gap_to);
+		fprintf(to, "  gap %u [%" PRIu64 ", %" PRIu64 ")\n", p->gap, p->gap_from,
+		        p->gap_to);
 	if (p->code)
 		fprintf(to, "  at %" PRIu64 ": %s\n", *at, firn_code_name(p->code));
 	for (uint32_t i = 0; i < p->n_batch; i++)
-		batch_text(to, (const struct firn_batch *)(const void *)
-			((const uint8_t *)p->batch + (size_t)i * p->batch_size));
+		batch_text(to,
+		           (const struct firn_batch *)(const void *)((const uint8_t *)p->batch +
+		                                                     (size_t)i * p->batch_size));
 	bool moved = p->next_offset > *at;
 	*at = p->next_offset;
 	return moved && !p->code;
@@ -61,8 +64,9 @@ static bool part_text(FILE *to, const struct firn_part *p, uint64_t *at)
 static void batches_text(const struct text *t, uint64_t stream, uint64_t from, uint64_t to)
 {
 	struct firn_reader *r;
-	struct firn_item it = { .volume = t->v, .stream = stream, .offset = from,
-		                .up_to = FIRN_MARK_DURABLE };
+	struct firn_item it = {
+		.volume = t->v, .stream = stream, .offset = from, .up_to = FIRN_MARK_DURABLE
+	};
 	cr_assert_eq(firn_reader_open(t->h->engine, NULL, &r, NULL), 0);
 	cr_assert_eq(firn_reader_set(r, &it, sizeof it, 1), 0);
 	bool more = from < to;
@@ -89,21 +93,28 @@ static void producers_text(const struct text *t, uint64_t stream)
 	int n = firn_producer_list(t->v, stream, UINT64_MAX, p, sizeof p[0], 64);
 	cr_assert(n >= 0, "producers: %s", firn_code_name(n));
 	for (int i = 0; i < n; i++)
-		fprintf(t->to, "  producer %" PRIu64 "/%u next=%" PRIu64 " last=%" PRIu64 " at %" PRId64 "\n",
-			p[i].producer_id, p[i].producer_epoch, p[i].seq_next, p[i].last_offset, p[i].last_ms);
+		fprintf(t->to,
+		        "  producer %" PRIu64 "/%u next=%" PRIu64 " last=%" PRIu64 " at %" PRId64
+		        "\n",
+		        p[i].producer_id, p[i].producer_epoch, p[i].seq_next, p[i].last_offset,
+		        p[i].last_ms);
 }
 
 static void stream_text(const struct text *t, const struct firn_stream_info *s)
 {
 	struct firn_stream_config c = { .struct_size = sizeof c };
 	cr_assert_eq(firn_stream_config_get(t->v, s->stream, &c), 0);
-	fprintf(t->to, "stream %s id=%" PRIx64 " flags=%u start=%" PRIu64 " durable=%" PRIu64
-		" assigned=%" PRIu64 " producers=%" PRIu64 " last=%" PRId64 "\n", s->name, s->stream, s->flags, s->mark[FIRN_MARK_START],
-		s->mark[FIRN_MARK_DURABLE], s->mark[FIRN_MARK_ASSIGNED], s->n_producers, s->last_ms);
-	fprintf(t->to, "  config flags=%u retain=%" PRIu64 "/%" PRIu64 " window=%u bits=%u expire=%" PRIu64
-		" keys=%" PRIu64 "/%u z=%u class=%u account=%" PRIu64 "\n", c.flags, c.retention_ms,
-		c.retention_bytes, c.producer_window, c.producer_seq_bits, c.producer_expire_ms,
-		c.key_window_ms, c.key_window_n, c.compression, c.cls, c.account);
+	fprintf(t->to,
+	        "stream %s id=%" PRIx64 " flags=%u start=%" PRIu64 " durable=%" PRIu64
+	        " assigned=%" PRIu64 " producers=%" PRIu64 " last=%" PRId64 "\n",
+	        s->name, s->stream, s->flags, s->mark[FIRN_MARK_START], s->mark[FIRN_MARK_DURABLE],
+	        s->mark[FIRN_MARK_ASSIGNED], s->n_producers, s->last_ms);
+	fprintf(t->to,
+	        "  config flags=%u retain=%" PRIu64 "/%" PRIu64 " window=%u bits=%u expire=%" PRIu64
+	        " keys=%" PRIu64 "/%u z=%u class=%u account=%" PRIu64 "\n",
+	        c.flags, c.retention_ms, c.retention_bytes, c.producer_window, c.producer_seq_bits,
+	        c.producer_expire_ms, c.key_window_ms, c.key_window_n, c.compression, c.cls,
+	        c.account);
 	producers_text(t, s->stream);
 	batches_text(t, s->stream, s->mark[FIRN_MARK_START], s->mark[FIRN_MARK_DURABLE]);
 }
@@ -115,8 +126,9 @@ static void pairs_text(const struct text *t)
 	cr_assert_eq(rc, 0, "scan: %s", firn_code_name(rc));
 	cr_assert_eq(page->more, 0);
 	for (uint32_t i = 0; i < page->n; i++) {
-		const struct firn_kv *kv = (const struct firn_kv *)(const void *)
-			((const uint8_t *)page->kv + (size_t)i * page->size);
+		const struct firn_kv *kv =
+		        (const struct firn_kv *)(const void *)((const uint8_t *)page->kv +
+		                                               (size_t)i * page->size);
 		fprintf(t->to, "pair %" PRIx64 " rev=%" PRIu64, kv->stream, kv->rev);
 		bytes_text(t->to, "key", kv->key, kv->key_len);
 		bytes_text(t->to, "value", kv->value, kv->value_len);
@@ -135,7 +147,8 @@ char *volume_text(struct host *h, struct firn_volume *v)
 	cr_assert_eq(firn_volume_info(v, &info), 0);
 	int n = firn_stream_list(v, NULL, NULL, s, sizeof s[0], 256);
 	cr_assert(n >= 0 && n < 256, "streams: %d", n);
-	fprintf(t.to, "volume rev=%" PRIu64 " streams=%" PRIu64 "\n", info.rev_durable, info.n_streams);
+	fprintf(t.to, "volume rev=%" PRIu64 " streams=%" PRIu64 "\n", info.rev_durable,
+	        info.n_streams);
 	for (int i = 0; i < n; i++)
 		stream_text(&t, &s[i]);
 	pairs_text(&t);
@@ -150,8 +163,9 @@ void expect_text(const char *was, const char *now, const char *when)
 		line = was[i] == '\n' ? i + 1 : line;
 		i++;
 	}
-	cr_assert(was[i] == now[i], "%s: was\n%.*s\nnow\n%.*s", when, (int)strcspn(was + line, "\n"),
-		was + line, (int)strcspn(now + line, "\n"), now + line);
+	cr_assert(was[i] == now[i], "%s: was\n%.*s\nnow\n%.*s", when,
+	          (int)strcspn(was + line, "\n"), was + line, (int)strcspn(now + line, "\n"),
+	          now + line);
 }
 
 int read_stream(struct host *h, uint64_t stream, uint64_t from, char **joined)

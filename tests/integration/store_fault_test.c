@@ -23,9 +23,11 @@ static void setup(void)
 	char path[100];
 	site_make(&site);
 	source = source ? source : ".";
-	site_run(&site, "d=%s; %s -std=gnu11 -fPIC -shared -fvisibility=hidden"
-		" -I$d -I$d/include -Wl,-z,nodelete $d/tests/integration/flaky_store.c -o %s/flaky.so",
-		source, cc ? cc : "cc", site.dir);
+	site_run(
+	        &site,
+	        "d=%s; %s -std=gnu11 -fPIC -shared -fvisibility=hidden"
+	        " -I$d -I$d/include -Wl,-z,nodelete $d/tests/integration/flaky_store.c -o %s/flaky.so",
+	        source, cc ? cc : "cc", site.dir);
 	(void)snprintf(path, sizeof path, "%s/flaky.so", site.dir);
 	(void)snprintf(site.uri, sizeof site.uri, "plugin:%s?deadline_ms=1000", path);
 	void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL), *symbol;
@@ -119,7 +121,6 @@ Test(store_fault, throttling_only_takes_time, .init = setup, .fini = teardown)
 	host_stop(&a, FIRN_DETACH_DRAIN);
 }
 
-
 Test(store_fault, any_one_request_may_fail, .init = setup, .fini = teardown)
 {
 	const int how[] = { FIRN_STORE_RETRY, FIRN_STORE_AMBIGUOUS, FIRN_STORE_PERMANENT };
@@ -133,7 +134,8 @@ Test(store_fault, any_one_request_may_fail, .init = setup, .fini = teardown)
 			atomic_store(&flaky->n_failed, 0);
 			atomic_store(&flaky->fail_how, how[k]);
 			atomic_store(&flaky->fail_at, n);
-			int rc = host_try_attach(&a, name, FIRN_ATTACH_CREATE, NULL, &a.volume, &err);
+			int rc = host_try_attach(&a, name, FIRN_ATTACH_CREATE, NULL, &a.volume,
+			                         &err);
 			cr_expect(rc == 0 || err.text[0]);
 			if (rc)
 				host_attach(&a, name);
@@ -141,7 +143,8 @@ Test(store_fault, any_one_request_may_fail, .init = setup, .fini = teardown)
 			say(&a, s, "1");
 			store_all(&a);
 			say(&a, s, "2");
-			cr_expect_eq(state_of(&a), FIRN_STATE_OPEN, "outcome %d of request %d", how[k], n);
+			cr_expect_eq(state_of(&a), FIRN_STATE_OPEN, "outcome %d of request %d",
+			             how[k], n);
 			host_stop(&a, FIRN_DETACH_DRAIN);
 			failed = atomic_load(&flaky->n_failed);
 			atomic_store(&flaky->fail_at, 0);
@@ -158,8 +161,9 @@ Test(store_fault, any_one_request_may_fail, .init = setup, .fini = teardown)
 static bool stored_up_to(struct host *h, uint64_t s, uint64_t offset)
 {
 	struct firn_reader *r;
-	struct firn_item it = { .volume = h->volume, .stream = s, .offset = offset - 1,
-		                .up_to = FIRN_MARK_STORED };
+	struct firn_item it = {
+		.volume = h->volume, .stream = s, .offset = offset - 1, .up_to = FIRN_MARK_STORED
+	};
 	struct firn_fetch f = FIRN_FETCH_INIT;
 	struct firn_event ev = { 0 };
 	cr_assert_eq(firn_reader_open(h->engine, NULL, &r, NULL), 0);
@@ -198,7 +202,8 @@ static uint64_t fill(struct host *h, uint64_t s, const char *data, size_t len)
 	}
 }
 
-Test(store_fault, writes_go_on_in_an_outage_until_the_share_is_full, .init = setup, .fini = teardown)
+Test(store_fault, writes_go_on_in_an_outage_until_the_share_is_full, .init = setup,
+     .fini = teardown)
 {
 	static char data[20000];
 	struct faulty f;

@@ -18,9 +18,13 @@ struct world {
 
 static void make_streams(struct world *w)
 {
-	struct firn_stream_config c = { .struct_size = sizeof c, .key_window_n = 50, .producer_window = 3,
-		.retention_ms = 1ull << 50, .compression = FIRN_COMPRESSION_ZSTD, .account = 12 };
-	char name[16];
+	struct firn_stream_config c = { .struct_size = sizeof c,
+		                        .key_window_n = 50,
+		                        .producer_window = 3,
+		                        .retention_ms = 1ull << 50,
+		                        .compression = FIRN_COMPRESSION_ZSTD,
+		                        .account = 12 };
+	char name[24];
 	for (int i = 0; i < STREAMS; i++) {
 		(void)snprintf(name, sizeof name, "stream-%d", i);
 		struct firn_op op = op_create(name);
@@ -51,7 +55,8 @@ static void work(struct world *w)
 	for (uint32_t n = r * 10; n < r * 10 + 10; n++) {
 		struct firn_op op[STREAMS + 3];
 		struct iovec iov = { text, 20 + n * 7 % 250 };
-		memset(text, 'a' + (int)(n % 26), sizeof text);
+		memset(text, 'a' + (int)(n % 26), sizeof text - 1);
+		text[sizeof text - 1] = 0;
 		(void)snprintf(key, sizeof key, "key-%u", n);
 		for (int i = 0; i < STREAMS; i++)
 			op[i] = batch_of(w, i, n, &iov);
@@ -65,7 +70,6 @@ static void work(struct world *w)
 		op[4].flags = FIRN_APPEND_AT;
 		op[4].u.append.expect = n * 20;
 		op[STREAMS] = op_kv(FIRN_OP_KV_PUT, w->s[5], key, text + 250);
-		op[STREAMS].u.kv.value_len = 50;
 		op[STREAMS + 1] = op_kv(FIRN_OP_KV_PUT, FIRN_STREAM_VOLUME, "last", key);
 		op[STREAMS + 2] = op_kv(FIRN_OP_KV_DELETE, w->s[5], "key-3", NULL);
 		op[STREAMS + 2].u.kv.key_to = "key-5";
@@ -89,26 +93,28 @@ static void retries_are_known(struct world *w)
 		(void)snprintf(key, sizeof key, "key-%u", n);
 		op.u.append.key = key;
 		op.u.append.key_len = (uint8_t)strlen(key);
-		cr_expect(write_one(w->h, op, &ev) == 0 && ev.flags == FIRN_F_DUPLICATE, "key %u: %s", n,
-		          firn_code_name(ev.code));
+		cr_expect(write_one(w->h, op, &ev) == 0 && ev.flags == FIRN_F_DUPLICATE,
+		          "key %u: %s", n, firn_code_name(ev.code));
 		op = batch_of(w, 2, n, &iov);
 		op.flags = FIRN_APPEND_PRODUCER | FIRN_SEQ_RISING;
 		op.u.append.producer_id = 5 + n % 2;
 		op.u.append.producer_epoch = 1;
 		op.u.append.producer_seq = n * 10;
-		cr_expect(write_one(w->h, op, &ev) == 0 && ev.flags == FIRN_F_DUPLICATE, "seq %u: %s", n,
-		          firn_code_name(ev.code));
+		cr_expect(write_one(w->h, op, &ev) == 0 && ev.flags == FIRN_F_DUPLICATE,
+		          "seq %u: %s", n, firn_code_name(ev.code));
 	}
 }
 
 enum end { END_KEEP_WAL, END_ABORT, END_DRAIN, END_MOVE, END_COUNT };
-static const char *const end_name[] = { "KEEP_WAL", "ABORT", "DRAIN", "DRAIN and attach elsewhere" };
+static const char *const end_name[] = { "KEEP_WAL", "ABORT", "DRAIN",
+	                                "DRAIN and attach elsewhere" };
 
 /* Ends the writer so and attaches again; the host in use may become `other`. */
 static void end_and_attach(struct world *w, enum end how, struct host *here, struct host *other)
 {
-	host_stop(w->h, how == END_KEEP_WAL ? FIRN_DETACH_KEEP_WAL :
-		how == END_ABORT ? FIRN_DETACH_ABORT : FIRN_DETACH_DRAIN);
+	host_stop(w->h, how == END_KEEP_WAL ? FIRN_DETACH_KEEP_WAL
+	                : how == END_ABORT  ? FIRN_DETACH_ABORT
+	                                    : FIRN_DETACH_DRAIN);
 	if (how == END_MOVE)
 		w->h = w->h == here ? other : here;
 	host_start(w->h);

@@ -20,7 +20,8 @@ EACH_WAY(write_state, pairs_are_put_checked_and_deleted)
 	uint64_t rev = 0, s = new_stream(h, "s");
 	cr_expect_eq(write_one(h, op_kv(FIRN_OP_KV_PUT, s, "a", "1"), &ev), 0);
 	cr_expect(value_of(h, s, "a", v, &rev) == 0 && !strcmp(v, "1") && rev == ev.rev);
-	cr_expect_eq(value_of(h, 0, "a", v, NULL), FIRN_ENOENT, "the volume's own pairs are others");
+	cr_expect_eq(value_of(h, 0, "a", v, NULL), FIRN_ENOENT,
+	             "the volume's own pairs are others");
 	struct firn_op op = op_kv(FIRN_OP_KV_PUT, s, "a", "2");
 	op.flags = FIRN_KV_IF_ABSENT;
 	cr_expect(write_one(h, op, &ev) == FIRN_ECONFLICT && ev.offset == rev && ev.end == 1);
@@ -39,11 +40,13 @@ EACH_WAY(write_state, pairs_are_put_checked_and_deleted)
 	op.u.kv.rev = rev;
 	cr_expect_eq(write_one(h, op, &ev), 0);
 	cr_expect_eq(value_of(h, s, "a", v, NULL), FIRN_ENOENT);
-	cr_expect_eq(write_one(h, op_kv(FIRN_OP_KV_DELETE, s, "a", NULL), &ev), 0, "absent: success");
+	cr_expect_eq(write_one(h, op_kv(FIRN_OP_KV_DELETE, s, "a", NULL), &ev), 0,
+	             "absent: success");
 	op = op_kv(FIRN_OP_KV_PUT, s, "a", "");
 	op.flags = FIRN_KV_IF_REV;
 	op.u.kv.rev = rev;
-	cr_expect(write_one(h, op, &ev) == FIRN_ECONFLICT && ev.offset == 0, "absent is revision 0");
+	cr_expect(write_one(h, op, &ev) == FIRN_ECONFLICT && ev.offset == 0,
+	          "absent is revision 0");
 }
 
 EACH_WAY(write_state, a_range_of_pairs_goes_at_once)
@@ -58,7 +61,8 @@ EACH_WAY(write_state, a_range_of_pairs_goes_at_once)
 	for (int again = 0; again < 2; again++) {
 		cr_assert_eq(write_one(h, op, NULL), 0);
 		for (int i = 0; i < 6; i++)
-			cr_expect_eq(value_of(h, 0, key[i], v, NULL), key[i][0] == 'b' ? FIRN_ENOENT : 0);
+			cr_expect_eq(value_of(h, 0, key[i], v, NULL),
+			             key[i][0] == 'b' ? FIRN_ENOENT : 0);
 		store_all(h);
 	}
 	const struct firn_kv_page *page;
@@ -73,7 +77,8 @@ EACH_WAY(write_state, a_pair_can_be_stamped_with_an_offset)
 	struct iovec iov = io_of("x");
 	for (int i = 0; i < 258; i += 43)
 		say(h, s, "y");
-	struct firn_op op[2] = { op_append(s, &iov), op_kv(FIRN_OP_KV_PUT, s, "idx-........", "at-........") };
+	struct firn_op op[2] = { op_append(s, &iov),
+		                 op_kv(FIRN_OP_KV_PUT, s, "idx-........", "at-........") };
 	op[1].flags = FIRN_KV_STAMP_VALUE;
 	op[1].u.kv.stamp_pos = 3;
 	wrote(h, op, 2, NULL);
@@ -147,7 +152,8 @@ EACH_WAY(write_state, a_name_made_again_is_another_stream)
 
 EACH_WAY(write_state, a_configuration_is_replaced_whole)
 {
-	struct firn_stream_config c = { .struct_size = sizeof c, .retention_ms = 7, .account = 3 }, got;
+	struct firn_stream_config c = { .struct_size = sizeof c, .retention_ms = 7, .account = 3 },
+	                          got;
 	struct firn_op op = { .kind = FIRN_OP_CONFIG, .stream = new_stream(h, "s") };
 	op.u.stream.config = &c;
 	cr_assert_eq(write_one(h, op, NULL), 0);
@@ -169,7 +175,7 @@ EACH_WAY(write_state, a_configuration_is_replaced_whole)
 EACH_WAY(write_state, held_marks_rise_when_told)
 {
 	struct firn_stream_config c = { .struct_size = sizeof c,
-		.flags = FIRN_HOLD_VISIBLE | FIRN_HOLD_STABLE };
+		                        .flags = FIRN_HOLD_VISIBLE | FIRN_HOLD_STABLE };
 	struct firn_op op = op_create("s");
 	struct firn_event ev;
 	op.u.stream.config = &c;
@@ -213,7 +219,8 @@ EACH_WAY(write_state, acks_come_when_asked)
 	op.u.append.expect = 3;
 	cr_assert_eq(submit_ops(h, &op, 1, 0, 0, 5, &err), 0);
 	cr_assert(reap_one(h, &ev, 10000));
-	cr_expect(ev.user_data == 4 && ev.code == FIRN_ECONFLICT && ev.offset == 3, "only failure is told");
+	cr_expect(ev.user_data == 4 && ev.code == FIRN_ECONFLICT && ev.offset == 3,
+	          "only failure is told");
 	cr_assert(reap_one(h, &ev, 10000));
 	cr_expect(ev.user_data == 5 && ev.code == 0 && ev.offset == 3);
 	cr_expect_not(reap_one(h, &ev, 0));

@@ -62,7 +62,8 @@ EACH_WAY(write, an_append_at_leaves_a_typed_gap)
 	cr_expect(write_one(h, op, &ev) == FIRN_ECONFLICT && ev.offset == 11);
 	for (int stored = 0; stored < 2; stored++) {
 		char *text = volume_text(h, h->volume);
-		cr_expect(strstr(text, "gap 3 [0, 3)") && strstr(text, "gap 3 [4, 10)"), "%s", text);
+		cr_expect(strstr(text, "gap 3 [0, 3)") && strstr(text, "gap 3 [4, 10)"), "%s",
+		          text);
 		cr_expect_null(strstr(text, "stopped"));
 		free(text);
 		store_all(h);
@@ -93,10 +94,12 @@ Test(write, a_stamp_is_the_base_offset_of_its_own_or_another_append)
 	}
 	op[1].stamp_of = 1;
 	wrote(&h, op, 3, NULL);
-	cr_expect_eq(memcmp(bytes, "........________........", 24), 0, "the caller's bytes are untouched");
+	cr_expect_eq(memcmp(bytes, "........________........", 24), 0,
+	             "the caller's bytes are untouched");
 	char *got;
 	cr_assert_eq(read_stream(&h, a, 5, &got), 0);
-	cr_expect(be64(got + 8) == 5 && !memcmp(got, "........", 8) && !memcmp(got + 16, "........", 8));
+	cr_expect(be64(got + 8) == 5 && !memcmp(got, "........", 8) &&
+	          !memcmp(got + 16, "........", 8));
 	free(got);
 	cr_assert_eq(read_stream(&h, b, 0, &got), 0);
 	cr_expect(be64(got + 8) == 5 && be64(got + 24 + 8) == 1);
@@ -112,8 +115,8 @@ Test(write, a_stamp_is_the_base_offset_of_its_own_or_another_append)
 
 /* ---- producers ---- */
 
-static int produce(struct host *h, uint64_t s, uint16_t how, uint32_t epoch, uint64_t seq, uint32_t n,
-                   struct firn_event *ev)
+static int produce(struct host *h, uint64_t s, uint16_t how, uint32_t epoch, uint64_t seq,
+                   uint32_t n, struct firn_event *ev)
 {
 	struct iovec iov = io_of("p");
 	struct firn_op op = op_append(s, &iov);
@@ -140,7 +143,8 @@ EACH_WAY(write, an_exact_producer_goes_on_or_is_told)
 	for (uint64_t i = 1; i < 8; i++)
 		cr_expect_eq(produce(h, s, 0, 2, i, 1, &ev), 0);
 	cr_expect_eq(produce(h, s, 0, 2, 0, 1, &ev), FIRN_ESEQ, "older than the window of 5");
-	cr_expect(produce(h, s, 0, 2, 4, 1, &ev) == 0 && ev.flags & FIRN_F_DUPLICATE && ev.offset == 10);
+	cr_expect(produce(h, s, 0, 2, 4, 1, &ev) == 0 && ev.flags & FIRN_F_DUPLICATE &&
+	          ev.offset == 10);
 	cr_expect_eq(mark_of(h, s, FIRN_MARK_ASSIGNED), 14);
 }
 
@@ -150,7 +154,8 @@ EACH_WAY(write, rising_and_unnumbered_producers)
 	struct firn_event ev;
 	cr_expect_eq(produce(h, s, FIRN_SEQ_RISING, 1, 10, 1, &ev), 0);
 	cr_expect(produce(h, s, FIRN_SEQ_RISING, 1, 500, 1, &ev) == 0 && ev.offset == 1);
-	cr_expect(produce(h, s, FIRN_SEQ_RISING, 1, 500, 1, &ev) == 0 && ev.flags & FIRN_F_DUPLICATE);
+	cr_expect(produce(h, s, FIRN_SEQ_RISING, 1, 500, 1, &ev) == 0 &&
+	          ev.flags & FIRN_F_DUPLICATE);
 	cr_expect_eq(ev.offset, 1);
 	uint64_t t = new_stream(h, "t");
 	cr_expect_eq(produce(h, t, FIRN_SEQ_NONE, 5, 0, 1, &ev), 0);
@@ -171,7 +176,8 @@ EACH_WAY(write, a_retry_in_flight_is_answered_with_the_first_offset)
 		cr_assert_eq(submit_ops(h, &op, 1, 0, 0, i, &err), 0, "%s", err.text);
 	for (uint64_t i = 0; i < 20; i++) {
 		cr_assert(reap_one(h, &ev, 10000));
-		cr_expect(ev.code == 0 && ev.offset == 0 && ev.end == 1, "%s", firn_code_name(ev.code));
+		cr_expect(ev.code == 0 && ev.offset == 0 && ev.end == 1, "%s",
+		          firn_code_name(ev.code));
 		cr_expect_eq(!(ev.flags & FIRN_F_DUPLICATE), ev.user_data == 0);
 	}
 	cr_expect_eq(mark_of(h, s, FIRN_MARK_DURABLE), 1);
@@ -190,13 +196,15 @@ EACH_WAY(write, an_idempotency_key_is_taken_once)
 		op.u.append.key = &i;
 		op.u.append.key_len = sizeof i;
 		cr_expect(write_one(h, op, &ev) == 0 && ev.offset == i && !ev.flags);
-		cr_expect(write_one(h, op, &ev) == 0 && ev.offset == i && ev.flags == FIRN_F_DUPLICATE);
+		cr_expect(write_one(h, op, &ev) == 0 && ev.offset == i &&
+		          ev.flags == FIRN_F_DUPLICATE);
 	}
 	uint64_t key = 5;
 	op.u.append.key = &key;
 	cr_expect(write_one(h, op, &ev) == 0 && ev.flags == FIRN_F_DUPLICATE && ev.offset == 5);
 	key = 1;
-	cr_expect(write_one(h, op, &ev) == 0 && ev.flags == 0 && ev.offset == 8, "out of the window");
+	cr_expect(write_one(h, op, &ev) == 0 && ev.flags == 0 && ev.offset == 8,
+	          "out of the window");
 }
 
 /* ---- many operations ---- */
@@ -237,11 +245,14 @@ EACH_WAY(write, one_failing_operation_refuses_all)
 	say(h, t, "y");
 	char *was = volume_text(h, h->volume);
 	struct firn_op good[5] = { op_append(s, &iov), op_kv(FIRN_OP_KV_PUT, s, "k", "v"),
-		op_create("new"), op_trim(t, 1), op_append(FIRN_STREAM_NEW, &iov) };
+		                   op_create("new"), op_trim(t, 1),
+		                   op_append(FIRN_STREAM_NEW, &iov) };
 	struct firn_op bad[] = { op_append(77, &iov), op_kv(FIRN_OP_KV_CHECK, t, "k", "other"),
-		op_create("t"), op_trim(t, 100), op_delete(1234), op_append(s, &iov), op_create("new") };
-	const int code[] = { FIRN_ENOENT, FIRN_ECONFLICT, FIRN_EEXIST, FIRN_ERANGE, FIRN_ENOENT,
-		FIRN_ECONFLICT, FIRN_EEXIST };
+		                 op_create("t"),      op_trim(t, 100),
+		                 op_delete(1234),     op_append(s, &iov),
+		                 op_create("new") };
+	const int code[] = { FIRN_ENOENT, FIRN_ECONFLICT, FIRN_EEXIST, FIRN_ERANGE,
+		             FIRN_ENOENT, FIRN_ECONFLICT, FIRN_EEXIST };
 	bad[5].flags = FIRN_APPEND_EXPECT;
 	bad[5].u.append.expect = 44;
 	for (size_t b = 0; b < sizeof bad / sizeof bad[0]; b++) {
@@ -249,8 +260,8 @@ EACH_WAY(write, one_failing_operation_refuses_all)
 		memcpy(op, good, sizeof good);
 		op[5] = bad[b];
 		int rc = writes(h, op, 6, &ev);
-		cr_expect(rc == code[b] && ev.end == 6, "%zu: %s, operation %lu", b, firn_code_name(rc),
-		          ev.end);
+		cr_expect(rc == code[b] && ev.end == 6, "%zu: %s, operation %lu", b,
+		          firn_code_name(rc), ev.end);
 		char *now = volume_text(h, h->volume);
 		expect_text(was, now, "after a refused write");
 		free(now);
@@ -323,13 +334,17 @@ Test(write, what_this_release_does_not_know_is_refused_by_name)
 	}
 	struct firn_event ev;
 	struct firn_error err = FIRN_ERROR_INIT;
-	struct { struct firn_write w; uint64_t newer; } w = { FIRN_WRITE_INIT, 0 };
+	struct {
+		struct firn_write w;
+		uint64_t newer;
+	} w = { FIRN_WRITE_INIT, 0 };
 	op = op_append(s, &iov);
 	w.w.volume = h.volume;
 	w.w.op = &op;
 	w.w.n_op = 1;
 	w.w.req.struct_size = sizeof w;
-	cr_expect_eq(firn_engine_call(h.engine, &w.w.req, &ev, &err), 0, "a longer struct of zeros");
+	cr_expect_eq(firn_engine_call(h.engine, &w.w.req, &ev, &err), 0,
+	             "a longer struct of zeros");
 	w.newer = 1;
 	cr_expect_eq(firn_engine_call(h.engine, &w.w.req, &ev, &err), FIRN_EUNSUPPORTED);
 	w.w.req.struct_size = sizeof w.w - 8;

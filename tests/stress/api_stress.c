@@ -12,12 +12,12 @@
 
 enum { STREAMS = 6, BATCH = 64 };
 
-#define MUST(x) \
-	do { \
-		if (!(x)) { \
+#define MUST(x)                                                                 \
+	do {                                                                    \
+		if (!(x)) {                                                     \
 			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
-			abort(); \
-		} \
+			abort();                                                \
+		}                                                               \
 	} while (0)
 
 static struct firn_engine *engine;
@@ -60,7 +60,8 @@ static void *append_main(void *arg)
 		while (next < done + BATCH && goes_on()) {
 			uint8_t data[600];
 			struct iovec iov = { data, payload(s, next, data) };
-			struct firn_op op = { .kind = FIRN_OP_APPEND, .flags = FIRN_APPEND_EXPECT,
+			struct firn_op op = { .kind = FIRN_OP_APPEND,
+				              .flags = FIRN_APPEND_EXPECT,
 				              .stream = stream[s] };
 			op.u.append.iov = &iov;
 			op.u.append.n_iov = 1;
@@ -113,9 +114,12 @@ static void *read_main(void *arg)
 		for (uint32_t i = 0; i < got->n_part; i++) {
 			const struct firn_part *p = &got->part[i];
 			if (p->code == FIRN_ERANGE) { /* trimmed under us */
-				struct firn_item it = { .slot = p->slot, .volume = volume,
-					                .stream = stream[p->slot], .offset = p->start };
-				MUST(p->start > at[p->slot] && !firn_reader_set(r, &it, sizeof it, 1));
+				struct firn_item it = { .slot = p->slot,
+					                .volume = volume,
+					                .stream = stream[p->slot],
+					                .offset = p->start };
+				MUST(p->start > at[p->slot] &&
+				     !firn_reader_set(r, &it, sizeof it, 1));
 				at[p->slot] = p->start;
 				continue;
 			}
@@ -158,7 +162,9 @@ static void *trim_main(void *arg)
 		n++;
 		struct firn_op put = { .kind = FIRN_OP_KV_PUT,
 			               .flags = rev ? FIRN_KV_IF_REV : FIRN_KV_IF_ABSENT };
-		put.u.kv = (struct firn_op_kv){ .key = "n", .key_len = 1, .value = &n, .value_len = 8, .rev = rev };
+		put.u.kv = (struct firn_op_kv){
+			.key = "n", .key_len = 1, .value = &n, .value_len = 8, .rev = rev
+		};
 		MUST(!write_op(volume, put, &ev));
 		rev = ev.rev;
 		uint64_t back = 0, back_rev = 0;
@@ -237,8 +243,11 @@ static void *look_main(void *arg)
 static void open_all(void)
 {
 	static const char *const options[] = { "segment_bytes=256K", "wal_file_bytes=1M", NULL };
-	struct firn_engine_opts o = { .struct_size = sizeof o, .dir = dir, .wal_bytes = 32 << 20,
-		                      .memory_bytes = 32 << 20, .options = options };
+	struct firn_engine_opts o = { .struct_size = sizeof o,
+		                      .dir = dir,
+		                      .wal_bytes = 32 << 20,
+		                      .memory_bytes = 32 << 20,
+		                      .options = options };
 	struct firn_error err = FIRN_ERROR_INIT;
 	int rc = firn_engine_open(&o, &engine, &err);
 	rc = rc ? rc : firn_volume_open(engine, uri, "v", &volume, &err);
@@ -276,8 +285,9 @@ static void check_all(void)
 
 int main(int argc, char **argv)
 {
-	void *(*const run[])(void *) = { append_main, append_main, append_main, read_main, read_main, trim_main,
-		move_main, move_main, look_main };
+	void *(*const run[])(void *) = { append_main, append_main, append_main,
+		                         read_main,   read_main,   trim_main,
+		                         move_main,   move_main,   look_main };
 	enum { THREADS = sizeof run / sizeof run[0] };
 	uint32_t number[THREADS] = { 0, 1, 2, 0, 0, 0, 0, 1, 0 };
 	pthread_t t[THREADS];

@@ -32,7 +32,8 @@ static void *write_until_gone(void *arg)
 	for (;;) {
 		struct firn_stream_info info = { .struct_size = sizeof info };
 		struct firn_error err = FIRN_ERROR_INIT;
-		int rc = firn_stream_append(w->volume, w->stream, "0123456789", 10, 1, 0, NULL, &err);
+		int rc = firn_stream_append(w->volume, w->stream, "0123456789", 10, 1, 0, NULL,
+		                            &err);
 		(void)firn_stream_info(w->volume, w->stream, &info);
 		w->n_acked += !rc;
 		if (rc == FIRN_ESHUTDOWN)
@@ -75,7 +76,9 @@ static uint64_t one_round(struct firn_engine *e, const char *uri, uint32_t mode,
 int main(void)
 {
 	char dir[] = "/tmp/firn-detach-XXXXXX", uri[64], command[64];
-	struct firn_engine_opts o = { .struct_size = sizeof o, .wal_bytes = 64 << 20, .memory_bytes = 32 << 20 };
+	struct firn_engine_opts o = { .struct_size = sizeof o,
+		                      .wal_bytes = 64 << 20,
+		                      .memory_bytes = 32 << 20 };
 	struct firn_engine *e;
 	struct firn_error err = FIRN_ERROR_INIT;
 	must(mkdtemp(dir) != NULL, "mkdtemp");
