@@ -134,24 +134,25 @@ static void fetch_answer(struct firn_reader *r, struct ending *end)
 
 /* ---- when ---- */
 
-/* A load landed since the pass looked: its item stands in front. */
-static bool landed_waits(struct firn_reader *r)
+/* Is there a load to wait for, or one that landed since the pass looked (its item stands in front)? One
+ * look at both: a load leaves one list for the other at any moment. */
+static bool loads_wait(struct firn_reader *r, bool *landed)
 {
 	pthread_mutex_lock(&r->lock);
 	const struct reader_item *first = r->ready.first;
-	bool landed = first && (first->landed || first->landed_rc);
+	*landed = first && (first->landed || first->landed_rc);
+	bool loading = r->loading.n > 0 || r->cold.n > 0;
 	pthread_mutex_unlock(&r->lock);
-	return landed;
+	return loading;
 }
 
 static bool loads_awaited(struct firn_reader *r)
 {
-	if (r->builder.n_part || r->fetch.flags & (FIRN_FETCH_READY | FIRN_FETCH_CACHED))
+	bool landed;
+	if (r->builder.n_part || r->fetch.flags & FIRN_FETCH_READY)
 		return false;
-	pthread_mutex_lock(&r->lock);
-	bool loading = r->loading.n > 0 || r->cold.n > 0;
-	pthread_mutex_unlock(&r->lock);
-	return loading || landed_waits(r);
+	bool loading = loads_wait(r, &landed);
+	return landed || (loading && !(r->fetch.flags & FIRN_FETCH_CACHED));
 }
 
 static bool enough(struct pass *p)
@@ -170,13 +171,14 @@ static bool enough(struct pass *p)
 static void fetch_sleep(struct pass *p, uint64_t now, struct ending *end)
 {
 	struct fetch *f = &p->r->fetch;
+	bool landed = false;
 	uint64_t at = f->deadline_ns > now ? f->deadline_ns : READ_NEVER;
 	at = f->timeout_ns < at ? f->timeout_ns : at;
 	if (p->pinned_out && now + READ_PIN_POLL_NS < at)
 		at = now + READ_PIN_POLL_NS;
 	if (queue_timer(p->r, at))
 		fetch_abort(p->r, FIRN_ENOMEM, "no memory for a timer", end);
-	else if (p->defer || p->again || landed_waits(p->r))
+	else if (p->defer || p->again || ((void)loads_wait(p->r, &landed), landed))
 		queue_run(p->r);
 }
 
