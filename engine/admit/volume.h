@@ -36,25 +36,23 @@ struct stream {
 	uint64_t id;
 	char *name;
 	uint32_t name_len;
-	bool creating;   /* not durable yet: not found by name */
-	bool deleting;   /* deletion assigned: no more operations */
-	bool deleted;    /* deletion durable: kept only until it is stored */
-	bool index_rows; /* LMDB may hold rows of it */
+	bool creating; /* not durable yet: not found by name */
+	bool deleting; /* deletion assigned: no more operations */
+	bool deleted;  /* deletion durable: kept only until it is stored */
 	uint64_t delete_rev;
 	uint64_t assigned, start_assigned;
 	uint64_t start, durable, visible, stable;
 	uint64_t stored, stored_start; /* of the cut at rev_stored: next and start */
 	int64_t first_ms, last_ms,
 	        last_append_ms; /* durable; last_append_ms: assigned, never runs back */
-	uint64_t bytes, stored_bytes, trimmed_bytes;
+	uint64_t bytes, stored_bytes;
 	struct firn_stream_config *config; /* NULL: defaults */
 	struct dedup *dedup;
 	struct tail_entry *tail; /* ring: durable, not stored; oldest first */
 	uint32_t tail_head, tail_n, tail_cap;
 	uint64_t group_seq; /* group that holds the newest op, for its back link */
 	uint32_t group_op;
-	uint32_t tx_n; /* scratch of the write under admission */
-	uint64_t tx_id, tx_next, tx_start;
+	uint64_t tx_id, tx_next;   /* scratch of the write under admission */
 	struct reader_item *watch; /* read/: items set on this stream */
 };
 

@@ -57,7 +57,7 @@ struct engine {
 	struct volume **volume;
 	uint32_t n_volume, cap_volume;
 	struct firn_cq *cqs; /* list */
-	uint32_t n_cq, n_reader, n_call;
+	uint32_t n_cq, n_reader;
 	struct upload_job *job_first, *job_last; /* attaches and detaches, in order */
 	bool stopping, upload_kicked;
 	pthread_t thread[4];

@@ -6,7 +6,4 @@
 
 uint64_t sum64(const void *data, size_t len);
 uint64_t sum64_seed(const void *data, size_t len, uint64_t seed);
-/* Pieces in one call: the sum of their concatenation. */
-struct iovec;
-uint64_t sum64_iov(const struct iovec *iov, unsigned n_iov);
 #endif

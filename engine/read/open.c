@@ -130,17 +130,6 @@ int read_step(struct engine *e)
 	return w != NULL;
 }
 
-uint64_t read_next_ns(struct engine *e)
-{
-	struct read_queue *q = e->reads;
-	pthread_mutex_lock(&q->lock);
-	uint64_t at = q->n_heap ? q->heap[1]->wake_ns : READ_NEVER;
-	if (q->run_first || (!q->n_loader && (q->work_first || q->ahead_first)))
-		at = 0;
-	pthread_mutex_unlock(&q->lock);
-	return at;
-}
-
 static void wait_for(struct read_queue *q, uint64_t ns)
 {
 	struct timespec ts;

@@ -304,8 +304,6 @@ void queue_wait_volume(struct read_queue *q, const struct volume *v);
 int queue_cancel(struct read_queue *q, const struct firn_cq *cq, uint64_t user_data,
                  struct work **gone);
 uint64_t read_now(const struct engine *e);
-/* Next moment read_step has something to do for a timer; READ_NEVER. */
-uint64_t read_next_ns(struct engine *e);
 
 /* ---- load.c ---- */
 /* Queues what the item needs; it comes back ready. reader.serve held. */

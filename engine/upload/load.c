@@ -118,7 +118,6 @@ static int load_stream(void *arg, const struct stream_state *st)
 	s->bytes = s->stored_bytes = st->bytes;
 	s->first_ms = st->first_append_ms;
 	s->last_ms = s->last_append_ms = st->last_append_ms;
-	s->index_rows = true;
 	v->n_live++;
 	if (st->config_len) {
 		s->config = mem_zalloc(v->engine->env, sizeof *s->config);
@@ -162,12 +161,50 @@ static int load_key(void *arg, const struct key_entry *k)
 	return dedup_load_key(&s->dedup, v->engine->env, &lim, k);
 }
 
+static bool older_than(const struct volume *v, int64_t ms, uint64_t window_ms)
+{
+	int64_t now = v->engine->env->now_ms(v->engine->env->ctx);
+	return now > ms && (uint64_t)(now - ms) > window_ms;
+}
+
+/* What has outlived its window leaves the index here, once per attach: nobody would recognise it. */
+static int stale_producer(void *arg, const struct producer_change *p)
+{
+	struct volume *v = arg;
+	struct stream *s = volume_stream(v, p->stream);
+	struct dedup_limits lim;
+	if (!s)
+		return 1;
+	stream_limits(s, &lim);
+	return v->engine->env->now_ms(v->engine->env->ctx) - p->last_ms >
+	       (int64_t)lim.producer_expire_ms;
+}
+
+static int stale_key(void *arg, const struct key_entry *k)
+{
+	struct volume *v = arg;
+	struct stream *s = volume_stream(v, k->stream);
+	struct dedup_limits lim;
+	if (!s)
+		return 1;
+	stream_limits(s, &lim);
+	return lim.key_window_ms && v->engine->env->now_ms(v->engine->env->ctx) - k->append_ms >
+	                                    (int64_t)lim.key_window_ms;
+}
+
+static int expire_rows(struct volume *v, struct firn_error *err)
+{
+	struct index_judges judges = { stale_producer, stale_key, v };
+	return index_expire(v->engine->index, v->index_no, &judges, NULL, err);
+}
+
 static int load_rows(struct volume *v, struct firn_error *err)
 {
 	struct loader l = { v, 0 };
 	struct index *ix = v->engine->index;
 	int rc = index_streams(ix, v->index_no, load_stream, &l, err);
 	rc = rc ? rc : index_kvs(ix, v->index_no, load_kv, &l, err);
+	rc = rc ? rc : expire_rows(v, err);
 	rc = rc ? rc : index_producers(ix, v->index_no, load_producer, &l, err);
 	rc = rc ? rc : index_keys(ix, v->index_no, load_key, &l, err);
 	if (rc && err && !err->code)
