@@ -176,8 +176,7 @@ static int stale_producer(void *arg, const struct producer_change *p)
 	if (!s)
 		return 1;
 	stream_limits(s, &lim);
-	return v->engine->env->now_ms(v->engine->env->ctx) - p->last_ms >
-	       (int64_t)lim.producer_expire_ms;
+	return older_than(v, p->last_ms, lim.producer_expire_ms);
 }
 
 static int stale_key(void *arg, const struct key_entry *k)
@@ -188,8 +187,7 @@ static int stale_key(void *arg, const struct key_entry *k)
 	if (!s)
 		return 1;
 	stream_limits(s, &lim);
-	return lim.key_window_ms && v->engine->env->now_ms(v->engine->env->ctx) - k->append_ms >
-	                                    (int64_t)lim.key_window_ms;
+	return lim.key_window_ms && older_than(v, k->append_ms, lim.key_window_ms);
 }
 
 static int expire_rows(struct volume *v, struct firn_error *err)
