@@ -77,6 +77,9 @@ int code_of_errno(int neg_errno)
 		return FIRN_ENOSPC;
 	case ENOMEM:
 		return FIRN_ENOMEM;
+	case ENOENT:
+	case ENOTDIR:
+		return FIRN_ENOENT;
 	case EROFS:
 	case EACCES:
 	case EPERM:

@@ -13,6 +13,7 @@ int fail_flags(struct firn_error *err, int code, uint32_t flags);
 /* Puts `prefix: ` in front of the text that is there: errors are built from the inside out. */
 int fail_context(struct firn_error *err, int code, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
-/* The firn code of a negative errno: ENOSPC -> FIRN_ENOSPC, ENOMEM -> FIRN_ENOMEM, else FIRN_EIO. */
+/* The firn code of a negative errno: ENOSPC -> FIRN_ENOSPC, ENOMEM -> FIRN_ENOMEM, ENOENT -> FIRN_ENOENT,
+ * no permission -> FIRN_EREADONLY, else FIRN_EIO. */
 int code_of_errno(int neg_errno);
 #endif

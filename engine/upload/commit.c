@@ -103,10 +103,17 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 		c->next.rev_durable = c->next.rev_stored;
 	buf_init(&c->body, env);
 	rc = rc ? rc : manifest_encode(&c->next, &c->body);
+	if (!rc)
+		return 0;
 	if (rc == FIRN_EINVAL)
-		return fail(err, rc, 0, "upload", "the next manifest breaks a rule: %s",
-		            manifest_check(&c->next, &row));
-	return rc ? fail(err, rc, 0, "upload", "no memory for the manifest") : 0;
+		(void)fail(err, rc, 0, "upload", "the next manifest breaks a rule: %s",
+		           manifest_check(&c->next, &row));
+	else
+		(void)fail(err, rc, 0, "upload", "no memory for the manifest");
+	/* Nothing of a half-made one stays: the next try begins again. */
+	manifest_fini(&c->next, env);
+	buf_fini(&c->body);
+	return rc;
 }
 
 enum settled settle(struct volume *v, const struct manifest *sent, struct store_version *version,

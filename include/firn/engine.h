@@ -107,6 +107,7 @@ FIRN_API const struct firn_option *firn_options(size_t *n);
  *  FIRN_EBUSY        another process, or another engine of this one, has the directory
  *  FIRN_ECORRUPT     the WAL is damaged in a way that leaves no volume usable; nothing was changed
  *  FIRN_ENOSPC       no room to preallocate the WAL
+ *  FIRN_ENOENT       the directory's parent does not exist
  *  FIRN_EREADONLY    no right to write there
  *  FIRN_EIO          the disk failed
  *  FIRN_EUNSUPPORTED the WAL was written by a newer release, or asks for a feature not in this one
