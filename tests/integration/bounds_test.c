@@ -157,7 +157,7 @@ Test(bounds, a_round_of_many_large_streams_can_be_attached_again)
 	struct host h;
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_op op[2 * N];
-	char name[N][8];
+	char name[N][16];
 	struct iovec iov = { data, sizeof data };
 	site_make(&s);
 	host_init(&h, &s, "a");
