@@ -106,9 +106,10 @@ static int parse_authority(struct uri *u, char **rest, struct firn_error *err)
 			return bad(err, (size_t)(p - u->text) + n,
 			           "not a character of a host or bucket name");
 	}
-	memmove(p - 1, p, n);
-	p[n - 1] = 0;
-	u->authority = p - 1;
+	char *host = p - 1; /* one to the left, over a slash: room for its end */
+	memmove(host, p, n);
+	host[n] = 0;
+	u->authority = host;
 	*rest = p + n;
 	return 0;
 }
