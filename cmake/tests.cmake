@@ -131,10 +131,10 @@ if(NOT FIRN_FUZZ)
   foreach(file ${scripts})
     firn_test_name(${file} test target)
     string(REGEX REPLACE "/.*" "" label ${test})
-    # What is about packaging and headers says nothing new under a sanitizer.
     if(test STREQUAL "integration/bench_test" AND NOT FIRN_BENCH)
       continue()
     endif()
+    # What is about packaging and headers says nothing new under a sanitizer.
     if(FIRN_SANITIZE AND (label STREQUAL "headers" OR test STREQUAL "integration/install_test"))
       continue()
     endif()
