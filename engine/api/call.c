@@ -6,6 +6,7 @@
 #include "engine/api/submit.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/wait.h"
 #include <limits.h>
 #include <linux/futex.h>
 #include <string.h>
@@ -78,13 +79,7 @@ static void wait_room(struct engine *e, uint64_t seq)
 		(void)engine_step_once(e);
 		return;
 	}
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += 20 * 1000 * 1000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
+	struct timespec t = mono_after(20 * 1000 * 1000);
 	pthread_mutex_lock(&e->kick_lock);
 	if (atomic_load(&e->room_seq) == seq)
 		(void)pthread_cond_timedwait(&e->room, &e->kick_lock, &t);

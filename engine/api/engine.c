@@ -4,6 +4,7 @@
 #include "engine/api/handle.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/wait.h"
 #include "engine/os/env.h"
 #include "engine/upload/upload.h"
 #include <errno.h>
@@ -30,13 +31,7 @@ static void *wal_thread(void *arg)
 /* Until someone kicks or 50 ms are over: ages and retries are looked at this often. True: the end. */
 static bool upload_wait(struct engine *e, bool *kicked)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += 50 * 1000 * 1000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
+	struct timespec t = mono_after(50 * 1000 * 1000);
 	pthread_mutex_lock(&e->kick_lock);
 	if (!(kicked && *kicked) && !e->stopping)
 		(void)pthread_cond_timedwait(&e->upload_work, &e->kick_lock, &t);

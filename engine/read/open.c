@@ -7,6 +7,7 @@
  * Waiting uses CLOCK_MONOTONIC for as long as env->mono_ns says. */
 #include "engine/read/read.h"
 #include "engine/base/mem.h"
+#include "engine/base/wait.h"
 #include <signal.h>
 #include <time.h>
 
@@ -132,14 +133,7 @@ int read_step(struct engine *e)
 
 static void wait_for(struct read_queue *q, uint64_t ns)
 {
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += (time_t)(ns / UINT64_C(1000000000));
-	ts.tv_nsec += (long)(ns % UINT64_C(1000000000));
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_nsec -= 1000000000;
-		ts.tv_sec++;
-	}
+	struct timespec ts = mono_after(ns);
 	pthread_cond_timedwait(&q->wake, &q->lock, &ts);
 }
 

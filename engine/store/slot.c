@@ -4,6 +4,7 @@
  * waiter. Back ends without threads are driven by one poller thread per store. */
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/wait.h"
 #include "engine/store/internal.h"
 #include <signal.h>
 #include <stdio.h>
@@ -193,20 +194,6 @@ void slot_complete(struct firn_store_request *req)
 	}
 }
 
-static struct timespec kernel_time(uint64_t after_ns)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += (time_t)(after_ns / 1000000000u);
-	t.tv_nsec += (long)(after_ns % 1000000000u);
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_nsec -= 1000000000;
-		t.tv_sec++;
-	}
-	return t;
-}
-
 /* Makes sense of whatever a plug-in wrote into the answer. */
 static void check_answer(struct store_slot *slot)
 {
@@ -236,7 +223,7 @@ void slot_wait(struct store_slot *slot, uint64_t deadline_ns)
 {
 	struct store *s = slot->store;
 	uint64_t now = s->env->mono_ns(s->env->ctx);
-	struct timespec until = kernel_time(deadline_ns > now ? deadline_ns - now : 0);
+	struct timespec until = mono_after(deadline_ns > now ? deadline_ns - now : 0);
 	int late = 0;
 
 	pthread_mutex_lock(&s->lock);

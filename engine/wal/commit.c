@@ -10,6 +10,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/base/ring.h"
+#include "engine/base/wait.h"
 #include "engine/wal/file.h"
 #include "engine/wal/group_list.h"
 #include <errno.h>
@@ -192,19 +193,6 @@ static int begin(struct wal *w, struct wal_group *g)
 	return rc;
 }
 
-/* Absolute time `ns` from now, for a wait on a monotonic condition. */
-static struct timespec from_now(uint64_t ns)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += (long)ns;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 /* Blocked callers that were just woken come back within microseconds: the next group waits for as many as
  * the last one held, asleep (they need the cores), never longer than about a flush. */
 static void gather(struct wal *w)
@@ -212,7 +200,7 @@ static void gather(struct wal *w)
 	uint64_t n = w->n_groups ? w->n_groups : 1, bound = w->n_flush_ns / n;
 	if (w->last_calls < 2 || w->engine->no_threads)
 		return;
-	struct timespec t = from_now(bound < 200000 ? bound : 200000);
+	struct timespec t = mono_after(bound < 200000 ? bound : 200000);
 	pthread_mutex_lock(&w->lock);
 	w->gather_n = w->last_calls;
 	int rc = 0;
@@ -273,7 +261,7 @@ void wal_wait(struct wal *w)
 		return;
 	pthread_mutex_lock(&w->lock);
 	while (!w->stopping && (w->poisoned || (!w->closed_first && !w->filling))) {
-		struct timespec t = from_now(IDLE_NS);
+		struct timespec t = mono_after(IDLE_NS);
 		w->waiting = true;
 		bool idle_due = w->wrote_since_idle && !w->poisoned;
 		int rc = idle_due ? pthread_cond_timedwait(&w->work, &w->lock, &t)
