@@ -121,6 +121,7 @@ int bench_fail(const char *what); /* "firn-bench: what: strerror(errno)" on stde
 
 int raw_write_run(const struct bench *b, const struct workload *w, struct sample *out);
 int raw_log_run(const struct bench *b, const struct workload *w, struct sample *out);
+int raw_group_run(const struct bench *b, const struct workload *w, struct sample *out);
 int raw_memcpy_run(const struct bench *b, const struct workload *w, struct sample *out);
 int raw_read_run(const struct bench *b, const struct workload *w, struct sample *out);
 int rocksdb_run(const struct bench *b, const struct workload *w, struct sample *out);

@@ -9,6 +9,7 @@ static const struct workload workloads[] = {
 	{ "raw-direct-1m", "bare O_DIRECT pwrite + fdatasync, 1 MiB", raw_write_run, 1 << 20, 1,
 	  RAW_DIRECT },
 	{ "raw-log-16", "log that syncs each record, 16 callers, 1 KiB", raw_log_run, 1024, 16, 0 },
+	{ "raw-group-16", "16 callers, one bare flush for all, 1 KiB", raw_group_run, 1024, 16, 0 },
 	{ "rocksdb-1", "RocksDB, synced put, 1 caller, 1 KiB", rocksdb_run, 1024, 1, 0 },
 	{ "rocksdb-16", "RocksDB, synced put, 16 callers, 1 KiB", rocksdb_run, 1024, 16, 0 },
 #ifndef BENCH_BASELINES_ONLY
@@ -31,6 +32,8 @@ static const struct claim claims[] = {
 	{ "16 callers over RocksDB's synced WAL", "append-16", "rocksdb-16", FIG_RATE, 0, 8, 5 },
 	{ "16 callers over a log that syncs each record", "append-16", "raw-log-16", FIG_RATE, 0,
 	  20, 0 },
+	{ "16 callers over one bare flush for all", "append-16", "raw-group-16", FIG_RATE, 0, 0,
+	  0 },
 	{ "1 caller over RocksDB's synced WAL", "append-1", "rocksdb-1", FIG_RATE, 0, 0, 0 },
 	{ "p99 of 1 caller over bare pwrite + fdatasync", "append-1", "raw-buffered-1k", FIG_P99, 1,
 	  1.5, 2 },
