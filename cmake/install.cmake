@@ -1,4 +1,5 @@
-# cmake --install: headers, both libraries, firn.pc, the CMake package, the command and its man page.
+# cmake --install: headers, both libraries, firn.pc, the CMake package, the command, its man page and
+# firn-conformance.
 # Everything installed is relocatable: paths are relative to where the file itself lies.
 
 include(CMakePackageConfigHelpers)
@@ -29,6 +30,9 @@ install(FILES ${CMAKE_BINARY_DIR}/firn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pk
 
 if(TARGET firn_command)
   install(TARGETS firn_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+if(TARGET firn_conformance)
+  install(TARGETS firn_conformance RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 file(GLOB FIRN_MAN_PAGES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/firn/*.1)
 if(FIRN_MAN_PAGES)

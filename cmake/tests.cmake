@@ -5,6 +5,7 @@
 #   tests/stress/x.c tests/crash/x.c  programs with a main(); stress runs bare as a test, crash is driven by its *.sh
 #   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus
 #   tests/**/x_test.sh              scripts; also tests/crash/*.sh and tests/headers/check.sh
+#   tests/conformance/*.c           bin/firn-conformance; its scripts run it over one store each
 #
 # Any other C file below tests/unit, tests/integration or tests/support is a helper that all may call;
 # one below tests/stress or tests/crash that has no main() helps the programs of its folder.
@@ -57,7 +58,7 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
     target_link_libraries(firn_test_support PRIVATE firn_build PkgConfig::CRITERION)
   endif()
 
-  foreach(label unit conformance integration)
+  foreach(label unit integration)
     file(GLOB_RECURSE files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*_test.c)
     foreach(file ${files})
       firn_test_name(${file} test target)
@@ -131,6 +132,9 @@ if(NOT FIRN_FUZZ)
   foreach(file ${scripts})
     firn_test_name(${file} test target)
     string(REGEX REPLACE "/.*" "" label ${test})
+    if(label STREQUAL "conformance")
+      set(label integration)
+    endif()
     if(test STREQUAL "integration/bench_test" AND NOT FIRN_BENCH)
       continue()
     endif()

@@ -1,153 +1,122 @@
-/* What every store must do, said once and tried on each kind.
+/* What a check is made of.
  *
- *	CONFORMS(put, an_empty_object_is_stored)
+ *	static void replaced(struct trial *t)
  *	{
- *		put(t, "k", "");
- *		...
+ *		(void)put(t, "k", "a longer first version");
+ *		(void)put(t, "k", "second");
+ *		must_hold(t, "k", "second");
  *	}
  *
- * becomes Test(put, an_empty_object_is_stored_in_mem) and Test(put,
- * an_empty_object_is_stored_in_file). The body gets a struct trial with an open, empty store.
- * Criterion runs each test in a process of its own, so that mem: stores do not meet. */
+ * Keys are relative to a scratch prefix that is new for every check. The first must() that does not
+ * hold ends the check; its text says what was expected. Answers that the interface allows at any
+ * time (RETRY, THROTTLED, AMBIGUOUS) are followed up here as a host has to, so that a check only
+ * sees what a request finally became: the same checks pass over a store that drops answers. */
 #ifndef CONFORMANCE_TRIAL_H
 #define CONFORMANCE_TRIAL_H
-#include "engine/base/buf.h"
-#include "engine/os/env.h"
-#include "engine/store/store.h"
-#include <criterion/criterion.h>
-#include <ftw.h>
-#include <pthread.h>
+#include "tests/conformance/host.h"
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+enum { PREFIX_ROOM = 96, WHY_ROOM = 600, ANSWER_SECONDS = 60 };
+
+struct run; /* what all checks share: run.h */
 
 struct trial {
-	const char *kind;
-	char dir[256]; /* of a file: store, else "" */
-	char uri[320];
-	struct store *store;
-	struct firn_error err;
+	struct host *host;
+	struct run *run;
+	const char *uri;
+	const char *arg;          /* of the check's line in its table, may be NULL */
+	char prefix[PREFIX_ROOM]; /* of the check's keys, ends in '/' */
+	void *memory;             /* trial_alloc()'s, a list */
+	jmp_buf end;
+	bool failed, not_asked;
+	char why[WHY_ROOM];
 };
 
-static inline int trial_remove(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static inline void trial_open(struct trial *t, const char *kind)
-{
-	memset(t, 0, sizeof *t);
-	t->kind = kind;
-	if (!strcmp(kind, "file")) {
-		const char *tmp = getenv("TMPDIR");
-
-		(void)snprintf(t->dir, sizeof t->dir, "%s/firn-store-XXXXXX", tmp ? tmp : "/tmp");
-		cr_assert_not_null(mkdtemp(t->dir), "a scratch directory");
-		(void)snprintf(t->uri, sizeof t->uri, "file://%s/store", t->dir);
-	} else {
-		(void)snprintf(t->uri, sizeof t->uri, "%s:trial", kind);
-	}
-	cr_assert_eq(store_open(env_default(), t->uri, &t->store, &t->err), FIRN_OK, "%s",
-	             t->err.text);
-}
-
-static inline void trial_close(struct trial *t)
-{
-	store_close(t->store);
-	if (t->dir[0])
-		(void)nftw(t->dir, trial_remove, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static inline void trial_run(const char *kind, void (*body)(struct trial *t))
-{
-	struct trial t;
-
-	trial_open(&t, kind);
-	body(&t);
-	trial_close(&t);
-}
-
-#define CONFORMS(group, name)                        \
-	static void group##_##name(struct trial *t); \
-	Test(group, name##_in_mem, .timeout = 60)    \
-	{                                            \
-		trial_run("mem", group##_##name);    \
-	}                                            \
-	Test(group, name##_in_file, .timeout = 60)   \
-	{                                            \
-		trial_run("file", group##_##name);   \
-	}                                            \
-	static void group##_##name(struct trial *t)
-
-/* ---- short forms ---- */
-
-static inline int try_put(struct trial *t, const char *key, const char *text,
-                          enum store_condition condition, const struct store_version *match,
-                          struct store_version *version)
-{
-	struct iovec iov = { (void *)(uintptr_t)text, strlen(text) };
-
-	return store_put(t->store, key, &iov, 1, condition, match, version, &t->err);
-}
-
-static inline struct store_version put(struct trial *t, const char *key, const char *text)
-{
-	struct store_version v;
-
-	cr_assert_eq(try_put(t, key, text, STORE_ALWAYS, NULL, &v), FIRN_OK, "%s", t->err.text);
-	cr_assert_gt(v.len, 0u, "a put gives a version");
-	return v;
-}
-
-/* The object's text, in a buffer that lives until the next call. */
-static inline const char *text_of(struct trial *t, const char *key)
-{
-	static char text[4096];
-	struct buf b;
-
-	buf_init(&b, env_default());
-	int rc = store_get_all(t->store, key, sizeof text - 1, &b, NULL, &t->err);
-
-	(void)snprintf(text, sizeof text, "%.*s", rc == FIRN_OK ? (int)b.len : 64,
-	               rc == FIRN_OK ? (const char *)(b.data ? b.data : (const uint8_t *)"")
-	                             : firn_code_name(rc));
-	buf_fini(&b);
-	return text;
-}
-
-static inline int same_version(const struct store_version *a, const struct store_version *b)
-{
-	return a->len == b->len && !memcmp(a->text, b->text, a->len);
-}
-
-/* Keys as "a b c ", at most `most` of them. */
-struct listing {
-	char text[1 << 16];
-	size_t len;
-	int n, most;
+struct check {
+	const char *name;
+	void (*body)(struct trial *t);
+	uint64_t caps; /* runs only where all of these are claimed */
+	const char *arg;
 };
 
-static inline int listing_add(void *arg, const char *key, uint64_t size)
-{
-	struct listing *l = arg;
+struct group {
+	const char *name;
+	const struct check *check;
+	size_t n;
+};
 
-	(void)size;
-	l->len += (size_t)snprintf(l->text + l->len, sizeof l->text - l->len, "%s ", key);
-	return ++l->n == l->most ? 1 : 0;
-}
+#define GROUP(name, table) \
+	const struct group name##_group = { #name, table, sizeof(table) / sizeof(table)[0] }
 
-static inline const char *keys_of(struct trial *t, const char *prefix, const char *after)
-{
-	static struct listing l;
+/* Ends the check as failed unless `ok`; the text says what was expected and what came. */
+void must(struct trial *t, bool ok, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void must_fail(struct trial *t, const char *fmt, ...)
+        __attribute__((format(printf, 2, 3)));
+/* Ends the check as one that this store does not have to answer. */
+_Noreturn void not_asked(struct trial *t);
+/* Runs body(); false when it failed: t->failed and t->why say so, and the check goes on. */
+bool trial_try(struct trial *t, void (*body)(struct trial *t, void *arg), void *arg);
+/* Memory until the check has ended, zeroed. */
+void *trial_alloc(struct trial *t, size_t len);
+void trial_forget(struct trial *t); /* frees it */
+/* Bytes that look random and depend on nothing but the seed. */
+uint8_t *trial_noise(struct trial *t, size_t len, uint64_t seed);
+uint32_t trial_chance(uint64_t *state);
+bool can(const struct trial *t, uint64_t caps);
 
-	memset(&l, 0, sizeof l);
-	cr_assert_eq(store_list(t->store, prefix, after, listing_add, &l, &t->err), FIRN_OK, "%s",
-	             t->err.text);
-	return l.text;
-}
+/* n threads run body() at once, each with a trial of its own in the same scratch prefix; the first
+ * failure of any becomes the check's. */
+void crew(struct trial *t, unsigned n, void (*body)(struct trial *t, unsigned i, void *arg),
+          void *arg);
+
+/* ---- requests, raw ---- */
+
+/* A request about that key of the scratch prefix. */
+struct ask *ask_new(struct trial *t, uint32_t op, const char *key);
+/* The same about a key as it stands. */
+struct ask *ask_key(struct trial *t, uint32_t op, const char *key);
+void ask_wait(struct trial *t, struct ask *a); /* and checks the answer's form */
+/* Submits until there is an answer that stands, at most for ANSWER_SECONDS. Returns its code.
+ * `once`: an AMBIGUOUS answer stands (code FIRN_EUNKNOWN here). */
+int ask_do(struct trial *t, struct ask *a, bool once);
+const char *ask_text(const struct ask *a); /* the answer, for messages */
+
+/* ---- requests, in short form ---- */
+
+struct firn_store_version put(struct trial *t, const char *key, const char *text);
+struct firn_store_version put_bytes(struct trial *t, const char *key, const void *data, size_t len);
+/* A doubt about what became of it is settled by reading: `text` must be unlike what others write. */
+int try_put(struct trial *t, const char *key, const char *text, uint32_t condition,
+            const struct firn_store_version *match, struct firn_store_version *version);
+/* Reads; the code, *got set. */
+int get(struct trial *t, const char *key, uint64_t pos, void *dst, size_t len, size_t *got);
+int stat_key(struct trial *t, const char *key, uint64_t *size, struct firn_store_version *version);
+void delete_key(struct trial *t, const char *key);
+/* The object's text, or the name of the code; at most 4 KiB of it. */
+const char *text_of(struct trial *t, const char *key);
+void must_hold(struct trial *t, const char *key, const char *text);
+void must_be_absent(struct trial *t, const char *key);
+bool same_version(const struct firn_store_version *a, const struct firn_store_version *b);
+
+/* Keys below the scratch prefix as "a b c ", asked for in pages of at most `page` keys. */
+const char *keys_of(struct trial *t, const char *prefix, const char *after, uint32_t page);
+void must_list(struct trial *t, const char *prefix, const char *after, const char *expected);
+/* Walks; each() gets keys without the scratch prefix. Returns how many there were. */
+uint64_t list_each(struct trial *t, const char *prefix, const char *after, uint32_t page,
+                   void (*each)(struct trial *t, void *arg, const char *key,
+                                const struct firn_store_item *item),
+                   void *arg);
+
+/* ---- multipart ---- */
+
+char *multipart_begin(struct trial *t, const char *key);
+struct firn_store_part multipart_put(struct trial *t, const char *key, char *upload, uint32_t part,
+                                     const void *data, size_t len);
+int multipart_commit(struct trial *t, const char *key, char *upload,
+                     const struct firn_store_part *parts, uint32_t n, uint32_t condition,
+                     const struct firn_store_version *match, struct firn_store_version *version);
+int multipart_abort(struct trial *t, const char *key, char *upload);
 #endif

@@ -1,7 +1,9 @@
 /* A store plug-in for tests, written against the public header alone. It keeps a few objects in an
  * array, and behaves as its parameters say:
  *
- *	plugin:/path/odd_store.so?lie=NAME          ignores a condition, see lies()
+ *	plugin:/path/odd_store.so?lie=NAME          breaks a rule: ignores a condition (absent,
+ *	                                            match, create, write, none), tells a wrong size or
+ *	                                            version, reads ranges it does not claim
  *	                         ?say=NAME&times=N  the first N requests end with that outcome;
  *	                                            what is said to be ambiguous has been done
  *	                         ?mode=poll         completes in poll() only
@@ -110,8 +112,14 @@ static void do_get(struct odd *o, struct firn_store_request *req)
 		refuse(req, FIRN_ENOENT, "absent");
 		return;
 	}
-	req->size = b->len;
+	req->size = lies(o, "size") ? req->len : b->len;
 	version_of(b, &req->version);
+	if (lies(o, "version"))
+		req->version.text[0] = 'w';
+	if (req->pos && !lies(o, "range")) {
+		refuse(req, FIRN_EUNSUPPORTED, "no ranges");
+		return;
+	}
 	if (req->op == FIRN_STORE_GET && req->pos < b->len) {
 		req->got = b->len - req->pos < req->len ? b->len - req->pos : req->len;
 		memcpy(req->iov[0].iov_base, b->data + req->pos, (size_t)req->got);

@@ -1,6 +1,6 @@
 /* What is special about a store in a directory: links, strangers' files, leftovers, locks, a full
  * or read-only file system. */
-#include "tests/conformance/trial.h"
+#include "tests/unit/store/bed.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
