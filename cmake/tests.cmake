@@ -3,12 +3,13 @@
 #   tests/unit/**/x_test.c          Criterion, one program each; may include internal headers
 #   tests/integration/**/x_test.c   the same with more time; by habit the public headers only
 #   tests/stress/x.c tests/crash/x.c  programs with a main(); stress runs bare as a test, crash is driven by its *.sh
+#   tests/power/x.c                 the same, on a disk that loses its power; with the helpers of tests/crash too
 #   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus
 #   tests/**/x_test.sh              scripts; also tests/crash/*.sh and tests/headers/check.sh
 #   tests/conformance/*.c           bin/firn-conformance; its scripts run it over one store each
 #
 # Any other C file below tests/unit, tests/integration or tests/support is a helper that all may call;
-# one below tests/stress or tests/crash that has no main() helps the programs of its folder.
+# one below tests/stress, tests/crash or tests/power that has no main() helps the programs of its folder.
 
 set(FIRN_TESTS_DIR ${PROJECT_SOURCE_DIR}/tests)
 set(FIRN_SLOWDOWN 1)
@@ -80,10 +81,20 @@ endif()
 # ---- programs with a main() of their own
 
 if(NOT FIRN_FUZZ)
-  foreach(label stress crash)
+  set(folders stress crash)
+  # Says nothing new under a sanitizer.
+  if(NOT FIRN_SANITIZE)
+    list(APPEND folders power)
+    pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3)
+    find_path(ROCKSDB_INCLUDE_DIR rocksdb/c.h)
+    find_library(ROCKSDB_LIBRARY rocksdb)
+  endif()
+  foreach(label ${folders})
     file(GLOB files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*.c)
     set(programs)
-    set(helpers)
+    if(NOT label STREQUAL "power")
+      set(helpers) # power comes behind crash
+    endif()
     foreach(file ${files})
       file(STRINGS ${file} has_main REGEX "^(int )?main\\(")
       if(has_main)
@@ -99,6 +110,13 @@ if(NOT FIRN_FUZZ)
         add_test(NAME ${test} COMMAND ${target})
         firn_test_properties(${test} stress 240)
         set_tests_properties(${test} PROPERTIES PROCESSORS 2)
+      elseif(label STREQUAL "power")
+        target_link_libraries(${target} PRIVATE PkgConfig::FUSE3)
+        if(ROCKSDB_INCLUDE_DIR AND ROCKSDB_LIBRARY)
+          target_compile_definitions(${target} PRIVATE FIRN_HAVE_ROCKSDB=1)
+          target_include_directories(${target} SYSTEM PRIVATE ${ROCKSDB_INCLUDE_DIR})
+          target_link_libraries(${target} PRIVATE ${ROCKSDB_LIBRARY})
+        endif()
       endif()
     endforeach()
   endforeach()
@@ -142,7 +160,14 @@ if(NOT FIRN_FUZZ)
     if(FIRN_SANITIZE AND (label STREQUAL "headers" OR test STREQUAL "integration/install_test"))
       continue()
     endif()
+    if(FIRN_SANITIZE AND label STREQUAL "power")
+      continue()
+    endif()
     add_test(NAME ${test} COMMAND bash ${file})
     firn_test_properties(${test} ${label} 240)
+    if(label STREQUAL "power")
+      firn_test_properties(${test} ${label} 600)
+      set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77) # no root, no loop devices: "did not run"
+    endif()
   endforeach()
 endif()

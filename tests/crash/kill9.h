@@ -10,6 +10,8 @@
  * The model lies in memory that all processes share, so it outlives the killed. The loop itself
  * never opens an engine: what is forked from it has no threads.
  *
+ * tests/power/ drives the same worker and checker on a disk that loses its power.
+ *
  * Rooms are streams. Each append is one write with a key ("last" = its id); ids rise from 1 in a
  * room and are never given to other content. */
 #ifndef KILL9_H
@@ -38,6 +40,7 @@ struct room {
 	atomic_ulong submitted_id; /* the highest ever submitted */
 	atomic_ulong acked_id;     /* the highest acked */
 	atomic_ulong trim_submitted, trim_acked;
+	atomic_ulong seen_end; /* the furthest that a reader could have seen */
 	/* what a checker has seen; plus one, 0 = never */
 	uint64_t base[MAX_ID];
 	uint64_t rev[MAX_ID];
@@ -54,6 +57,7 @@ struct model {
 	char dir[1024], store[1024]; /* the engine's directory at present; URI */
 	char elsewhere[1024];        /* a directory for engines that only look */
 	char wal_io[32];
+	const struct firn_env *env; /* NULL: the system's own */
 	uint64_t seed;
 };
 
@@ -92,7 +96,8 @@ static inline uint64_t chance(uint64_t *state, uint64_t n)
 
 /* ---- engines ---- */
 
-/* Says why and ends this process with 3: the loop then fails. */
+/* Says why and ends this process with DIED: the loop then fails. */
+enum { DIED = 3 };
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 struct firn_engine *engine_open(const struct model *m, const char *dir);

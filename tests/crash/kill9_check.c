@@ -2,7 +2,7 @@
  *
  *   P1  each acked append is there, at its offset, with its bytes; acked trims hold; keys agree
  *   P2  offsets are dense, no gap, nothing twice (ids rise)
- *   P3  what was once read at an offset is there for ever
+ *   P3  what was once read at an offset, or could be, is there for ever
  *
  * Then what is stored is looked at by itself (kill9_cut.c), and now and then the volume is drained
  * and attached in an empty directory, where everything must be the same. */
@@ -149,6 +149,9 @@ static void check_room(struct check *c, uint32_t room, bool whole)
 	if (v->end < r->end)
 		die("room %u: ended at %lu, now at %lu", room, (unsigned long)r->end,
 		    (unsigned long)v->end);
+	if (v->end < atomic_load(&r->seen_end))
+		die("room %u: could be read up to %lu, now ends at %lu", room,
+		    (unsigned long)atomic_load(&r->seen_end), (unsigned long)v->end);
 	uint64_t from = v->start;
 	if (!whole && r->last_id > 500 && r->base[r->last_id - 500])
 		from = r->base[r->last_id - 500] - 1;

@@ -1,4 +1,5 @@
 #include "tests/crash/kill9.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,12 +8,12 @@
 _Noreturn void die(const char *fmt, ...)
 {
 	va_list ap;
-	fprintf(stderr, "kill9: ");
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
-	_exit(3);
+	_exit(DIED);
 }
 
 struct firn_engine *engine_open(const struct model *m, const char *dir)
@@ -24,6 +25,7 @@ struct firn_engine *engine_open(const struct model *m, const char *dir)
 	const char *options[] = { io, "wal_file_bytes=1M", NULL };
 	struct firn_engine_opts opts = { .struct_size = sizeof opts,
 		                         .dir = dir,
+		                         .env = m->env,
 		                         .wal_bytes = 16 << 20,
 		                         .memory_bytes = 64 << 20,
 		                         .options = options };

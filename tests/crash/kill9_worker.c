@@ -245,6 +245,16 @@ static void acked(struct worker *w, const struct firn_event *ev, uint32_t room, 
 	}
 }
 
+/* Who reads the tail sees this much now: it must not go away. */
+static void note_seen(struct worker *w)
+{
+	uint32_t room = (uint32_t)chance(&w->chance, ROOMS);
+	uint64_t end = 0;
+	firn_stream_mark(w->volume, w->stream[room], FIRN_MARK_VISIBLE, &end);
+	if (end > atomic_load(&w->m->room[room].seen_end))
+		atomic_store(&w->m->room[room].seen_end, end);
+}
+
 static void reap(struct worker *w, uint32_t timeout_ms)
 {
 	struct firn_event ev[64];
@@ -291,8 +301,10 @@ static void write_for(struct worker *w, uint64_t ms)
 			write_pair(w);
 		else
 			write_one(w, room);
-		if (turn % 8 == 0)
+		if (turn % 8 == 0) {
 			reap(w, 0);
+			note_seen(w);
+		}
 	}
 }
 
