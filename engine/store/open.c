@@ -1,6 +1,7 @@
 /* Opening and closing a store by URI. */
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/store/fault.h"
 #include "engine/store/internal.h"
 #include <stdlib.h>
 
@@ -69,19 +70,65 @@ static int open_backend(struct store *s, struct firn_error *err)
 	return fail_flags(err, rc, inner.flags);
 }
 
+/* What stands in front of the back end's own URI. */
+struct wrappers {
+	struct fault_script script[FAULT_DEPTH_MAX];
+	uint32_t n;
+};
+
+/* Cuts wrappers off the URI; the rest is parsed. */
+static int parse(struct store *s, const char *uri, struct wrappers *w, struct firn_error *err)
+{
+	const char *inner = uri;
+	int rc = 1;
+
+	for (w->n = 0; rc == 1; w->n += rc == 1) {
+		if (w->n == FAULT_DEPTH_MAX && !strncmp(inner, "fault:", 6))
+			return fail(err, FIRN_EINVAL, 0, "store",
+			            "more than %d times fault:", FAULT_DEPTH_MAX);
+		if (w->n == FAULT_DEPTH_MAX)
+			break;
+		rc = fault_parse(inner, &w->script[w->n], &inner, err);
+	}
+	size_t len = (size_t)(inner - uri);
+
+	if (rc >= 0 && len > URI_MAX)
+		rc = fail(err, FIRN_EINVAL, 0, "store", "a store URI has at most %d bytes",
+		          URI_MAX);
+	if (rc >= 0)
+		rc = uri_parse(inner, &s->uri, err);
+	if (rc == FIRN_OK && len + strlen(s->uri.shown) >= sizeof s->uri.shown)
+		rc = fail(err, FIRN_EINVAL, 0, "store", "a store URI has at most %d bytes",
+		          URI_MAX);
+	if (rc == FIRN_OK) {
+		memmove(s->uri.shown + len, s->uri.shown, strlen(s->uri.shown) + 1);
+		memcpy(s->uri.shown, uri, len);
+	}
+	return rc == FIRN_OK ? take_deadline(s, err) : rc;
+}
+
+/* The innermost first. */
+static int wrap(struct store *s, const struct wrappers *w, struct firn_error *err)
+{
+	int rc = FIRN_OK;
+
+	for (uint32_t i = w->n; rc == FIRN_OK && i > 0; i--)
+		rc = fault_wrap(s, &w->script[i - 1], err);
+	return rc;
+}
+
 int store_open(const struct firn_env *env, const char *uri, struct store **out,
                struct firn_error *err)
 {
 	struct store *s = mem_zalloc(env, sizeof *s);
+	struct wrappers wrappers;
 	int rc;
 
 	*out = NULL;
 	if (!s)
 		return fail(err, FIRN_ENOMEM, 0, "store", "no memory to open a store");
 	s->env = env;
-	rc = uri_parse(uri, &s->uri, err);
-	if (rc == FIRN_OK)
-		rc = take_deadline(s, err);
+	rc = parse(s, uri, &wrappers, err);
 	if (rc != FIRN_OK)
 		goto fail_parse;
 	rc = slot_init(s);
@@ -95,15 +142,18 @@ int store_open(const struct firn_env *env, const char *uri, struct store **out,
 	rc = open_backend(s, err);
 	if (rc != FIRN_OK)
 		goto fail_open;
+	rc = wrap(s, &wrappers, err);
+	if (rc != FIRN_OK)
+		goto fail_wrap;
 	rc = slot_start_poller(s);
 	if (rc != FIRN_OK) {
 		(void)fail(err, rc, 0, "store", "no thread for the store");
-		goto fail_poller;
+		goto fail_wrap;
 	}
 	*out = s;
 	return FIRN_OK;
 
-fail_poller:
+fail_wrap:
 	s->plugin.close(s->handle);
 fail_open:
 	plugin_unload(s);

@@ -194,6 +194,15 @@ void slot_complete(struct firn_store_request *req)
 	}
 }
 
+/* A body that was cut on its way, which `size` betrays. */
+static int is_cut(const struct firn_store_request *req)
+{
+	uint64_t left = req->pos < req->size ? req->size - req->pos : 0;
+
+	return req->op == FIRN_STORE_GET && req->outcome == FIRN_STORE_DONE &&
+	       req->got < (req->len < left ? req->len : left);
+}
+
 /* Makes sense of whatever a plug-in wrote into the answer. */
 static void check_answer(struct store_slot *slot)
 {
@@ -210,6 +219,11 @@ static void check_answer(struct store_slot *slot)
 		req->got = 0;
 		firn_store_set_error(req, writes ? FIRN_STORE_AMBIGUOUS : FIRN_STORE_PERMANENT,
 		                     FIRN_ESTORE, 0, "the back end's answer contradicts itself");
+	}
+	if (is_cut(req)) {
+		req->got = 0;
+		firn_store_set_error(req, FIRN_STORE_RETRY, FIRN_ESTORE, 0,
+		                     "the store gave fewer bytes than the range has");
 	}
 	/* Only slot_wait() cancels, and only what took too long. */
 	if (req->outcome == FIRN_STORE_PERMANENT && req->code == FIRN_ECANCELED)
