@@ -104,11 +104,7 @@ static int reserve(struct plan *p, struct wal_slot *slot, struct firn_error *err
 	uint64_t len = WAL_RECORD_HEADER + p->meta_len + p->payload_len;
 	if (len > wal_record_max(&v->engine->wal) || p->n_write > UINT16_MAX)
 		return plan_refuse(p, 0, FIRN_ETOOBIG, wal_record_max(&v->engine->wal));
-	struct engine *e = v->engine;
-	int rc = atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) >
-	                         e->memory_bytes / 4
-	                 ? FIRN_EFULL
-	                 : 0; /* too much un-stored in too small pieces to keep track of */
+	int rc = 0;
 	if (v->unstored_bytes >
 	    v->share_checked + (1u << 20)) { /* not at every write: it costs a lock */
 		if (v->unstored_bytes > volume_unstored_limit(v))
@@ -117,7 +113,7 @@ static int reserve(struct plan *p, struct wal_slot *slot, struct firn_error *err
 			v->share_checked = v->unstored_bytes;
 	}
 	rc = rc ? rc
-	        : wal_reserve(&v->engine->wal, (uint32_t)len, false, v, v->volume_no,
+	        : wal_reserve(&v->engine->wal, (uint32_t)len, p->n_write, v, v->volume_no,
 	                      v->rev_assigned + 1, slot);
 	if (rc == FIRN_EIO)
 		return fail_flags(err,

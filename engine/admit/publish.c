@@ -14,15 +14,21 @@ static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn,
 	if (!s)
 		return FIRN_ECORRUPT;
 	int rc = 0;
+	uint64_t end = b->offset + b->n_offsets;
 	struct tail_entry *last =
 	        s->tail_n ? (struct tail_entry *)(uintptr_t)stream_tail_at(s, s->tail_n - 1) : NULL;
 	if (last && last->lsn == lsn) {
 		last->last_op = op->pos;
+		if (!replay)
+			wal_place_more(&v->engine->wal, s->place_at, end, op->pos);
 	} else {
 		struct tail_entry e = { b->offset, lsn, op->pos, len };
+		struct wal_place p = { v->volume_no, op->pos, s->id, b->offset, end, lsn, len, 0 };
 		rc = stream_tail_push(v, s, &e);
+		if (!replay)
+			s->place_at = wal_place_note(&v->engine->wal, &p);
 	}
-	s->durable = b->offset + b->n_offsets;
+	s->durable = end;
 	s->bytes += b->payload_len;
 	s->first_ms = s->first_ms ? s->first_ms : b->append_ms;
 	s->last_ms = b->append_ms;
@@ -263,9 +269,16 @@ static int apply_one(struct volume *v, const struct wal_group *g, const struct w
 		struct volume_group vg = { g->lsn,   s->rev_first, s->rev_last,
 			                   s->bytes, r->append_ms, g->len,
 			                   0 };
+		struct wal_place p = { .volume_no = v->volume_no,
+			               .op = (uint32_t)s->bytes,
+			               .base = s->rev_first,
+			               .end = s->rev_last + 1,
+			               .lsn = g->lsn,
+			               .len = g->len };
 		int rc = volume_group_push(v, &vg);
 		if (rc)
 			return rc;
+		(void)wal_place_note(&v->engine->wal, &p);
 	}
 	return publish_record(v, r, g->lsn, g->len, false);
 }
@@ -288,6 +301,8 @@ void publish_group(struct engine *e, struct wal_group *g)
 				pthread_mutex_lock(&v->lock);
 		}
 		int rc = v && !v->failed ? apply_one(v, g, s, &r) : 0;
+		if (!v || v->failed || rc)
+			wal_place_miss(&e->wal);
 		if (v)
 			v->rev_published = r.rev;
 		if (rc)
@@ -314,13 +329,17 @@ void publish_poison(struct engine *e)
 	engine_room(e);
 }
 
-void publish_stored(struct volume *v)
+void publish_stored(struct volume *v, uint64_t bytes, const struct volume_group *last)
 {
+	v->unstored_bytes -= bytes;
 	while (v->group_n && v->group[v->group_head].rev_last <= v->rev_stored) {
-		v->unstored_bytes -= v->group[v->group_head].bytes;
 		v->group_head = (v->group_head + 1) & (v->group_cap - 1);
 		v->group_n--;
 	}
+	uint64_t listed = v->group_n ? v->group[v->group_head].rev_first : v->rev_durable + 1;
+	v->group_old = v->group_old && v->rev_stored + 1 < listed;
+	v->old_lsn = last->lsn;
+	v->old_ms = last->append_ms;
 	v->share_checked = 0;
 	wake_stored(v, 0, 0);
 }

@@ -134,6 +134,8 @@ uint32_t stream_tail_find(const struct stream *s, uint64_t offset)
 
 void stream_tail_drop(struct volume *v, struct stream *s, uint64_t below)
 {
+	if (below >= (s->tail_n ? stream_tail_at(s, 0)->base : s->durable))
+		s->tail_old = false;
 	while (s->tail_n && stream_tail_at(s, 0)->base < below) {
 		s->tail_head = (s->tail_head + 1) & (s->tail_cap - 1);
 		s->tail_n--;
@@ -162,6 +164,8 @@ uint64_t stream_mark(const struct stream *s, uint32_t mark)
 	case FIRN_MARK_START:
 		return s->start;
 	case FIRN_MARK_LOCAL:
+		if (s->tail_old)
+			return s->stored > s->start ? s->stored : s->start;
 		return s->tail_n ? stream_tail_at(s, 0)->base : s->durable;
 	default:
 		return 0;

@@ -55,7 +55,7 @@ void volume_free(struct volume *v)
 
 void volume_charge(struct volume *v, int64_t bytes)
 {
-	atomic_fetch_add_explicit(&v->engine->account->other_bytes, (unsigned long long)bytes,
+	atomic_fetch_add_explicit(&v->engine->account->place_bytes, (unsigned long long)bytes,
 	                          memory_order_relaxed);
 }
 

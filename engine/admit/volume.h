@@ -48,7 +48,9 @@ struct stream {
 	uint64_t bytes, stored_bytes;
 	struct firn_stream_config *config; /* NULL: defaults */
 	struct dedup *dedup;
-	struct tail_entry *tail; /* ring: durable, not stored; oldest first */
+	struct tail_entry *tail; /* ring: durable, not stored, recent; oldest first */
+	bool tail_old;   /* between `stored` and the ring there is more, which wal_find() finds */
+	size_t place_at; /* of the newest entry in the WAL's places */
 	uint32_t tail_head, tail_n, tail_cap;
 	uint64_t group_seq; /* group that holds the newest op, for its back link */
 	uint32_t group_op;
@@ -111,6 +113,9 @@ struct volume {
 	uint32_t ring_head, ring_n, ring_cap;
 	struct waiter *stored_first, *stored_last;
 	struct volume_group *group; /* ring, oldest first */
+	bool group_old;   /* there are older ones above rev_stored, which wal_find() finds */
+	uint64_t old_lsn; /* none of them lies before, */
+	int64_t old_ms;   /* none is older */
 	uint32_t group_head, group_n, group_cap;
 	uint64_t unstored_bytes, share_checked, write_seq;
 	bool upload_now;
@@ -168,12 +173,22 @@ int volume_group_push(struct volume *v,
                       const struct volume_group *g); /* locked; counts it as un-stored */
 /* The WAL failed: every durable waiter of every volume ends FIRN_EUNKNOWN. */
 void publish_poison(struct engine *e);
-/* rev_stored rose: completes stored waiters, forgets tail entries and groups; volume locked. */
-void publish_stored(struct volume *v);
+/* rev_stored rose, by `bytes` of records; `last` is the newest group that is stored now. Completes stored
+ * waiters, forgets groups; volume locked. */
+void publish_stored(struct volume *v, uint64_t bytes, const struct volume_group *last);
 /* All waiters end: writes FIRN_EUNKNOWN, flushes with the code. */
 void volume_fail_waiters(struct volume *v, int code);
 /* Flushes whose time is up end FIRN_ETIMEDOUT; takes the lock. */
 void volume_expire(struct volume *v);
+
+/* ---- places (places.c), volume locked ---- */
+/* Entries of groups before an LSN leave the lists. */
+void volume_evict(struct volume *v, uint64_t below);
+bool volume_unstored(const struct volume *v);
+uint64_t volume_oldest_lsn(const struct volume *v); /* UINT64_MAX: nothing is un-stored */
+int64_t volume_oldest_ms(const struct volume *v);   /* 0: nothing */
+/* The group in the list that holds rev; false: it is not (any more) in the list. */
+bool volume_group_with(const struct volume *v, uint64_t rev, struct volume_group *out);
 
 /* ---- life (volume.c) ---- */
 void volume_charge(struct volume *v,

@@ -329,9 +329,7 @@ void complete_error(struct engine *e, const struct completion *to, const struct 
 /* Would what was refused be taken now? A volume that is gone is no reason to wait. */
 static bool has_room(struct engine *e, uint32_t volume_no, uint64_t len)
 {
-	bool room = wal_has_room(&e->wal, len) &&
-	            atomic_load_explicit(&e->account->other_bytes, memory_order_relaxed) <=
-	                    e->memory_bytes / 4;
+	bool room = wal_has_room(&e->wal, len);
 	pthread_rwlock_rdlock(&e->volumes_lock);
 	for (uint32_t i = 0; i < e->n_volume && volume_no && room; i++) {
 		struct volume *v = e->volume[i];

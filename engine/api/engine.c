@@ -52,13 +52,13 @@ static void *upload_thread(void *arg)
 	return NULL;
 }
 
-/* WAL files ahead of need: a thread of its own, since the uploader may wait for a store for long while
+/* WAL files ahead of need, and lists that grew too long: a thread of its own, since the uploader may wait for a store for long while
  * writes go on. */
 static void *spare_thread(void *arg)
 {
 	struct engine *e = arg;
 	do
-		while (wal_prepare(&e->wal))
+		while (wal_prepare(&e->wal) | places_step(e))
 			engine_room(e);
 	while (!upload_wait(e, NULL));
 	return NULL;
@@ -177,6 +177,7 @@ static int open_wal(struct engine *e, struct firn_error *err)
 	uint64_t group = e->options.wal_file_bytes / 8 < 1u << 20 ? e->options.wal_file_bytes / 8
 	                                                          : 1u << 20;
 	uint64_t chunk = group < 1u << 20 || e->tail_bytes < 32u << 20 ? group : 4u << 20;
+	uint64_t directory = e->memory_bytes / 64 < 4u << 20 ? e->memory_bytes / 64 : 4u << 20;
 	e->account->spare_len = chunk;
 	struct wal_opts o = { .wal_bytes = e->wal_bytes,
 		              .file_bytes = e->options.wal_file_bytes,
@@ -184,6 +185,7 @@ static int open_wal(struct engine *e, struct firn_error *err)
 		              .tail_bytes = e->tail_bytes / 2,
 		              .group_bytes = (uint32_t)group,
 		              .chunk_bytes = (uint32_t)chunk,
+		              .directory_bytes = (uint32_t)directory,
 		              .direct = e->options.wal_direct };
 	int rc = wal_open(&e->wal, e->account, e, dir, &o, &e->scan, err);
 	e->wal_opened = !rc;

@@ -68,6 +68,7 @@ struct engine {
 	atomic_uint call_next;
 	atomic_uint calls_done; /* blocked callers whose write the last group made durable */
 	atomic_bool publishing; /* the WAL thread wakes them in one go, at the end of a group */
+	uint64_t places_seen;   /* only places_step(): ranges of the WAL when lists were cut last */
 	atomic_bool full_seen;  /* someone was refused for lack of room */
 	struct firn_volume *handles; /* all ever given out: they stay until close */
 };
@@ -85,9 +86,11 @@ int attach_options_check(const char *const *options, struct firn_error *err);
 /* ---- steps: 1 = something was done ---- */
 int upload_step(struct engine *e);
 int read_step(struct engine *e);
-int engine_step_once(struct engine *e); /* one round over all stages */
-void engine_room(struct engine *e);     /* room came back: WRITABLE, blocked callers */
-void upload_kick(struct engine *e);     /* wakes the uploader; any lock may be held */
+int places_step(struct engine *e);        /* lists of un-stored places above their share: cut */
+bool places_over(const struct engine *e); /* they are */
+int engine_step_once(struct engine *e);   /* one round over all stages */
+void engine_room(struct engine *e);       /* room came back: WRITABLE, blocked callers */
+void upload_kick(struct engine *e);       /* wakes the uploader; any lock may be held */
 
 /* ---- log (log.c) ---- */
 /* To the host and to queues that asked; any lock may be held. origin is static; volume may be NULL. */

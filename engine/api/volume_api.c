@@ -27,7 +27,7 @@ static void fill_info(struct volume *v, struct firn_volume_info *i)
 	i->rev_stored = v->rev_stored;
 	i->unstored_bytes = i->wal_used = v->unstored_bytes;
 	i->pinned_bytes = atomic_load(&v->engine->account->pin_bytes);
-	i->oldest_unstored_ms = v->group_n ? v->group[v->group_head].append_ms : 0;
+	i->oldest_unstored_ms = volume_oldest_ms(v);
 	i->last_commit_ms = v->shown_commit_ms;
 	i->n_segments = v->shown_segments;
 	i->stored_bytes = v->shown_bytes;
@@ -180,7 +180,7 @@ int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **
 	struct wal *w = &e->wal;
 	pthread_mutex_lock(&w->lock);
 	uint64_t groups = w->n_groups, bytes = w->n_bytes, ns = w->n_flush_ns, pending = w->pending,
-	         files = w->n_file, tail = w->tail_used;
+	         files = w->n_file, tail = w->tail_used, directories = w->n_directories;
 	pthread_mutex_unlock(&w->lock);
 	uint64_t unstored = 0;
 	pthread_rwlock_rdlock(&e->volumes_lock);
@@ -212,8 +212,12 @@ int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **
 		  atomic_load(&e->account->cache_bytes) },
 		{ "firn_pinned_bytes", "Held by results not yet released.", "bytes",
 		  FIRN_METRIC_GAUGE, atomic_load(&e->account->pin_bytes) },
-		{ "firn_other_bytes", "Memory that tells where un-stored data lies.", "bytes",
-		  FIRN_METRIC_GAUGE, atomic_load(&e->account->other_bytes) },
+		{ "firn_place_bytes", "Memory that tells where un-stored data lies.", "bytes",
+		  FIRN_METRIC_GAUGE, atomic_load(&e->account->place_bytes) },
+		{ "firn_other_bytes", "Memory of readers' items.", "bytes", FIRN_METRIC_GAUGE,
+		  atomic_load(&e->account->other_bytes) },
+		{ "firn_wal_directories", "Directories written to the WAL.", "",
+		  FIRN_METRIC_COUNTER, directories },
 		{ "firn_volumes", "Attached volumes.", "", FIRN_METRIC_GAUGE, volumes },
 		{ "firn_unstored_bytes", "Durable, not yet stored.", "bytes", FIRN_METRIC_GAUGE,
 		  unstored },

@@ -15,7 +15,8 @@ struct account {
 	atomic_ullong pin_bytes;   /* results not yet released */
 	size_t spare_len; /* group memory of this length is kept for the next group: it is faulted */
 	_Atomic(void *) spare[ACCOUNT_SPARES]; /* in and, with huge pages, dear to clear */
-	atomic_ullong other_bytes;             /* streams, positions, requests */
+	atomic_ullong place_bytes;             /* lists of where un-stored batches lie */
+	atomic_ullong other_bytes;             /* items of readers */
 };
 
 struct account *account_new(const struct firn_env *env); /* copies *env; NULL without memory */

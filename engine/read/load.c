@@ -237,6 +237,39 @@ static int group_still_wanted(struct load *l)
 	return wanted;
 }
 
+/* The list does not have the offset, and neither is it stored: then its group must be in the WAL. */
+static bool still_old(struct load *l)
+{
+	struct volume *v = l->work.volume;
+	pthread_mutex_lock(&v->lock);
+	struct stream *s = volume_stream_live(v, l->stream);
+	bool old = s && s->tail_old && l->from >= stream_mark(s, FIRN_MARK_STORED) &&
+	           l->from < (s->tail_n ? stream_tail_at(s, 0)->base : s->durable);
+	pthread_mutex_unlock(&v->lock);
+	return old;
+}
+
+/* FIRN_EAGAIN: it was stored meanwhile, look again. */
+static int find_load(struct engine *e, struct load *l, struct cursor *c, struct firn_error *err)
+{
+	struct wal_query q = { .volume_no = l->work.volume->volume_no,
+		               .stream = l->stream,
+		               .from = l->from,
+		               .hint = l->want.lsn };
+	struct wal_place p = { 0 };
+	uint32_t n = 0;
+	int rc = wal_find(&e->wal, &q, &p, 1, &n, err);
+	rc = rc || n ? rc
+	             : fail(err, FIRN_ECORRUPT, 0, "read",
+	                    "the WAL has no group with it, and it is not stored");
+	rc = rc ? rc : load_group(e, p.lsn, p.len, &c->blob, err);
+	c->lsn = p.lsn;
+	c->from = l->from;
+	c->end = p.end;
+	c->last_op = p.op;
+	return rc && !still_old(l) ? FIRN_EAGAIN : rc;
+}
+
 static int code_of_part(int code)
 {
 	switch (code) {
@@ -254,6 +287,8 @@ static int code_of_part(int code)
 static int want_load(struct engine *e, struct load *l, struct cursor *c, struct firn_error *err)
 {
 	const struct want *w = &l->want;
+	if (w->find)
+		return find_load(e, l, c, err);
 	if (w->lsn) {
 		c->lsn = w->lsn;
 		int rc = load_group(e, w->lsn, w->len, &c->blob, err);
@@ -269,6 +304,8 @@ static int want_load(struct engine *e, struct load *l, struct cursor *c, struct 
 /* Will the item find it without a cursor? */
 static bool load_cached(struct engine *e, const struct load *l)
 {
+	if (l->want.find)
+		return false;
 	struct cache_key key = l->want.lsn ? group_key(l->want.lsn)
 	                                   : frame_key(l->work.volume, &l->want.x);
 	return cache_has(e->cache, &key);

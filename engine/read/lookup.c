@@ -12,7 +12,7 @@
 #include "engine/base/mem.h"
 #include <inttypes.h>
 
-enum { LOOKUP_TRIES = 4 };
+enum { LOOKUP_TRIES = 4, OLD_PLACES = 32 };
 
 struct lookup {
 	struct work work; /* first */
@@ -24,6 +24,7 @@ struct lookup {
 	struct volume *v;
 	struct engine *e;
 	uint64_t start, visible;
+	uint64_t old, old_end; /* [old, old_end): in the WAL, no longer in the list */
 	struct tail_entry *tail;
 	uint32_t n_tail, _pad2;
 	bool found, over; /* over: no later batch can be the answer */
@@ -160,9 +161,37 @@ static int group_see(struct lookup *l, const struct tail_entry *t, const uint8_t
 	return rc;
 }
 
+/* What has left the list: places by the WAL's directories. */
+static int old_see(struct lookup *l, struct firn_error *err)
+{
+	struct wal_query q = { .volume_no = l->v->volume_no, .stream = l->stream, .from = l->old };
+	struct wal_place p[OLD_PLACES];
+	uint32_t n = 1;
+	int rc = 0;
+	while (!rc && n && !l->over && q.from < l->old_end) {
+		rc = wal_find(&l->e->wal, &q, p, OLD_PLACES, &n, err);
+		for (uint32_t i = 0; i < n && !rc && !l->over && p[i].base < l->old_end; i++) {
+			struct tail_entry t = { p[i].base, p[i].lsn, p[i].op, p[i].len };
+			struct blob *blob = NULL;
+			rc = load_group(l->e, t.lsn, t.len, &blob, err);
+			if (!rc)
+				rc = group_see(l, &t, blob->data);
+			blob_release(blob);
+		}
+		if (n) {
+			q.from = p[n - 1].end;
+			q.hint = p[n - 1].lsn;
+		}
+	}
+	if (!rc && !n && q.from < l->old_end)
+		rc = fail(err, FIRN_ECORRUPT, 0, "read",
+		          "offset %" PRIu64 " is not in the WAL, and it is not stored", q.from);
+	return rc;
+}
+
 static int tail_see(struct lookup *l, struct firn_error *err)
 {
-	int rc = 0;
+	int rc = l->old < l->old_end ? old_see(l, err) : 0;
 	for (uint32_t i = 0; i < l->n_tail && rc == 0 && !l->over; i++) {
 		struct wal_view view;
 		struct blob *blob = NULL;
@@ -192,6 +221,11 @@ static int tail_list(struct lookup *l, const struct stream *s)
 	for (uint32_t i = 0; i < n; i++)
 		l->tail[i] = *stream_tail_at(s, i);
 	l->n_tail = n;
+	l->old = l->old_end = 0;
+	if (s->tail_old) {
+		l->old = stream_mark(s, FIRN_MARK_STORED);
+		l->old_end = n ? l->tail[0].base : s->durable;
+	}
 	return 0;
 }
 
@@ -220,8 +254,12 @@ static bool lookup_stale(struct lookup *l)
 	bool stale = true;
 	pthread_mutex_lock(&l->v->lock);
 	struct stream *s = volume_stream_live(l->v, l->stream);
-	if (!s || l->n_tail == 0 || (s->tail_n && stream_tail_at(s, 0)->lsn == l->tail[0].lsn))
+	if (!s)
 		stale = false;
+	else if (l->old < l->old_end)
+		stale = stream_mark(s, FIRN_MARK_STORED) > l->old;
+	else if (l->n_tail == 0 || (s->tail_n && stream_tail_at(s, 0)->lsn == l->tail[0].lsn))
+		stale = s->tail_old && l->n_tail; /* its groups left the list, not the WAL */
 	pthread_mutex_unlock(&l->v->lock);
 	return stale;
 }

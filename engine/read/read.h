@@ -43,6 +43,9 @@ enum item_where { ITEM_IDLE, ITEM_READY, ITEM_SERVED, ITEM_COLD, ITEM_LOADING };
 struct cursor {
 	struct blob *blob;
 	uint64_t lsn; /* a WAL group; 0: a frame, and the rest counts */
+	uint64_t from,
+	        end; /* of a group that wal_find() gave: it is the place of offsets [from, end); ... */
+	uint32_t last_op, _pad; /* ... where their last is. 0: none was asked for */
 	struct index_extent x;
 	struct block block;
 	uint64_t counted;       /* of read_queue.cursor_bytes */
@@ -174,6 +177,7 @@ struct look {
 	uint64_t start, bound, visible, stable, stored, durable;
 	uint32_t n; /* tail entries: the one that holds the position and those above */
 	bool more;  /* than fitted */
+	bool old; /* from `stored` to e[0] (n == 0: to durable) the WAL's directories know the places */
 	struct tail_entry e[READ_LOOK_TAIL];
 };
 int item_look(struct reader_item *it, uint64_t pos, struct look *k); /* 0, or the code of a part */
@@ -194,7 +198,8 @@ enum got {
 
 struct want {         /* what has to be loaded */
 	uint64_t lsn; /* WAL group; 0: the frame of x */
-	uint32_t len, _pad;
+	uint32_t len;
+	bool find; /* the group is to be found first, at `lsn` or behind it */
 	struct index_extent x;
 };
 
@@ -217,7 +222,9 @@ struct build_part *take_part(struct take *t);
 enum got take_batch(struct take *t, const struct batch *b);
 /* Offers the gap [pos, to). */
 enum got take_gap(struct take *t, uint32_t kind, uint64_t to);
-enum got tail_take(struct take *t);   /* tail.c */
+enum got tail_take(struct take *t); /* tail.c */
+enum got old_take(struct take *t);  /* tail.c */
+bool look_is_old(const struct look *k, uint64_t pos);
 enum got stored_take(struct take *t); /* stored.c */
 /* Positions of a stream's appends in a group, newest first, down to the one that holds `from`. */
 struct group_ops {

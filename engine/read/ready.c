@@ -138,6 +138,7 @@ static void look_fill(struct look *k, struct stream *s, uint16_t up_to, uint64_t
 	k->stable = stream_mark(s, FIRN_MARK_STABLE);
 	k->stored = stream_mark(s, FIRN_MARK_STORED);
 	k->durable = s->durable;
+	k->old = s->tail_old;
 	for (uint32_t i = stream_tail_find(s, pos); i < s->tail_n; i++) {
 		if (k->n == READ_LOOK_TAIL) {
 			k->more = true;
@@ -152,7 +153,7 @@ int item_look(struct reader_item *it, uint64_t pos, struct look *k)
 	struct volume *v = it->volume;
 	int rc = 0;
 	k->n = 0;
-	k->more = false;
+	k->more = k->old = false;
 	k->start = k->bound = k->visible = k->stable = k->stored = k->durable = 0;
 	if (!v)
 		return FIRN_ESHUTDOWN;

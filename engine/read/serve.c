@@ -123,7 +123,10 @@ static enum got gather(struct take *t)
 		}
 		if (t->pos >= t->bound)
 			return GOT_END;
-		got = k->n && k->e[0].base <= t->pos ? tail_take(t) : stored_take(t);
+		if (k->n && k->e[0].base <= t->pos)
+			got = tail_take(t);
+		else
+			got = look_is_old(k, t->pos) ? old_take(t) : stored_take(t);
 		if (got == GOT_HOLE || (got == GOT_LOOK && idle > 2))
 			got = idle++ == 0 ? GOT_LOOK : hole_explain(t);
 	}

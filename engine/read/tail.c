@@ -4,7 +4,8 @@
  *
  * A stream's operations in a group link backwards, so they are walked from the newest down to
  * the one that holds the position, then taken in order. The group was verified when it came from
- * the disk. */
+ * the disk. What lies there for long has left the list (admit/places.c): a load looks for its group,
+ * which comes with the cursor. */
 #include "engine/base/mem.h"
 #include "engine/read/read.h"
 
@@ -93,4 +94,26 @@ enum got tail_take(struct take *t)
 			return got;
 	}
 	return t->pos < t->bound ? GOT_LOOK : GOT_END;
+}
+
+bool look_is_old(const struct look *k, uint64_t pos)
+{
+	return k->old && pos >= k->stored && pos < (k->n ? k->e[0].base : k->durable);
+}
+
+enum got old_take(struct take *t)
+{
+	const struct cursor *c = t->it->cursor;
+	if (c && c->lsn && c->from <= t->pos && t->pos < c->end) {
+		t->hold = (struct hold){ c->blob, NULL };
+		t->held = false;
+		enum got got = group_take(t, c->blob->data, c->last_op);
+		return got == GOT_MORE ? GOT_LOOK : got;
+	}
+	if (t->in_caller)
+		return GOT_DEFER;
+	t->want = (struct want){ .find = true };
+	if (c && c->lsn && c->end && c->end <= t->pos) /* reading on: not before that group */
+		t->want.lsn = c->lsn;
+	return GOT_COLD;
 }

@@ -138,13 +138,8 @@ static int check_wal(struct attach *a)
 		        a->err, FIRN_ECORRUPT, 0, "attach",
 		        "%s: the WAL ends at write %llu, but %llu was acked: the WAL went backwards",
 		        v->name, (unsigned long long)end, (unsigned long long)m->rev_durable);
-	bool begins = a->found && a->found->n;
-	for (uint32_t i = 0; begins && i < a->found->n; i++)
-		if (a->found->group[i].rev_last > m->rev_stored) {
-			begins = a->found->group[i].rev_first <= m->rev_stored + 1;
-			break;
-		}
-	bool ends = begins && a->found->group[a->found->n - 1].rev_last >= a->row.rev;
+	bool begins = a->found && a->found->run_last && a->found->run_first <= m->rev_stored + 1;
+	bool ends = begins && a->found->run_last >= a->row.rev;
 	if (a->row.rev > m->rev_stored && !(begins && ends))
 		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
 		            "%s: writes %llu to %llu are not all in the WAL", v->name,
@@ -316,10 +311,8 @@ static int join_engine(struct attach *a)
 	pthread_rwlock_unlock(&e->volumes_lock);
 	struct wal_found *found = wal_scan_find(&e->scan, v->volume_no);
 	if (!rc &&
-	    found) { /* taken or out of date: from now on the volume's own list is the truth */
-		mem_free(e->env, found->group);
+	    found) /* taken or out of date: from now on the volume's own marks are the truth */
 		*found = e->scan.found[--e->scan.n_found];
-	}
 	if (rc)
 		handle_close(v->handle);
 	return rc ? fail(a->err, rc, 0, "attach", "no memory") : 0;

@@ -175,6 +175,8 @@ int round_build(struct round *r, uint32_t zstd_level, struct commit *out, struct
 		           .zstd_level = (int)zstd_level };
 	b.large = b.large ? b.large : 1;
 	int rc = round_settle(r);
+	out->bytes = r->bytes;
+	out->last = r->last;
 	if (!rc) {
 		count_parts(&b);
 		out->part = mem_zalloc(r->env, b.n_parts * sizeof *out->part);

@@ -207,7 +207,7 @@ static void move_marks(struct volume *v, const struct commit *c)
 		stream_tail_drop(v, s, s->stored);
 		read_notify(v, s);
 	}
-	publish_stored(v);
+	publish_stored(v, c->bytes, &c->last);
 	v->upload_now = v->stored_first != NULL;
 	pthread_mutex_unlock(&v->lock);
 }

@@ -14,24 +14,17 @@
 #include <string.h>
 
 /* What the WAL holds of the volume goes back to the engine, for an attach on the same engine. */
-static void give_back(struct engine *e, struct volume *v)
+static void give_back(struct engine *e, const struct volume *v)
 {
 	struct wal_found f = { .volume_no = v->volume_no, .rev_last = v->rev_durable };
-	f.group = mem_alloc(e->env, (v->group_n + 1) * sizeof *f.group);
-	for (uint32_t i = 0; f.group && i < v->group_n; i++) {
-		const struct volume_group *g = &v->group[(v->group_head + i) & (v->group_cap - 1)];
-		f.group[f.n++] = (struct wal_found_group){ g->lsn, g->rev_first, g->rev_last,
-			                                   g->len, (uint32_t)g->bytes };
+	if (volume_unstored(v)) {
+		f.run_first = v->rev_stored + 1;
+		f.run_last = v->rev_durable;
 	}
-	f.cap = f.n;
 	size_t cap = e->scan.cap_found;
 	void *p = e->scan.found;
-	if (!f.group ||
-	    mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f)) {
-		/* Without the list the engine cannot attach it again; a new opening can. */
-		mem_free(e->env, f.group);
-		return;
-	}
+	if (mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f))
+		return; /* then this engine cannot attach it again; a new opening can */
 	e->scan.found = p;
 	e->scan.cap_found = (uint32_t)cap;
 	e->scan.found[e->scan.n_found++] = f;
@@ -129,7 +122,7 @@ static int drain(struct engine *e, struct upload_job *j)
 		           fail(&err, FIRN_ETIMEDOUT, 0, "detach", "%s: not all is stored yet",
 		                v->name),
 		           &err, false, false);
-	if (v->commit || v->group_n)
+	if (v->commit || volume_unstored(v))
 		return 0; /* the steps of the volume go on storing */
 	int rc = write_record(e, v, &err);
 	if (rc)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TAIL_GUESS = 64 << 10, FOOTERS_AT_ONCE = 64 };
+enum { TAIL_GUESS = 64 << 10, FOOTERS_AT_ONCE = 64, REPLAY_PLACES = 64 };
 
 /* The footer of one segment, from its end backwards. */
 static int load_footer(struct volume *v, const struct manifest_segment *m,
@@ -211,7 +211,7 @@ static int load_rows(struct volume *v, struct firn_error *err)
 	return rc;
 }
 
-static int replay_group(struct volume *v, const struct wal_found_group *g, uint64_t *bytes,
+static int replay_group(struct volume *v, const struct wal_place *g, uint64_t *bytes,
                         struct firn_error *err)
 {
 	struct wal *w = &v->engine->wal;
@@ -234,8 +234,9 @@ static int replay_group(struct volume *v, const struct wal_found_group *g, uint6
 			          (unsigned long long)(g->lsn & 0xffffffffu));
 			break;
 		}
-		struct volume_group vg = { g->lsn, r.rev, g->rev_last, g->bytes, r.append_ms,
-			                   g->len, 0 };
+		struct volume_group vg = {
+			g->lsn, r.rev, g->end - 1, g->op, r.append_ms, g->len, 0
+		};
 		rc = pushed ? 0 : volume_group_push(v, &vg);
 		pushed = true;
 		rc = rc ? rc : publish_record(v, &r, g->lsn, g->len, true);
@@ -248,6 +249,26 @@ static int replay_group(struct volume *v, const struct wal_found_group *g, uint6
 	return rc;
 }
 
+/* What the WAL holds above rev_stored, in order. The lists that this makes are kept within their share. */
+static int replay(struct volume *v, uint64_t *bytes, struct firn_error *err)
+{
+	struct wal_query q = { .volume_no = v->volume_no };
+	struct wal_place place[REPLAY_PLACES];
+	uint32_t n = REPLAY_PLACES;
+	int rc = 0;
+	while (!rc && n) {
+		q.from = v->rev_durable + 1;
+		rc = wal_find(&v->engine->wal, &q, place, REPLAY_PLACES, &n, err);
+		for (uint32_t i = 0; i < n && !rc; i++) {
+			q.hint = place[i].lsn;
+			rc = replay_group(v, &place[i], bytes, err);
+			if (!rc && places_over(v->engine))
+				volume_evict(v, place[i].lsn);
+		}
+	}
+	return rc;
+}
+
 int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed,
                 struct firn_error *err)
 {
@@ -256,12 +277,12 @@ int volume_load(struct volume *v, const struct wal_found *found, uint64_t *repla
 	if (m->next_stream > v->next_stream)
 		v->next_stream = m->next_stream;
 	int rc = load_rows(v, err);
-	for (uint32_t i = 0; found && i < found->n && !rc; i++)
-		if (found->group[i].rev_last > m->rev_stored)
-			rc = replay_group(v, &found->group[i], replayed, err);
-	if (!rc && !v->read_only && v->rev_durable < m->rev_durable)
+	if (!rc && found && found->run_last > m->rev_stored)
+		rc = replay(v, replayed, err);
+	uint64_t end = found && found->run_last > m->rev_durable ? found->run_last : m->rev_durable;
+	if (!rc && !v->read_only && v->rev_durable < end)
 		rc = fail(err, FIRN_ECORRUPT, 0, "attach",
-		          "the WAL ends at write %llu, the manifest knows of %llu",
-		          (unsigned long long)v->rev_durable, (unsigned long long)m->rev_durable);
+		          "the WAL ends at write %llu, but %llu was acked",
+		          (unsigned long long)v->rev_durable, (unsigned long long)end);
 	return rc;
 }

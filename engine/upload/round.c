@@ -287,6 +287,7 @@ static int fold_view(struct round *r, const struct wal_view *view, bool move,
 			            (unsigned long long)r->rev_to);
 		rc = move ? keep_record(r, &rec) : 0;
 		rc = rc ? rc : fold_record(r, &rec);
+		r->last.append_ms = rec.append_ms;
 		r->rev_to++;
 	}
 	return rc ? fail(err, rc, 0, "upload", "cannot fold write %llu",
@@ -307,8 +308,37 @@ static int fold_group(struct round *r, const struct volume_group *g, struct firn
 	bool move = g->bytes * 2 < g->len;
 	rc = move ? 0 : keep_chunk(r, view.chunk);
 	rc = rc ? rc : fold_view(r, &view, move, err);
+	r->last.lsn = g->lsn;
 	if (move)
 		wal_chunk_release(view.chunk);
+	return rc;
+}
+
+/* The group that holds the next rev, from the list or, when it has left that, from the WAL's directories.
+ * FIRN_ENOENT: none, or only a part of it is published yet (it is taken next time). */
+static int next_group(struct round *r, struct volume_group *g, struct firn_error *err)
+{
+	struct volume *v = r->v;
+	pthread_mutex_lock(&v->lock);
+	if (!r->rev_from)
+		r->rev_from = r->rev_to = v->rev_stored + 1;
+	bool listed = volume_group_with(v, r->rev_to, g);
+	bool old = !listed && v->group_old && r->rev_to <= v->rev_durable;
+	uint64_t durable = v->rev_durable;
+	pthread_mutex_unlock(&v->lock);
+	if (listed)
+		return g->rev_last <= durable ? 0 : FIRN_ENOENT;
+	if (!old)
+		return FIRN_ENOENT;
+	struct wal_query q = { .volume_no = v->volume_no, .from = r->rev_to, .hint = r->last.lsn };
+	struct wal_place p;
+	uint32_t n;
+	int rc = wal_find(&v->engine->wal, &q, &p, 1, &n, err);
+	if (!rc && (!n || p.base > r->rev_to))
+		rc = fail(err, FIRN_ECORRUPT, 0, "upload", "write %llu is missing in the WAL",
+		          (unsigned long long)r->rev_to);
+	if (!rc)
+		*g = (struct volume_group){ p.lsn, p.base, p.end - 1, p.op, 0, p.len, 0 };
 	return rc;
 }
 
@@ -319,26 +349,17 @@ int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct fir
 	r->env = v->engine->env;
 	map_init(&r->streams, r->env);
 	map_init(&r->producers, r->env);
-	uint64_t bytes = 0;
 	int rc = 0;
-	for (uint32_t i = 0; !rc; i++) {
-		pthread_mutex_lock(&v->lock);
-		bool more = i < v->group_n && (!i || bytes < max_bytes);
-		struct volume_group g = { 0 };
-		if (more)
-			g = v->group[(v->group_head + i) & (v->group_cap - 1)];
-		if (!i)
-			r->rev_from = r->rev_to = v->rev_stored + 1;
-		/* A group of which only a part is published yet is taken next time. */
-		more = more && g.rev_last <= v->rev_durable;
-		pthread_mutex_unlock(&v->lock);
-		if (!more)
+	while (!rc && (!r->bytes || r->bytes < max_bytes)) {
+		struct volume_group g;
+		rc = next_group(r, &g, err);
+		if (rc == FIRN_ENOENT && r->rev_to > r->rev_from) {
+			rc = 0;
 			break;
-		bytes += g.bytes;
-		rc = fold_group(r, &g, err);
+		}
+		rc = rc ? rc : fold_group(r, &g, err);
+		r->bytes += rc ? 0 : g.bytes;
 	}
-	if (!rc && r->rev_to == r->rev_from)
-		rc = FIRN_ENOENT;
 	if (rc)
 		round_close(r);
 	return rc;

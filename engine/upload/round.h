@@ -1,7 +1,7 @@
 /* A round: an interval of one volume's writes, folded. What is stored is always a prefix of a volume's
  * writes over all streams, keys and producers (P10), so a round takes whole groups, in order.
  *
- *   volume_group ring --load--> records --fold--> batches by stream + what changed --> segments */
+ *   its groups, in order --load--> records --fold--> batches by stream + what changed --> segments */
 #ifndef UPLOAD_ROUND_H
 #define UPLOAD_ROUND_H
 #include "engine/admit/volume.h"
@@ -31,6 +31,8 @@ struct round {
 	struct volume *v;
 	const struct firn_env *env;
 	uint64_t rev_from, rev_to; /* revs [from, to) */
+	uint64_t bytes;            /* of their records */
+	struct volume_group last;  /* the newest group taken */
 	struct wal_chunk **chunk;  /* alive while batches point into them */
 	size_t n_chunk, cap_chunk;
 	struct wal_chunk *own; /* the last of them that takes records out of groups of others */
@@ -49,7 +51,7 @@ struct round {
 	size_t n_stream, n_producer, n_order;
 };
 
-/* Folds groups from the front of the volume's ring up to about max_bytes (all of one group at least).
+/* Folds the oldest un-stored groups of the volume up to about max_bytes (all of one group at least).
  * FIRN_ENOENT: nothing is there. Takes the volume's lock for short moments. */
 int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct firn_error *err);
 void round_close(struct round *r);
@@ -73,6 +75,8 @@ struct commit {
 	bool sent;                   /* the CAS may be on its way: only settling may follow */
 	bool settled;                /* the manifest is ours: the index is next */
 	bool clean;                  /* a detach's: no segments */
+	uint64_t bytes;              /* of the records that it stores */
+	struct volume_group last;    /* the newest group of them */
 	struct round_stream *stream; /* marks to move when all is done */
 	uint32_t n_stream;
 };

@@ -18,8 +18,8 @@ static bool due(struct volume *v, bool half_full)
 	const struct firn_env *env = v->engine->env;
 	pthread_mutex_lock(&v->lock);
 	bool is = false;
-	if (v->group_n && !v->stopped && v->state != FIRN_STATE_FENCED && !v->read_only) {
-		int64_t age = env->now_ms(env->ctx) - v->group[v->group_head].append_ms;
+	if (volume_unstored(v) && !v->stopped && v->state != FIRN_STATE_FENCED && !v->read_only) {
+		int64_t age = env->now_ms(env->ctx) - volume_oldest_ms(v);
 		is = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->draining ||
 		     half_full || age >= (int64_t)v->upload_interval_ms;
 	}
@@ -115,7 +115,7 @@ int upload_step(struct engine *e)
 	for (uint32_t i = 0; half_full && i < e->n_volume; i++) {
 		struct volume *v = e->volume[i];
 		pthread_mutex_lock(&v->lock);
-		uint64_t lsn = v->group_n ? v->group[v->group_head].lsn : UINT64_MAX;
+		uint64_t lsn = volume_oldest_lsn(v);
 		pthread_mutex_unlock(&v->lock);
 		if (lsn != UINT64_MAX && (!oldest || lsn < oldest->oldest_lsn)) {
 			v->oldest_lsn = lsn;
@@ -130,7 +130,8 @@ int upload_step(struct engine *e)
 	did |= wal_recycle(&e->wal);
 	engine_room(e);
 	did |= engine_log_send(e);
-	return (e->no_threads ? wal_prepare(&e->wal) : 0) | did; /* else: spare_thread() */
+	return (e->no_threads ? wal_prepare(&e->wal) | places_step(e) : 0) |
+	       did; /* else: spare_thread() */
 }
 
 void upload_kick(struct engine *e)

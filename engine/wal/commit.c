@@ -62,7 +62,7 @@ static int start(struct wal *w, struct wal_group *g)
 {
 	wait_filled(g);
 	uint32_t len = (uint32_t)wal_group_len(g->used);
-	int rc = wal_file_make_room(w, len);
+	int rc = wal_file_make_room(w, len, g->places);
 	if (rc)
 		return rc;
 	struct wal_group_header h = { .flags = g->n_records ? 0 : g->flags,
@@ -72,12 +72,14 @@ static int start(struct wal *w, struct wal_group *g)
 		                      .lsn = w->current_no << 32 | w->pos,
 		                      .durable_lsn = w->durable_lsn,
 		                      .prev_sum = w->last_sum,
+		                      .directory_len = w->directory_len,
 		                      .sealed_ms = w->env->now_ms(w->env->ctx) };
 	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
 	wal_group_seal(g->data, &h);
 	g->lsn = h.lsn;
 	g->len = len;
 	w->last_sum = h.header_sum;
+	w->directory_len = 0;
 	w->in_flight = g;
 	w->write_began_ns = w->env->mono_ns(w->env->ctx);
 	return write_group(w, g);
@@ -100,6 +102,7 @@ static int note_durable(struct wal *w, struct wal_group *g)
 	w->pos += g->len;
 	w->durable_lsn = g->lsn + g->len;
 	w->pending -= g->charged;
+	w->place_bytes += g->places;
 	w->wrote_since_idle = g->n_records != 0;
 	w->last_write_ns = now;
 	w->n_groups++;
@@ -157,6 +160,20 @@ static void publish(struct wal *w, struct wal_group *g)
 	pthread_mutex_lock(&w->lock);
 	w->durable_seq = seq;
 	pthread_cond_broadcast(&w->done);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void wal_publish_done(struct wal *w)
+{
+	struct wal_group *g = w->unpublished;
+	w->unpublished = NULL;
+	if (!g)
+		return;
+	uint64_t reserved = g->places;
+	size_t before = w->places.n;
+	publish(w, g);
+	pthread_mutex_lock(&w->lock); /* several batches of a stream in a group have one place */
+	w->place_bytes -= reserved - (w->places.n - before) * WAL_PLACE_CHARGE;
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -244,9 +261,10 @@ int wal_step(struct wal *w)
 		wal_poison(w, rc, "write or flush failed");
 		return 1;
 	}
+	w->unpublished = done;
 	bool tell_first = w->sync_io || w->last_calls > 1;
-	rc = tell_first ? 0 : begin_next(w);
-	publish(w, done);
+	rc = tell_first ? 0 : begin_next(w); /* publishes, too, should a directory be due */
+	wal_publish_done(w);
 	if (tell_first) {
 		gather(w);
 		rc = begin_next(w);

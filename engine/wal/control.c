@@ -12,7 +12,7 @@ static int put(struct wal *w, uint16_t type, const struct wal_volume_row *row, s
 	struct wal_slot slot;
 	if (b->failed)
 		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
-	int rc = wal_reserve(w, (uint32_t)b->len, true, NULL, 0, 0, &slot);
+	int rc = wal_reserve(w, (uint32_t)b->len, 0, NULL, 0, 0, &slot);
 	if (rc)
 		return fail(err, rc, 0, "wal", "no room for a control record");
 	memcpy(slot.group->data + slot.pos, b->data, b->len);

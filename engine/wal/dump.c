@@ -4,6 +4,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/wal/codec.h"
+#include "engine/wal/directory.h"
 #include "engine/wal/inspect.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,8 +63,9 @@ static const char *const kind_name[] = {
 	[WAL_OP_DELETE] = "DELETE"
 };
 static const char *const type_name[] = {
-	[WAL_WRITE] = "WRITE",   [WAL_TABLE] = "TABLE",   [WAL_SEAL] = "SEAL",
-	[WAL_INTENT] = "INTENT", [WAL_DETACH] = "DETACH", [WAL_FENCE] = "FENCE"
+	[WAL_WRITE] = "WRITE",        [WAL_TABLE] = "TABLE",   [WAL_SEAL] = "SEAL",
+	[WAL_INTENT] = "INTENT",      [WAL_DETACH] = "DETACH", [WAL_FENCE] = "FENCE",
+	[WAL_DIRECTORY] = "DIRECTORY"
 };
 
 /* ---- operations ---- */
@@ -179,6 +181,45 @@ static void dump_control(const struct dump *d, const struct wal_record *r)
 		dump_row(d, &c);
 }
 
+/* ---- directories ---- */
+
+static void dump_place(const struct dump *d, const uint8_t *page, uint32_t i)
+{
+	const uint8_t *at = page + i * (size_t)WAL_PLACE_LEN;
+	struct wal_place p;
+	wal_place_get(page, i, 0, &p);
+	say(d, at, 16, "place: volume_no %u, group at %llu, stream %llx", p.volume_no, (ull)p.lsn,
+	    (ull)p.stream);
+	say(d, at + 16, 16, "  %s %llu to %llu", p.stream ? "offsets" : "revs", (ull)p.base,
+	    (ull)p.end);
+	say(d, at + 32, 8, "  %s %u, len %u", p.stream ? "last op" : "bytes", p.op, p.len);
+}
+
+static void dump_directory(const struct dump *d, const struct wal_record *r)
+{
+	struct wal_directory dir;
+	if (wal_directory_get(r->start, r->len, &dir))
+		return;
+	say(d, r->body, 16, "directory of %u to %u: %u places, %u pages", dir.from, dir.to,
+	    dir.n_place, dir.n_page);
+	for (uint32_t i = 0; i < dir.n_page; i++) {
+		const uint8_t *at = dir.index + (size_t)i * WAL_DIRECTORY_INDEX;
+		say(d, at, 16, "page %u: begins with volume_no %u, %u places, stream %llx", i,
+		    le32_get(at), le32_get(at + 4), (ull)le64_get(at + 8));
+		say(d, at + 16, 16, "  from %llu, page's sum", (ull)le64_get(at + 16));
+	}
+	say(d, r->body_end, 0, "zero to %08llx", (ull)(dir.page - d->file));
+	for (uint32_t i = 0; i < dir.n_page; i++) {
+		const uint8_t *page = dir.page + (size_t)i * WAL_PAGE;
+		uint32_t n = wal_directory_page_n(&dir, i);
+		for (uint32_t k = 0; k < n; k++)
+			dump_place(d, page, k);
+		if (n * WAL_PLACE_LEN < WAL_PAGE)
+			say(d, page + n * (size_t)WAL_PLACE_LEN, 0, "zero to %08llx",
+			    (ull)(page - d->file) + WAL_PAGE);
+	}
+}
+
 /* ---- groups ---- */
 
 static void dump_record(const struct dump *d, const struct wal_record *r)
@@ -191,6 +232,8 @@ static void dump_record(const struct dump *d, const struct wal_record *r)
 	say(d, at + 48, 16, "  pos %u, 0, meta_sum", r->pos);
 	if (r->type == WAL_WRITE)
 		dump_write(d, r);
+	else if (r->type == WAL_DIRECTORY)
+		dump_directory(d, r);
 	else
 		dump_control(d, r);
 }
@@ -205,7 +248,7 @@ static void dump_group(const struct dump *d, const uint8_t *at, const struct wal
 	say(d, at + 64, 16, "  used %u, n_records %u, sealed_ms %lld", h->used, h->n_records,
 	    (long long)h->sealed_ms);
 	say(d, at + 80, 16, "  body_sum, incompat 0");
-	say(d, at + 96, 16, "  zero");
+	say(d, at + 96, 16, "  directory_len %u, zero", h->directory_len);
 	say(d, at + 112, 16, "  zero, header_sum");
 	struct wal_record r;
 	uint32_t pos = WAL_GROUP_HEADER;

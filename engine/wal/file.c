@@ -200,6 +200,7 @@ static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_b
 		                      .lsn = f->file_no << 32 | WAL_PAGE,
 		                      .durable_lsn = w->durable_lsn,
 		                      .prev_sum = w->last_sum,
+		                      .directory_len = w->directory_len,
 		                      .sealed_ms = fh.created_ms };
 	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
 	wal_group_seal(image + WAL_PAGE, &h);
@@ -247,6 +248,8 @@ int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, struct firn_
 		pthread_mutex_lock(&w->lock);
 		rc = wal_files_add(w, &w->file, &w->n_file, &w->cap_file, &f);
 		w->pos = end;
+		w->range_from = (uint32_t)end;
+		w->place_bytes = 0;
 		pthread_mutex_unlock(&w->lock);
 	}
 	if (rc) {
@@ -258,14 +261,28 @@ int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, struct firn_
 	w->current = f.file;
 	w->current_no = f.file_no;
 	w->last_sum = sum;
+	w->directory_len = 0;
 	w->durable_lsn = f.file_no << 32 | end;
 	return 0;
 }
 
-int wal_file_make_room(struct wal *w, uint32_t len)
+static bool fits(const struct wal *w, uint32_t len, uint64_t places)
 {
-	if (w->pos + len <= w->opts.file_bytes)
+	return w->pos + len + w->place_bytes + places + WAL_DIRECTORY_WASTE <= w->opts.file_bytes;
+}
+
+/* A directory is written in front of the group that finds the file full, so it lies in the file it tells of
+ * and goes with it; or earlier, when the places waiting for one take too much memory. Either way nothing is
+ * in flight, and the groups before are published: their places are known. */
+int wal_file_make_room(struct wal *w, uint32_t len, uint64_t places)
+{
+	int rc = 0;
+	if (fits(w, len, places) && w->places.n * sizeof *w->places.place < w->opts.directory_bytes)
 		return 0;
+	wal_publish_done(w);
+	rc = wal_range_close(w);
+	if (rc || fits(w, len, places))
+		return rc;
 	struct firn_error err = { .struct_size = sizeof err };
 	return wal_file_begin(w, NULL, &err) ? (err.sys > 0 ? -err.sys : -EIO) : 0;
 }

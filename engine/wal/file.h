@@ -3,8 +3,16 @@
 #define WAL_FILE_H
 #include "engine/wal/wal.h"
 
-/* The writer's: makes the current file one in which a group of len fits; may switch. -errno. */
-int wal_file_make_room(struct wal *w, uint32_t len);
+/* The writer's: makes the current file one in which a group of len, and a directory with `places` bytes more,
+ * fit; writes directories, may switch. -errno. */
+int wal_file_make_room(struct wal *w, uint32_t len, uint64_t places);
+/* The writer's: the current range ends here, with its directory. Everything durable is published. -errno. */
+int wal_range_close(struct wal *w);
+/* Locked: groups at [from, to) of a file are all there. FIRN_ENOMEM. */
+int wal_range_add(struct wal *w, struct wal_file *f, uint32_t from, uint32_t to, uint32_t at);
+/* A file's reading handle; w->readers is held shared. NULL: it is gone. */
+void *wal_file_reader(struct wal *w, uint64_t file_no);
+void wal_publish_done(struct wal *w); /* commit.c: the unpublished group, if there is one */
 /* Locked: the file is needed until the volume's rev is stored. */
 int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t rev);
 struct wal_file *wal_file_find(struct wal *w, uint64_t file_no);

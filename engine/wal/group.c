@@ -4,12 +4,14 @@
  *    32 u64 run      40 u64 lsn       48 u64 durable_lsn
  *    56 u64 prev_sum 64 u32 used      68 u32 n_records
  *    72 i64 sealed_ms 80 u64 body_sum 88 u64 incompat
- *    96..119 zero   120 u64 header_sum over bytes 0..119
+ *    96 u32 directory_len  100..119 zero
+ *   120 u64 header_sum over bytes 0..119
  *
  * Sealing touches headers only: 16 bytes of each record. Verifying touches every byte once. */
 #include "engine/base/error.h"
 #include "engine/base/sum.h"
 #include "engine/wal/codec.h"
+#include "engine/wal/directory.h"
 #include <assert.h>
 
 enum { SUMS = 128 }; /* meta_sums to a link of body_sum's chain */
@@ -50,6 +52,7 @@ static void header_put(uint8_t *at, struct wal_group_header *h)
 	le32_put(at + 68, h->n_records);
 	le64_put(at + 72, (uint64_t)h->sealed_ms);
 	le64_put(at + 80, h->body_sum);
+	le32_put(at + 96, h->directory_len);
 	h->header_sum = sum64(at, 120);
 	le64_put(at + 120, h->header_sum);
 }
@@ -86,9 +89,10 @@ int wal_group_header_get(const uint8_t *at, size_t max, struct wal_group_header 
 	out->n_records = le32_get(at + 68);
 	out->sealed_ms = (int64_t)le64_get(at + 72);
 	out->body_sum = le64_get(at + 80);
+	out->directory_len = le32_get(at + 96);
 	out->header_sum = le64_get(at + 120);
 	if (out->used < WAL_GROUP_HEADER || wal_group_len(out->used) > max || out->lsn % WAL_PAGE ||
-	    !all_zero(at + 96, 24))
+	    out->directory_len % WAL_PAGE || !all_zero(at + 100, 20))
 		return FIRN_ECORRUPT;
 	return out->flags & ~(uint32_t)(WAL_GROUP_IDLE | WAL_GROUP_END) ? FIRN_EUNSUPPORTED : 0;
 }
@@ -173,6 +177,12 @@ static int check_write(const struct check *c, const struct wal_record *r)
 
 static int check_control(const struct check *c, const struct wal_record *r)
 {
+	if (r->type == WAL_DIRECTORY) {
+		const char *why = wal_directory_check(c->group, r);
+		if (!why && r->pos + r->len != c->used)
+			why = "it is not alone in its group";
+		return why ? bad_at(c, FIRN_ECORRUPT, "directory", r->pos, why) : 0;
+	}
 	if (r->type == 0 || r->type > WAL_FENCE) {
 		*c->bad_pos = r->pos;
 		return fail(c->err, FIRN_EUNSUPPORTED, 0, "wal",

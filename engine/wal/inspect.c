@@ -11,6 +11,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/wal/codec.h"
+#include "engine/wal/directory.h"
 #include "engine/wal/seen.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -39,6 +40,8 @@ struct walk {
 	uint8_t *group, *window;
 	size_t cap_group;
 	struct wal_seen seen;
+	struct wal_places places; /* of the file's groups that no directory has told of yet */
+	bool places_miss;         /* some are not known: damage */
 	/* where the walk stands */
 	void *file;
 	uint64_t file_no, pos, last_sum;
@@ -155,12 +158,14 @@ static int load(struct walk *w, const struct live *l, uint64_t pos, struct wal_g
 	return rc ? rc : wal_group_verify(w->group, len, h, &bad, why);
 }
 
-/* *found: the next valid group behind pos in 4 KiB steps, 0 if there is none. */
-static int find_later(struct walk *w, const struct live *l, uint64_t pos, uint64_t *found)
+/* *found: the next valid group behind pos in 4 KiB steps, 0 if there is none; *directory_len: of the
+ * directory that it says it follows. */
+static int find_later(struct walk *w, const struct live *l, uint64_t pos, uint64_t *found,
+                      uint32_t *directory_len)
 {
 	struct wal_group_header h;
 	uint64_t begin = 0, end = 0;
-	*found = 0;
+	*found = *directory_len = 0;
 	if (!w->window && !(w->window = mem_alloc_pages(w->env, WINDOW)))
 		return fail(w->err, FIRN_ENOMEM, 0, "wal", "verify: no memory");
 	for (pos += WAL_PAGE; pos + WAL_PAGE <= l->bytes; pos += WAL_PAGE) {
@@ -174,8 +179,10 @@ static int find_later(struct walk *w, const struct live *l, uint64_t pos, uint64
 		if (le64_get(w->window + (pos - begin)) != WAL_GROUP_MAGIC)
 			continue;
 		int rc = load(w, l, pos, &h, NULL);
-		if (rc == 0)
+		if (rc == 0) {
 			*found = pos;
+			*directory_len = h.directory_len;
+		}
 		if (!verdict(rc))
 			return rc;
 	}
@@ -327,6 +334,58 @@ static const struct wal_seal_body *seal_of(const struct walk *w, size_t i)
 	return NULL;
 }
 
+/* Places of groups before `from` have no directory. */
+static void drop_places(struct wal_places *p, uint32_t from)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < p->n; i++)
+		if ((uint32_t)p->place[i].lsn >= from)
+			p->place[n++] = p->place[i];
+	p->n = n;
+}
+
+/* A directory says what its groups say: made again from them, it is the same. */
+static int check_directory(struct walk *w, const struct wal_record *r)
+{
+	struct wal_directory d;
+	uint32_t used = 0;
+	int rc = wal_directory_get(r->start, r->len, &d);
+	if (!rc)
+		drop_places(&w->places, d.from);
+	if (rc || w->places_miss)
+		return 0;
+	if (w->places.n != d.n_place) {
+		problem(w, "directory names %u places, its groups have %zu", d.n_place,
+		        w->places.n);
+		return 0;
+	}
+	size_t len = WAL_GROUP_HEADER + (size_t)r->len;
+	uint8_t *again = mem_alloc_pages(w->env, len);
+	if (!again)
+		return FIRN_ENOMEM;
+	memset(again, 0, len);
+	rc = wal_directory_put(w->env, again, w->places.place, d.n_place, d.from, d.to, &used);
+	if (!rc && memcmp(again + WAL_GROUP_HEADER + WAL_RECORD_HEADER,
+	                  r->start + WAL_RECORD_HEADER, r->len - WAL_RECORD_HEADER) != 0)
+		problem(w, "directory names other places than its groups have");
+	mem_free(w->env, again);
+	return rc;
+}
+
+static int take_places(struct walk *w, const struct wal_group_header *h)
+{
+	struct wal_record r;
+	if (!h->n_records)
+		return 0;
+	if (!wal_record_next(w->group, h->used, WAL_GROUP_HEADER, &r) || r.type != WAL_DIRECTORY)
+		return w->places_miss ? 0 : wal_places_of_group(&w->places, w->group, h);
+	int rc = check_directory(w, &r);
+	w->places.n = 0;
+	w->places_miss = false;
+	w->out->n_directories++;
+	return rc;
+}
+
 static int take_group(struct walk *w, const struct wal_group_header *h, bool follows)
 {
 	struct wal_record r;
@@ -337,6 +396,7 @@ static int take_group(struct walk *w, const struct wal_group_header *h, bool fol
 		problem(w, "the file does not begin with the table of volumes");
 	while (!rc && (at = wal_record_next(w->group, h->used, at, &r)))
 		rc = wal_seen_record(&w->seen, &r, follows);
+	rc = rc ? rc : take_places(w, h);
 	uint64_t len = wal_group_len(h->used);
 	w->out->n_groups++;
 	w->out->n_records += h->n_records;
@@ -420,6 +480,7 @@ static int walk_file(struct walk *w, size_t i, const struct wal_seal_body *seal)
 {
 	const struct live *l = &w->live[i], *prev = i ? l - 1 : NULL;
 	uint64_t bytes, later, limit = UINT64_MAX;
+	uint32_t directory_len;
 	bool follows = prev && prev->no + 1 == l->no;
 	if (seal && seal->end_lsn >> 32 == l->no)
 		limit = (uint32_t)seal->end_lsn;
@@ -431,6 +492,8 @@ static int walk_file(struct walk *w, size_t i, const struct wal_seal_body *seal)
 	w->chained = true;
 	w->last_flags = 0;
 	w->pos = WAL_PAGE;
+	w->places.n = 0;
+	w->places_miss = false;
 	for (;;) {
 		struct firn_error why = FIRN_ERROR_INIT;
 		rc = walk_stretch(w, i, limit, &follows, &why);
@@ -440,13 +503,19 @@ static int walk_file(struct walk *w, size_t i, const struct wal_seal_body *seal)
 			return rc;
 		if (rc == FIRN_EUNSUPPORTED)
 			problem(w, "%s", why.text);
-		rc = find_later(w, l, w->pos, &later);
+		rc = find_later(w, l, w->pos, &later, &directory_len);
 		if (rc)
 			return rc;
 		if (!later || later >= limit)
 			return judge_end(w, i, seal, why.text);
-		problem(w, "damage, not a torn tail: %s; a valid group follows at %llu", why.text,
-		        (unsigned long long)later);
+		if (directory_len == later - w->pos)
+			problem(w, "directory is damaged: %s; what it says is in its groups, too",
+			        why.text);
+		else
+			problem(w, "damage, not a torn tail: %s; a valid group follows at %llu",
+			        why.text, (unsigned long long)later);
+		w->places_miss = directory_len != later - w->pos;
+		w->places.n = 0;
 		w->pos = later;
 		w->chained = false;
 	}
@@ -493,6 +562,7 @@ int wal_verify(const struct firn_env *env, const char *wal_dir, struct wal_repor
 		          .out = out,
 		          .problem = tell,
 		          .arg = arg,
+		          .places = { .env = env },
 		          .err = err ? err : &ignored };
 	memset(out, 0, sizeof *out);
 	out->env = env;
@@ -505,6 +575,7 @@ int wal_verify(const struct firn_env *env, const char *wal_dir, struct wal_repor
 		rc = FIRN_ECORRUPT;
 	wal_seen_fini(&w.seen);
 	mem_free(env, w.no);
+	mem_free(env, w.places.place);
 	mem_free(env, w.live);
 	mem_free(env, w.group);
 	mem_free(env, w.window);

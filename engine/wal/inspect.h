@@ -11,7 +11,7 @@ struct wal_report {
 	uint64_t n_files; /* that belong to the log */
 	uint64_t n_spare; /* ready for use, or left over: not of the log */
 	uint64_t n_holes; /* gaps in the file numbers: recycled, or lost. Attach tells which */
-	uint64_t n_groups, n_records;
+	uint64_t n_groups, n_records, n_directories;
 	uint64_t bytes;              /* of the valid groups, padding included */
 	uint64_t run;                /* the newest */
 	uint64_t first_lsn, end_lsn; /* first group; behind the last one. 0 without any */
@@ -23,7 +23,8 @@ struct wal_report {
 };
 
 /* Walks all files in order: file headers, groups with every byte in them, the chain of prev_sum
- * inside a file and into the next one, seals, revs of each volume. problem (may be NULL) gets one
+ * inside a file and into the next one, seals, revs of each volume, directories against the groups they
+ * tell of. problem (may be NULL) gets one
  * line a find, each with file and position. 0: sound (a torn tail is sound, and noted).
  * FIRN_ECORRUPT: problems were found, *err holds the first; *out is filled as well. FIRN_ENOENT,
  * FIRN_EIO, FIRN_ENOMEM: could not look. wal_report_fini() in every case. */

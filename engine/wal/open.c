@@ -182,6 +182,7 @@ static void init(struct wal *w, struct account *account, struct engine *engine, 
 	w->account = account;
 	w->engine = engine;
 	w->opts = *opts;
+	w->places.env = w->env;
 	w->next_volume_no = 1;
 	w->next_file_no = 1;
 	w->n_files_max = (uint32_t)(opts->wal_bytes / opts->file_bytes);
@@ -238,6 +239,7 @@ static void free_files(struct wal *w, struct wal_file *file, uint32_t n)
 		if (file[i].file)
 			(void)w->env->files->close(w->env->ctx, file[i].file);
 		mem_free(w->env, file[i].pin);
+		mem_free(w->env, file[i].range);
 	}
 	mem_free(w->env, file);
 }
@@ -260,7 +262,7 @@ static void end_mark(struct wal *w)
 
 void wal_close(struct wal *w, bool with_end_mark)
 {
-	if (with_end_mark)
+	if (with_end_mark && !w->poisoned && !wal_range_close(w))
 		end_mark(w);
 	struct wal_group *g;
 	while ((g = wal_group_take(w)) != NULL)
@@ -269,6 +271,7 @@ void wal_close(struct wal *w, bool with_end_mark)
 		wal_group_free(w, w->tail[(w->tail_head + i) % w->tail_cap]);
 	wal_chunk_release(w->chunk);
 	mem_free(w->env, w->tail);
+	mem_free(w->env, w->places.place);
 	free_files(w, w->file, w->n_file);
 	free_files(w, w->spare, w->n_spare);
 	mem_free(w->env, w->row);

@@ -31,12 +31,13 @@ enum wal_group_flag {
 };
 
 enum wal_record_type {
-	WAL_WRITE = 1,  /* a user's write: operations */
-	WAL_TABLE = 2,  /* the open volumes; first record of every file */
-	WAL_SEAL = 3,   /* where the run before ended; in the first group of a run */
-	WAL_INTENT = 4, /* an attach is about to CAS with this nonce */
-	WAL_DETACH = 5, /* the volume leaves; ends the right to resume */
-	WAL_FENCE = 6,  /* the volume was fenced */
+	WAL_WRITE = 1,     /* a user's write: operations */
+	WAL_TABLE = 2,     /* the open volumes; first record of every file */
+	WAL_SEAL = 3,      /* where the run before ended; in the first group of a run */
+	WAL_INTENT = 4,    /* an attach is about to CAS with this nonce */
+	WAL_DETACH = 5,    /* the volume leaves; ends the right to resume */
+	WAL_FENCE = 6,     /* the volume was fenced */
+	WAL_DIRECTORY = 7, /* where the batches of the groups before it lie; alone in its group */
 };
 
 /* Numbers of enum firn_op_kind. */
@@ -59,6 +60,7 @@ struct wal_file_header {
 struct wal_group_header {
 	uint8_t wal_id[16];
 	uint32_t flags, used, n_records;
+	uint32_t directory_len; /* of the directory right before this group, 0: none */
 	uint64_t run, lsn, durable_lsn, prev_sum, body_sum, header_sum;
 	int64_t sealed_ms;
 };

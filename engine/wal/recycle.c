@@ -54,6 +54,7 @@ int wal_recycle(struct wal *w)
 		(void)w->env->files->close(w->env->ctx, f.reader);
 	pthread_rwlock_unlock(&w->readers);
 	mem_free(w->env, f.pin);
+	mem_free(w->env, f.range);
 	struct wal_file spare = { .file_no = spare_no, .file = f.file };
 	/* Not synced: should the old name come back after a crash, its records are stored already. */
 	uint64_t bytes = 0;

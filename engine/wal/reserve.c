@@ -17,13 +17,14 @@ uint32_t wal_record_max(const struct wal *w)
 	                                            : (uint32_t)max;
 }
 
-/* Bytes that can still be written whatever the sizes of the groups: every file may waste one group. */
+/* Bytes that can still be written whatever the sizes of the groups: every file may waste one group, and
+ * what its directories are rounded up to. Places count as bytes of the group they tell of. */
 static uint64_t room_locked(const struct wal *w, uint64_t largest, bool control)
 {
 	uint64_t table = w->table_bytes + 2 * WAL_PAGE;
-	uint64_t waste = largest + (table > TABLE_ROOM ? table : TABLE_ROOM);
-	uint64_t here = w->opts.file_bytes > w->pos + waste ? w->opts.file_bytes - w->pos - waste
-	                                                    : 0;
+	uint64_t waste = largest + (table > TABLE_ROOM ? table : TABLE_ROOM) + WAL_DIRECTORY_WASTE;
+	uint64_t used = w->pos + w->place_bytes + waste;
+	uint64_t here = w->opts.file_bytes > used ? w->opts.file_bytes - used : 0;
 	uint32_t spares = w->n_spare;
 	if (!control)
 		spares = spares ? spares - 1 : 0;
@@ -140,7 +141,7 @@ static int span_add(struct wal *w, struct wal_group *g, struct volume *v, uint32
 	return 0;
 }
 
-static int check_room(struct wal *w, uint32_t len, bool control)
+static int check_room(struct wal *w, uint32_t len, uint64_t places, bool control)
 {
 	if (w->poisoned || w->stopping)
 		return w->poisoned ? FIRN_EIO : FIRN_ESHUTDOWN;
@@ -149,9 +150,11 @@ static int check_room(struct wal *w, uint32_t len, bool control)
 	uint64_t largest = len + 2ull * WAL_PAGE;
 	if (largest < w->opts.group_bytes)
 		largest = w->opts.group_bytes;
-	if (w->pending && w->pending + len > w->opts.pending_bytes && !control)
+	if (w->pending && w->pending + len + places > w->opts.pending_bytes && !control)
 		return FIRN_EFULL;
-	if (w->pending + len + WAL_PAGE > room_locked(w, largest, control))
+	/* Of a group that fills with small records a third is added by its places. */
+	largest += places > largest / 2 ? places : largest / 2;
+	if (w->pending + len + places + WAL_PAGE > room_locked(w, largest, control))
 		return w->no_room ? FIRN_ENOSPC : FIRN_EFULL;
 	return 0;
 }
@@ -162,17 +165,18 @@ bool wal_has_room(struct wal *w, uint64_t len)
 	pthread_mutex_lock(&w->lock);
 	bool room = w->poisoned || w->stopping || len > wal_record_max(w) ||
 	            (w->pending <= w->opts.pending_bytes / 2 &&
-	             !check_room(w, (uint32_t)len, false));
+	             !check_room(w, (uint32_t)len, WAL_PLACE_CHARGE, false));
 	pthread_mutex_unlock(&w->lock);
 	return room;
 }
 
-int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume,
+int wal_reserve(struct wal *w, uint32_t len, uint32_t n_ops, struct volume *volume,
                 uint32_t volume_no, uint64_t rev, struct wal_slot *out)
 {
 	len = (uint32_t)align_up(len, 8);
+	uint64_t places = volume ? (n_ops + UINT64_C(1)) * WAL_PLACE_CHARGE : 0;
 	pthread_mutex_lock(&w->lock);
-	int rc = check_room(w, len, control);
+	int rc = check_room(w, len, places, !volume);
 	struct wal_group *g = w->filling;
 	if (!rc && g && g->used + len > g->room) {
 		close_filling(w);
@@ -196,7 +200,8 @@ int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume
 	out->pos = g->used;
 	g->used += len;
 	g->n_records++;
-	uint64_t charge = len + (fresh ? WAL_PAGE : 0u);
+	uint64_t charge = len + places + (fresh ? WAL_PAGE : 0u);
+	g->places += places;
 	g->charged += charge;
 	w->pending += charge;
 	atomic_fetch_add_explicit(&g->n_filling, 1, memory_order_relaxed);

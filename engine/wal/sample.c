@@ -1,5 +1,6 @@
 /* The sample file of FORMAT.md: file 2 of a WAL, begun by run 2 after a crash of run 1. */
 #include "engine/base/sum.h"
+#include "engine/wal/directory.h"
 #include "engine/wal/inspect.h"
 #include <string.h>
 
@@ -11,7 +12,7 @@ struct sample {
 	uint8_t *file, *group; /* group: the one being made */
 	uint64_t pos, prev_sum, durable_lsn;
 	struct wal_record r;
-	uint32_t used, n_records, payload;
+	uint32_t used, n_records, payload, directory_len;
 };
 
 static void bytes_from(uint8_t *to, uint8_t first)
@@ -28,11 +29,13 @@ static void group_end(struct sample *s, uint32_t flags)
 		                      .run = RUN,
 		                      .lsn = (uint64_t)FILE_NO << 32 | s->pos,
 		                      .prev_sum = s->prev_sum,
+		                      .directory_len = s->directory_len,
 		                      .durable_lsn = s->durable_lsn,
 		                      .sealed_ms = TIME_MS };
 	bytes_from(h.wal_id, 0xa0);
 	wal_group_seal(s->group, &h);
 	s->prev_sum = h.header_sum;
+	s->directory_len = 0;
 	s->pos += wal_group_len(h.used);
 	s->durable_lsn = (uint64_t)FILE_NO << 32 | s->pos;
 	s->group = s->file + s->pos;
@@ -224,6 +227,25 @@ static void add_queues(struct sample *s, uint64_t rev)
 	add_write(s, 2, rev, op, 4);
 }
 
+/* Of all groups so far. */
+static void add_directory(struct sample *s)
+{
+	struct arena a = { .used = 0 };
+	struct firn_env env = {
+		.struct_size = sizeof env, .ctx = &a, .alloc = arena_alloc, .release = arena_release
+	};
+	const uint64_t lsn = (UINT64_C(2) << 32) | (3 * WAL_PAGE);
+	const struct wal_place place[] = {
+		{ 1, 432, 0, 11, 12, lsn, WAL_PAGE, 0 },
+		{ 1, 360, UINT64_C(3) << 40 | 17, 0, 4, lsn, WAL_PAGE, 0 },
+		{ 2, 208, 0, 21, 22, lsn, WAL_PAGE, 0 },
+	};
+	(void)wal_directory_put(&env, s->group, place, 3, WAL_PAGE, (uint32_t)s->pos, &s->used);
+	s->n_records = 1;
+	group_end(s, 0);
+	s->directory_len = (uint32_t)wal_directory_len(3);
+}
+
 size_t wal_sample(uint8_t *file)
 {
 	struct sample s = { .file = file,
@@ -234,7 +256,7 @@ size_t wal_sample(uint8_t *file)
 		            .used = WAL_GROUP_HEADER };
 	struct wal_file_header fh = { .run = RUN,
 		                      .file_no = FILE_NO,
-		                      .file_bytes = 6 * WAL_PAGE,
+		                      .file_bytes = 8 * WAL_PAGE,
 		                      .prev_sum = s.prev_sum,
 		                      .created_ms = TIME_MS };
 	memset(file, 0, (size_t)fh.file_bytes);
@@ -249,6 +271,7 @@ size_t wal_sample(uint8_t *file)
 	add_rooms(&s, 11);
 	add_queues(&s, 21);
 	group_end(&s, 0);
+	add_directory(&s);
 	group_end(&s, WAL_GROUP_END);
 	return (size_t)fh.file_bytes;
 }

@@ -24,8 +24,6 @@ struct window { /* bytes [pos, pos + len) of a file in memory */
 
 void wal_scan_fini(struct wal_scan *scan, const struct firn_env *env)
 {
-	for (uint32_t i = 0; i < scan->n_found; i++)
-		mem_free(env, scan->found[i].group);
 	mem_free(env, scan->found);
 	memset(scan, 0, sizeof *scan);
 }
@@ -65,28 +63,36 @@ static void gap(struct wal_found *f, uint64_t lsn, uint64_t missing, uint64_t fi
 	               (unsigned long long)first, (unsigned long long)missing);
 }
 
-static int found_write(struct scan_state *s, const struct wal_record *r, uint64_t lsn, uint32_t len)
+static int found_write(struct scan_state *s, const struct wal_record *r, uint64_t lsn)
 {
 	struct wal_found *f = found_of(s, r->volume_no);
 	if (!f)
 		return FIRN_ENOMEM;
 	if (f->rev_last && r->rev != f->rev_last + 1)
 		gap(f, lsn, r->rev - 1, f->rev_last + 1);
-	f->rev_last = r->rev;
+	if (!f->run_last || r->rev != f->run_last + 1)
+		f->run_first = r->rev;
+	f->rev_last = f->run_last = r->rev;
 	f->seen = s->scan->n_groups;
-	if (f->n && f->group[f->n - 1].lsn == lsn) {
-		f->group[f->n - 1].rev_last = r->rev;
-		f->group[f->n - 1].bytes += r->len;
-		return 0;
-	}
-	size_t cap = f->cap;
-	void *p = f->group;
-	if (mem_grow(s->wal->env, &p, &cap, f->n, f->n + 1u, sizeof *f->group))
-		return FIRN_ENOMEM;
-	f->group = p;
-	f->cap = (uint32_t)cap;
-	f->group[f->n++] = (struct wal_found_group){ lsn, r->rev, r->rev, len, r->len };
 	return 0;
+}
+
+/* A directory tells of [from, to), which ends where it stands; what is left out before has none. */
+static int found_directory(struct scan_state *s, struct scan_file *f, const struct wal_record *r,
+                           uint64_t lsn)
+{
+	struct wal_file *wf = wal_file_find(s->wal, f->file_no);
+	struct wal_directory d;
+	int rc = wal_directory_get(r->start, r->len, &d);
+	if (rc || !wf)
+		return rc;
+	uint32_t begin = f->range_from > d.from ? f->range_from : d.from;
+	if (f->range_from < d.from)
+		rc = wal_range_add(s->wal, wf, f->range_from, d.from, 0);
+	if (!rc && begin < d.to)
+		rc = wal_range_add(s->wal, wf, begin, d.to, (uint32_t)lsn);
+	f->range_from = (uint32_t)(lsn + WAL_GROUP_HEADER + r->len);
+	return rc;
 }
 
 /* A row says how far its volume had come: what was seen must agree (a gap in between is damage). */
@@ -135,9 +141,11 @@ static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *
 	struct wal_file *wf = wal_file_find(s->wal, f->file_no);
 	while (!rc && (pos = wal_record_next(group, h->used, pos, &r)) != 0) {
 		if (r.type == WAL_WRITE) {
-			rc = found_write(s, &r, h->lsn, len);
+			rc = found_write(s, &r, h->lsn);
 			if (!rc && wf && wal_file_pin(s->wal, wf, r.volume_no, r.rev))
 				rc = FIRN_ENOMEM;
+		} else if (r.type == WAL_DIRECTORY) {
+			rc = found_directory(s, f, &r, h->lsn);
 		} else if (r.type != WAL_SEAL) {
 			rc = control_record(s, &r, h->lsn);
 		}
@@ -213,14 +221,24 @@ static void damage(struct scan_state *s, uint64_t file_no, uint64_t pos, const c
 	s->wal->env->log(s->wal->env->ctx, FIRN_LOG_ERROR, "wal", s->scan->damage);
 }
 
+/* Nothing acked was in it: the group behind says that all between is a directory. */
+static void lost_directory(struct scan_state *s, uint64_t file_no, uint64_t pos)
+{
+	char text[200];
+	(void)snprintf(
+	        text, sizeof text,
+	        "%016llx.wal: directory at %llu does not verify: its groups are read instead",
+	        (unsigned long long)file_no, (unsigned long long)pos);
+	s->wal->env->log(s->wal->env->ctx, FIRN_LOG_WARN, "wal", text);
+}
+
 /* After a bad group: where the next good one of this run begins, or 0. */
 static int resync(struct wal *w, struct scan_file *f, struct window *win, uint64_t pos,
-                  uint64_t end, uint64_t *next)
+                  uint64_t end, uint64_t *next, struct wal_group_header *h)
 {
-	struct wal_group_header h;
 	*next = 0;
 	for (pos += WAL_PAGE; pos + WAL_PAGE <= end; pos += WAL_PAGE) {
-		int rc = group_at(w, f, win, pos, &h, NULL);
+		int rc = group_at(w, f, win, pos, h, NULL);
 		if (rc < 0 && rc != FIRN_EUNSUPPORTED)
 			return rc;
 		if (rc == 0) {
@@ -253,6 +271,9 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 	               s->file[i - 1].file_no + 1 == f->file_no;
 	uint64_t file_end_sum = s->last_sum;
 	uint64_t n_before = s->scan->n_groups;
+	uint32_t lost =
+	        0; /* a directory that does not verify lies right before pos, so many bytes */
+	f->range_from = WAL_PAGE;
 	win->len = 0;
 	if (seal != UINT64_MAX && seal >> 32 < f->file_no)
 		return 0; /* begun, but its run was sealed before it: whatever lands here does not count */
@@ -266,7 +287,8 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 		if (rc == 0 && pos == WAL_PAGE && chained && h.prev_sum != file_end_sum)
 			damage(s, f->file_no - 1, s->end_lsn & 0xffffffffu,
 			       "what was written last does not verify");
-		else if (rc == 0 && pos > WAL_PAGE && h.prev_sum != s->last_sum)
+		else if (rc == 0 && pos > WAL_PAGE && h.prev_sum != s->last_sum &&
+		         !(lost && h.directory_len == lost))
 			damage(s, f->file_no, pos, "does not follow the group before");
 		if (rc == 0) {
 			rc = take_group(s, f, at(win, pos, (size_t)wal_group_len(h.used)), &h);
@@ -276,20 +298,28 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 				            (unsigned long long)f->file_no,
 				            (unsigned long long)pos);
 			pos += wal_group_len(h.used);
+			lost = 0;
 			continue;
 		}
 		uint64_t next = 0;
-		rc = resync(w, f, win, pos, end, &next);
+		rc = resync(w, f, win, pos, end, &next, &h);
 		if (rc)
 			return fail(err, rc, 0, "wal", "%016llx.wal: cannot be read",
 			            (unsigned long long)f->file_no);
 		if (!next && seal >> 32 != f->file_no)
 			break;
-		damage(s, f->file_no, pos, "does not verify, but later ones do");
+		lost = next && h.directory_len == next - pos ? h.directory_len : 0;
+		if (lost)
+			lost_directory(s, f->file_no, pos);
+		else
+			damage(s, f->file_no, pos, "does not verify, but later ones do");
 		if (!next)
 			break;
 		pos = next;
 	}
+	struct wal_file *wf = wal_file_find(w, f->file_no);
+	if (wf && f->range_from < pos && wal_range_add(w, wf, f->range_from, (uint32_t)pos, 0))
+		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
 	if (seal >> 32 == f->file_no && pos >= end && s->last_sum != seal_sum)
 		damage(s, f->file_no, end, "differs from what was sealed");
 	/* Header and first group are one write: alone, in the newest file, they may be torn. */

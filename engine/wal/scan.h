@@ -9,7 +9,8 @@ struct scan_file {
 	void *file; /* open, locked, synced */
 	bool live;  /* begun: has a header of its own, or had one */
 	bool header_bad;
-	bool sealed; /* first group holds a seal */
+	uint32_t range_from; /* groups before it are in ranges */
+	bool sealed;         /* first group holds a seal */
 	struct wal_file_header header;
 	struct wal_seal_body seal;
 };

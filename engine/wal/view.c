@@ -26,8 +26,7 @@ int wal_view_tail(struct wal *w, uint64_t lsn, struct wal_view *out)
 	return rc;
 }
 
-/* The file's reading handle; w->readers is held shared. */
-static void *reader_of(struct wal *w, uint64_t file_no)
+void *wal_file_reader(struct wal *w, uint64_t file_no)
 {
 	pthread_mutex_lock(&w->lock);
 	struct wal_file *f = wal_file_find(w, file_no);
@@ -69,7 +68,7 @@ int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *ou
 		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory to read a group of %u bytes",
 		            len);
 	pthread_rwlock_rdlock(&w->readers);
-	void *reader = reader_of(w, lsn >> 32);
+	void *reader = wal_file_reader(w, lsn >> 32);
 	int64_t n = reader ? w->env->files->read(w->env->ctx, reader, c->data, len,
 	                                         lsn & 0xffffffffu)
 	                   : 0;

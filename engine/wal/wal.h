@@ -8,6 +8,7 @@
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
 #include "engine/base/account.h"
+#include "engine/wal/directory.h"
 #include "engine/wal/record.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -42,17 +43,25 @@ struct wal_group {
 	atomic_uint n_filling;               /* records reserved whose bytes are not there yet */
 	bool closed;
 	uint64_t charged; /* of wal.pending */
+	uint64_t places;  /* of that, what its directory will take at most */
 	uint64_t seq,
 	        lsn; /* seq: number within this opening, tells groups apart before they have an LSN */
 	uint32_t n_span, cap_span;
 	struct wal_span *span;
 };
 
+/* Groups at [from, to) of a file. at: of their directory; 0: none, they are looked through one by one. */
+struct wal_range {
+	uint32_t from, to, at;
+};
+
 struct wal_file {
 	uint64_t file_no, run;
-	void *file;    /* writes, O_DIRECT where it can be */
-	void *reader;  /* reads, through the page cache; opened when first needed */
-	bool has_seal; /* must not go before the files of the run it seals */
+	void *file;              /* writes, O_DIRECT where it can be */
+	void *reader;            /* reads, through the page cache; opened when first needed */
+	bool has_seal;           /* must not go before the files of the run it seals */
+	struct wal_range *range; /* stretches of it whose groups are all there, in order */
+	uint32_t n_range, cap_range;
 	uint32_t n_pin, cap_pin;
 	struct wal_pin {
 		uint32_t volume_no, _pad;
@@ -65,7 +74,8 @@ struct wal_opts {
 	uint64_t pending_bytes; /* bound on group memory not yet durable */
 	uint64_t tail_bytes;    /* bound on durable groups kept in memory */
 	uint32_t group_bytes,
-	        chunk_bytes; /* a write is at most one group; memory comes in chunks */
+	        chunk_bytes;      /* a write is at most one group; memory comes in chunks */
+	uint32_t directory_bytes; /* bound on the places that wait for their directory */
 	bool direct;
 };
 
@@ -105,12 +115,19 @@ struct wal {
 	char poison_text[200];
 	uint32_t gather_n; /* the writer waits until the group has as many records; 0 not */
 	uint64_t durable_seq, last_write_ns, no_room_ns;
+	uint64_t place_bytes; /* what the directory of the current range takes at most */
+	uint32_t range_from;  /* the current range: [range_from, pos) of the current file */
+	uint64_t n_directories, n_ranges;       /* metrics; n_ranges: closed so far */
 	uint64_t n_groups, n_bytes, n_flush_ns; /* metrics */
 
 	/* only the writer (wal_step); pos is also read under the lock */
 	uint64_t pos, durable_lsn, last_sum, write_began_ns;
 	struct wal_group *in_flight;
-	void *current; /* file in use, and its number */
+	struct wal_group *unpublished; /* durable; its places have not been told yet */
+	struct wal_places places;      /* of the current range */
+	bool places_miss;              /* not all of them: no memory, or a volume failed */
+	uint32_t directory_len;        /* of the group written last, when that was a directory */
+	void *current;                 /* file in use, and its number */
 	uint64_t current_no;
 	bool sync_io; /* write_start blocks: publish before the next write, not during it */
 	bool written; /* the group in flight is on the disk already */
@@ -120,19 +137,17 @@ struct wal {
 
 /* ---- opening (open.c, scan.c) ---- */
 
-/* What the scan found of one volume, in order: groups that hold its records. */
+/* What the scan found of one volume. */
 struct wal_found {
-	uint32_t volume_no, n, cap;
+	uint32_t volume_no;
 	uint64_t rev_last; /* newest record seen, or rev that a table or an intent gave; 0 none */
-	uint64_t seen;     /* number of the group that showed rev_last */
+	uint64_t run_first,
+	        run_last; /* records that are there without a gap, up to the newest; 0 none */
+	uint64_t seen;    /* number of the group that showed rev_last */
 	uint64_t
 	        missing; /* revs up to this one are missing somewhere below; UINT64_MAX: its end is in */
 	                 /* doubt after damage; 0 none. Harmless at or below rev_stored */
 	char why[200]; /* which file and position */
-	struct wal_found_group {
-		uint64_t lsn, rev_first, rev_last;
-		uint32_t len, bytes;
-	} * group;
 };
 struct wal_scan {
 	uint32_t n_found, cap_found;
@@ -158,9 +173,10 @@ struct wal_slot {
 	uint32_t pos;
 	bool wake; /* the writer sleeps: wake it once the bytes stand, not to watch them being copied */
 };
-/* Room for a record of len bytes (padded to 8), in order of calls. With the volume's lock held. Control
- * records may use the reserve that user writes leave alone. FIRN_EFULL, FIRN_ETOOBIG, FIRN_EUNKNOWN (poisoned). */
-int wal_reserve(struct wal *w, uint32_t len, bool control, struct volume *volume,
+/* Room for a record of len bytes (padded to 8) with n_ops operations, in order of calls. With the volume's
+ * lock held. Control records (no volume) may use the reserve that user writes leave alone. FIRN_EFULL,
+ * FIRN_ETOOBIG, FIRN_EUNKNOWN (poisoned). */
+int wal_reserve(struct wal *w, uint32_t len, uint32_t n_ops, struct volume *volume,
                 uint32_t volume_no, uint64_t rev, struct wal_slot *out);
 /* A user's record of len bytes would be taken now, and not as the last one. */
 bool wal_has_room(struct wal *w, uint64_t len);
@@ -190,6 +206,25 @@ int wal_row_find_name(struct wal *w, const char *uri, const char *name, struct w
 /* By id; a new one gets its volume_no. FIRN_EFULL: the table would take too much of every file. */
 int wal_row_set(struct wal *w, struct wal_volume_row *row);
 void wal_row_stored(struct wal *w, uint32_t volume_no, uint64_t rev_stored);
+
+/* ---- places (places.c, find.c) ---- */
+/* The writer, while it publishes a group: a place for its directory. Returns what wal_place_more() takes when
+ * the same stream has more in the same group. */
+size_t wal_place_note(struct wal *w, const struct wal_place *p);
+void wal_place_more(struct wal *w, size_t at, uint64_t end, uint32_t op);
+void wal_place_miss(struct wal *w); /* the current range gets no directory */
+/* No group in memory and none without a directory lies before this LSN; *n_ranges rises with every range. */
+uint64_t wal_recent(struct wal *w, uint64_t *n_ranges);
+struct wal_query {
+	uint32_t volume_no, _pad;
+	uint64_t stream, from; /* stream 0: the volume's writes, by rev */
+	uint64_t hint;         /* an LSN: nothing before it is wanted */
+};
+/* Durable places of a stream, in order, the first being the one that holds `from` or begins above it; up to
+ * max of them, more may follow. *n = 0: there is none. Blocks: reads directories, and groups where there is
+ * no (good) one. FIRN_EIO, FIRN_ENOMEM. */
+int wal_find(struct wal *w, const struct wal_query *q, struct wal_place *out, uint32_t max,
+             uint32_t *n, struct firn_error *err);
 
 /* ---- reading ---- */
 /* A durable group by LSN, from memory; NULL if it is not there. The chunk is referenced for the caller. */

@@ -60,6 +60,7 @@ static int verify_wal(struct verify *v)
 		json_u64(&v->json, "files", r->n_files);
 		json_u64(&v->json, "groups", r->n_groups);
 		json_u64(&v->json, "records", r->n_records);
+		json_u64(&v->json, "directories", r->n_directories);
 		json_u64(&v->json, "bytes", r->bytes);
 		json_u64(&v->json, "volumes", r->n_row);
 		json_string(&v->json, "note", r->note);

@@ -1,7 +1,10 @@
 /* wal_verify: what is sound, what is torn, what is rotten, and that it says where. */
+#include "engine/base/le.h"
+#include "engine/base/sum.h"
 #include "engine/os/env.h"
 #include "engine/wal/inspect.h"
 #include "tests/unit/wal/make_wal.h"
+#include "tests/unit/wal/resign.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,8 +117,48 @@ Test(wal_inspect, the_sample_is_sound_and_closed)
 	w->m->no = 2;
 	walmake_save(w->m, w->dir);
 	cr_assert(verify(w) == 0, "%s", w->text);
-	cr_assert(w->report.closed && w->report.n_groups == 4 && w->report.n_row == 2);
+	cr_assert(w->report.closed && w->report.n_groups == 5 && w->report.n_row == 2 &&
+	          w->report.n_directories == 1);
 	cr_assert(w->report.row[0].rev == 11 && w->report.row[1].rev == 21);
+	done(w);
+}
+
+/* The sample's directory stands at 4000 hex, its one page at 5000. */
+Test(wal_inspect, a_damaged_directory_is_named_as_that)
+{
+	struct world *w = world();
+	size_t len = wal_sample(w->m->file);
+	memset(w->m->file + len, 0, WALMAKE_FILE - len);
+	w->m->no = 2;
+	walmake_save(w->m, w->dir);
+	const uint64_t at[] = { 0x4000, 0x4028, 0x40c4, 0x5000, 0x5fff };
+	for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+		walmake_flip(w->dir, 2, at[i], 4);
+		cr_assert(verify(w) == FIRN_ECORRUPT);
+		says(w, "0000000000000002.wal: at 16384", "directory is damaged");
+		cr_assert(w->report.n_problems == 1, "%s", w->text);
+		walmake_flip(w->dir, 2, at[i], 4);
+	}
+	cr_assert(verify(w) == 0);
+	done(w);
+}
+
+/* Sound in itself, but it says what is not true of the groups. */
+Test(wal_inspect, a_directory_that_contradicts_its_groups_is_named)
+{
+	struct world *w = world();
+	size_t len = wal_sample(w->m->file);
+	uint8_t *group = w->m->file + 0x4000, *end = w->m->file + 0x6000;
+	memset(w->m->file + len, 0, WALMAKE_FILE - len);
+	group[0x1000 + 24]++; /* where its first place ends */
+	le64_put(group + 192 + 16 + 24, sum64(group + 0x1000, 4096));
+	resign_group(group, 8192);
+	memcpy(end + 56, group + 120, 8);
+	resign_group(end, 4096);
+	w->m->no = 2;
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "at 16384", "other places than its groups");
 	done(w);
 }
 

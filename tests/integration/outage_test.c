@@ -1,0 +1,283 @@
+/* A store that is away for as long as the WAL has room (P7, P8, PROTOCOL 5): what limits the outage is the
+ * disk. Memory stays in its bounds, every batch can be read at any offset meanwhile, a crash changes
+ * nothing, and all of it drains when the store is back. */
+#include "engine/os/env.h"
+#include "tests/integration/faulty.h"
+#include "tests/integration/site.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(outage, .timeout = 280);
+
+enum { STREAMS = 2000, LINE = 16, MEMORY = 16 << 20 };
+
+static uint64_t id[STREAMS], acked[STREAMS];
+
+static uint64_t metric(struct host *h, const char *name)
+{
+	const struct firn_metrics *m = NULL;
+	uint64_t value = UINT64_MAX;
+	cr_assert_eq(firn_engine_metrics((void *)h->engine, &m), 0);
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!strcmp(m->metric[i].name, name))
+			value = m->metric[i].value;
+	firn_release(m);
+	cr_assert_neq(value, UINT64_MAX, "%s", name);
+	return value;
+}
+
+static void line_of(int stream, uint64_t offset, char out[LINE + 1])
+{
+	(void)snprintf(out, LINE + 1, "%05u:%09u\n", (unsigned)stream % 100000,
+	               (unsigned)(offset % 1000000000));
+}
+
+static void store_away(const struct site *s)
+{
+	site_run(s, "mkdir -p away && mv store/v away/ && touch store/v");
+}
+
+static void store_back(const struct site *s)
+{
+	site_run(s, "rm store/v && mv away/v store/");
+}
+
+static void make_streams(struct host *h)
+{
+	char name[STREAMS][8];
+	for (int i = 0; i < STREAMS; i++) {
+		(void)snprintf(name[i], sizeof name[i], "s%d", i);
+		id[i] = new_stream(h, name[i]);
+		acked[i] = 0;
+	}
+	store_all(h);
+}
+
+static void reap(struct host *h, uint64_t *in_flight, uint64_t down_to)
+{
+	struct firn_event ev;
+	while (*in_flight > down_to) {
+		cr_assert(reap_one(h, &ev, 30000), "the outcome of a write never came");
+		if (ev.kind != FIRN_REQ_WRITE)
+			continue;
+		cr_assert_eq(ev.code, 0, "%s", firn_code_name(ev.code));
+		acked[ev.user_data]++;
+		--*in_flight;
+	}
+}
+
+/* One batch of LINE bytes to each stream in turn, many in flight, until there is no room however long one
+ * waits, or `most` are written. Returns how many were acked. */
+static uint64_t fill(struct host *h, uint64_t most)
+{
+	uint64_t next[STREAMS], n = 0, in_flight = 0;
+	memcpy(next, acked, sizeof next);
+	for (; n < most; n++) {
+		int i = (int)(n % STREAMS);
+		char line[LINE + 1];
+		struct iovec iov = { line, LINE };
+		struct firn_op op = op_append(id[i], &iov);
+		struct firn_error err = FIRN_ERROR_INIT;
+		line_of(i, next[i], line);
+		int rc = submit_ops(h, &op, 1, 0, 0, (uint64_t)i, &err);
+		if (!rc) {
+			in_flight++;
+			next[i]++;
+			continue;
+		}
+		cr_assert(rc == FIRN_EFULL || rc == FIRN_EAGAIN, "%s", err.text);
+		reap(h, &in_flight, rc == FIRN_EAGAIN ? in_flight / 2 : 0);
+		struct firn_write w = FIRN_WRITE_INIT;
+		struct firn_event ev = { 0 };
+		w.volume = h->volume;
+		w.op = &op;
+		w.n_op = 1;
+		w.req.timeout_ms = 700;
+		rc = firn_engine_call(h->engine, &w.req, &ev, &err);
+		firn_release(ev.result);
+		if (rc) {
+			cr_assert_eq(rc, FIRN_ETIMEDOUT, "%s: %s", firn_code_name(rc), err.text);
+			break;
+		}
+		/* It may have overtaken none: order within the stream is that of the calls. */
+		next[i]++;
+		acked[i]++;
+	}
+	reap(h, &in_flight, 0);
+	return n;
+}
+
+static void reads_from(struct host *h, int i, uint64_t from)
+{
+	char *all = NULL, line[LINE + 1];
+	int rc = read_stream(h, id[i], from, &all);
+	cr_assert_eq(rc, 0, "stream %d from %llu: %s", i, (unsigned long long)from,
+	             firn_code_name(rc));
+	cr_assert_eq(strlen(all), (acked[i] - from) * LINE, "stream %d from %llu: %zu bytes", i,
+	             (unsigned long long)from, strlen(all));
+	for (uint64_t k = from; k < acked[i]; k++) {
+		line_of(i, k, line);
+		cr_assert(!memcmp(all + (k - from) * LINE, line, LINE), "stream %d, offset %llu", i,
+		          (unsigned long long)k);
+	}
+	free(all);
+}
+
+/* Whole streams here and there, and single offsets anywhere. */
+static void reads(struct host *h, int step)
+{
+	for (int i = 0; i < STREAMS; i += step) {
+		reads_from(h, i, 0);
+		reads_from(h, i + 1, acked[i + 1] * (uint64_t)(i % 7) / 7);
+	}
+}
+
+static void begin(struct site *s, struct host *h)
+{
+	site_make(s);
+	host_init(h, s, "a");
+	h->opts.wal_bytes = 64 << 20;
+	h->opts.memory_bytes = MEMORY;
+}
+
+/* Where a batch with a certain time lies, when all is in the WAL. */
+static void looks_up(struct host *h, int i)
+{
+	struct firn_lookup l = FIRN_LOOKUP_INIT;
+	struct firn_event ev = { 0 };
+	l.volume = h->volume;
+	l.stream = id[i];
+	l.by = FIRN_BY_EPOCH;
+	l.value = 1 << 20;
+	cr_assert_eq(firn_engine_call(h->engine, &l.req, &ev, NULL), 0);
+	cr_expect_eq(ev.end, acked[i], "the newest of the epoch");
+	firn_release(ev.result);
+}
+
+Test(outage, tiny_records_of_many_streams_cost_disk_and_not_memory)
+{
+	struct site s;
+	struct host h;
+	struct faulty f;
+	begin(&s, &h);
+	faulty_init(&f, env_default());
+	h.opts.env = &f.env;
+	host_start(&h);
+	make_streams(&h);
+	long long before = atomic_load(&f.live_bytes);
+	store_away(&s);
+	uint64_t n = fill(&h, UINT64_MAX);
+	/* A record takes 200 bytes and a place; a share of the WAL stays free. */
+	cr_expect_gt(n * 200, h.opts.wal_bytes / 2, "%llu records only", (unsigned long long)n);
+	cr_expect_gt(metric(&h, "firn_wal_directories"), 20);
+	cr_expect_lt(metric(&h, "firn_place_bytes"), MEMORY / 8);
+	reads(&h, 101);
+	looks_up(&h, 7);
+	cr_expect_leq(atomic_load(&f.peak_bytes) - before, MEMORY, "memory is bounded: %lld",
+	              (long long)(atomic_load(&f.peak_bytes) - before));
+	cr_log_info("%llu records, %llu directories, %llu KiB of places, peak %lld KiB",
+	            (unsigned long long)n, (unsigned long long)metric(&h, "firn_wal_directories"),
+	            (unsigned long long)metric(&h, "firn_place_bytes") >> 10,
+	            (long long)(atomic_load(&f.peak_bytes) - before) >> 10);
+	store_back(&s);
+	store_all(&h);
+	reads(&h, 401);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	cr_expect_eq(atomic_load(&f.live), 0);
+	site_remove(&s);
+}
+
+/* ---- a crash in between ---- */
+
+static void state_path(const struct site *s, char out[100])
+{
+	(void)snprintf(out, 100, "%s/state", s->dir);
+}
+
+static void fill_and_die(void *arg)
+{
+	struct host *h = arg;
+	char path[100];
+	host_start(h);
+	make_streams(h);
+	(void)fill(h, 100000);
+	state_path(h->site, path);
+	FILE *to = fopen(path, "w");
+	cr_assert(to && fwrite(id, sizeof id, 1, to) == 1 && fwrite(acked, sizeof acked, 1, to));
+	(void)fclose(to);
+}
+
+static uint64_t number_at(const char *p, int bytes)
+{
+	uint64_t v = 0;
+	for (int i = bytes; i-- > 0;)
+		v = v << 8 | (uint8_t)p[i];
+	return v;
+}
+
+/* Flips a bit in every directory of a WAL file, in turn in its first and in its last page. How many. */
+static int damage_directories(const char *path)
+{
+	static char page[4096];
+	FILE *f = fopen(path, "r+");
+	int n = 0;
+	cr_assert(f);
+	for (long pos = 4096; !fseek(f, pos, SEEK_SET) && fread(page, sizeof page, 1, f) == 1;) {
+		uint64_t used = number_at(page + 64, 4);
+		if (memcmp(page, "FIRNGRP1", 8) || !used) /* the end of it */
+			break;
+		long end = pos + (long)((used + 4095) & ~UINT64_C(4095));
+		if (number_at(page + 128 + 8, 2) == 7) {
+			long at = n++ % 2 ? pos + 40 : end - 4096 + 4;
+			int c = fseek(f, at, SEEK_SET) ? EOF : fgetc(f);
+			cr_assert(c != EOF && !fseek(f, at, SEEK_SET) && fputc(c ^ 4, f) != EOF);
+		}
+		pos = end;
+	}
+	(void)fclose(f);
+	return n;
+}
+
+static void restart(bool damage)
+{
+	struct site s;
+	struct host h;
+	char path[100], *list;
+	int n = 0;
+	begin(&s, &h);
+	h.opts.options = (const char *const[]){ "segment_bytes=1G", "upload_interval_ms=1000000",
+		                                NULL };
+	crash_after(fill_and_die, &h);
+	state_path(&s, path);
+	FILE *from = fopen(path, "r");
+	cr_assert(from && fread(id, sizeof id, 1, from) && fread(acked, sizeof acked, 1, from));
+	(void)fclose(from);
+	list = site_ask(&s, "ls a/wal/*.wal");
+	for (char *at = strtok(list, "\n"); at && damage; at = strtok(NULL, "\n")) {
+		char file[200];
+		(void)snprintf(file, sizeof file, "%s/%s", s.dir, at);
+		n += damage_directories(file);
+	}
+	free(list);
+	cr_expect(!damage || n > 8, "%d directories", n);
+	host_start(&h);
+	cr_expect_lt(metric(&h, "firn_place_bytes"), MEMORY / 8);
+	reads(&h, damage ? 667 : 101);
+	looks_up(&h, 8);
+	store_all(&h);
+	reads(&h, 401);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&s);
+}
+
+Test(outage, a_crash_leaves_all_of_it_readable)
+{
+	restart(false);
+}
+
+Test(outage, damaged_directories_cost_time_and_nothing_else)
+{
+	restart(true);
+}
