@@ -6,6 +6,7 @@
 #   tests/power/x.c                 the same, on a disk that loses its power; with the helpers of tests/crash too
 #   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus
 #   tests/**/x_test.sh              scripts; also tests/crash/*.sh and tests/headers/check.sh
+#   tests/compat/x/                 what an old release looked like, frozen
 #   tests/conformance/*.c           bin/firn-conformance; its scripts run it over one store each
 #
 # Any other C file below tests/unit, tests/integration or tests/support is a helper that all may call;
@@ -150,7 +151,7 @@ if(NOT FIRN_FUZZ)
   foreach(file ${scripts})
     firn_test_name(${file} test target)
     string(REGEX REPLACE "/.*" "" label ${test})
-    if(label STREQUAL "conformance")
+    if(label MATCHES "^(conformance|compat)$")
       set(label integration)
     endif()
     if(test STREQUAL "integration/bench_test" AND NOT FIRN_BENCH)
