@@ -1,5 +1,5 @@
 /* A format or a feature of a newer release is refused by name, never guessed at; opening tells bad
- * directories and options apart. */
+ * directories and options apart. (P5) */
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The command as a user meets it: exit codes, help, round trips, restarts, JSON, refusals.
+# The command as a user meets it: exit codes, help, round trips, restarts, JSON, refusals. (P6)
 set -euo pipefail
 export LC_ALL=C
 

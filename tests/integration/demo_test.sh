@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo, on little input and with the binaries at hand.
+# The demo, on little input and with the binaries at hand. (P1)
 set -euo pipefail
 
 scratch=$(mktemp -d)

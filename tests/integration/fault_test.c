@@ -1,6 +1,6 @@
 /* The n-th operation fails, for n = 1, 2, 3 ... until none is left (P1, P2, PROTOCOL 20): a write ends
  * acked, refused or unknown; what was acked is there after reopening, what was refused is not, nothing
- * is there twice; nothing leaks, nothing hangs. */
+ * is there twice; nothing leaks, nothing hangs. (P7) */
 #include "engine/os/env.h"
 #include "tests/integration/faulty.h"
 #include "tests/integration/site.h"

@@ -1,4 +1,5 @@
-/* Reading through the public interface: fetches over many streams, waits, bounds, gaps, marks. */
+/* Reading through the public interface: fetches over many streams, waits, bounds, gaps, marks.
+ * (P2, P7) */
 #include "tests/integration/read_bed.h"
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* A store that loses answers, throttles, is away for long (PROTOCOL 7, P8): commits settle, nobody is
- * fenced by his own late PUT, writes go on, everything drains by itself. */
+ * fenced by his own late PUT, writes go on, everything drains by itself. (P7) */
 #include "engine/os/env.h"
 #include "tests/integration/faulty.h"
 #include "tests/integration/flaky_store.h"

@@ -1,4 +1,5 @@
-/* Pairs, trims, the life of streams, configuration, marks, and when a write's event comes. */
+/* Pairs, trims, the life of streams, configuration, marks, and when a write's event comes.
+ * (P3, P10) */
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>

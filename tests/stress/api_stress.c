@@ -1,6 +1,7 @@
 /* One engine, many threads, five seconds: appends, reads, trims, pairs, flushes, look-ups, lists, volumes
  * that come and go. Each append says who wrote it and at which offset, so that a reader needs no model but
- * the bytes; at the end the engine is opened again and all must be there. Plain main, for ThreadSanitizer. */
+ * the bytes; at the end the engine is opened again and all must be there. Plain main, for ThreadSanitizer.
+ * (P2) */
 #include <firn/firn.h>
 #include <pthread.h>
 #include <stdatomic.h>

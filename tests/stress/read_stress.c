@@ -1,6 +1,6 @@
 /* Readers against everything that moves: appends, uploads, trims, deletes, sets, cancels,
  * look-ups, a detach with fetches in flight, closes. What is read must be dense and right. Plain
- * main(), for ThreadSanitizer. */
+ * main(), for ThreadSanitizer. (P2) */
 #include <firn/firn.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 /* Random writes of one stream against plain arrays that know every batch: verdicts, answers, what
- * is forgotten, and restarts in which all is loaded in random order. */
+ * is forgotten, and restarts in which all is loaded in random order. (P3) */
 #include "engine/admit/dedup.h"
 #include "tests/unit/admit/fixture.h"
 #include <criterion/criterion.h>

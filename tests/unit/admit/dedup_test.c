@@ -1,4 +1,4 @@
-/* The table of duplicate rules, one truth at a time; dedup_model_test.c has the rest. */
+/* The table of duplicate rules, one truth at a time; dedup_model_test.c has the rest. (P3) */
 #include "engine/admit/dedup.h"
 #include "tests/unit/admit/fixture.h"
 #include <criterion/criterion.h>

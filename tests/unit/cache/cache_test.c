@@ -1,4 +1,4 @@
-/* The block cache: what it keeps, what it lets go, and that nobody loses what he holds. */
+/* The block cache: what it keeps, what it lets go, and that nobody loses what he holds. (P7) */
 #include "tests/unit/cache/fixture.h"
 #include <criterion/criterion.h>
 #include <pthread.h>

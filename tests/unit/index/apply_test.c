@@ -1,4 +1,4 @@
-/* Commits folded into rows, compared with a plain model. */
+/* Commits folded into rows, compared with a plain model. (P10) */
 #include "engine/index/tx.h"
 #include "engine/os/env.h"
 #include "index_model.h"

@@ -1,5 +1,5 @@
 /* Flipped bits and cut files: named, or harmless; never a crash, never another answer. Each case
- * runs in a child, so that a crash is a failed test and not a dead one. */
+ * runs in a child, so that a crash is a failed test and not a dead one. (P6) */
 #include "engine/base/le.h"
 #include "engine/index/tx.h"
 #include "engine/os/env.h"

@@ -1,5 +1,5 @@
 /* Codecs of rows: what was put is got; bytes of a stranger with a right sum are refused or make a
- * row. */
+ * row. (P6) */
 #include "engine/index/rows.h"
 #include "engine/os/env.h"
 #include "index_model.h"

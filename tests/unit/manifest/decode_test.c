@@ -1,3 +1,4 @@
+/* Manifests: what was encoded is decoded; every flipped bit, cut and lie is refused by name (P6). */
 #include "engine/base/le.h"
 #include "engine/base/sum.h"
 #include "engine/manifest/layout.h"

@@ -1,4 +1,4 @@
-/* Both ways of writing durably, on a disk, on tmpfs, and with the kernel refusing io_uring. */
+/* Both ways of writing durably, on a disk, on tmpfs, and with the kernel refusing io_uring. (P1) */
 #include "tests/unit/os/fixture.h"
 #include <criterion/criterion.h>
 #include <errno.h>

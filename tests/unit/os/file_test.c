@@ -1,4 +1,4 @@
-/* Files and names: opening, reading short, locks that die with their process, directories. */
+/* Files and names: opening, reading short, locks that die with their process, directories. (P4) */
 #include "tests/unit/os/fixture.h"
 #include <criterion/criterion.h>
 #include <errno.h>

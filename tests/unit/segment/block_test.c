@@ -1,4 +1,4 @@
-/* Frames and blocks: what is not exactly what the index says is not served. */
+/* Frames and blocks: what is not exactly what the index says is not served. (P6) */
 #include "tests/unit/segment/sample.h"
 #include "tests/fuzz/segment_sign.h"
 #include <criterion/criterion.h>

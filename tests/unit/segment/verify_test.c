@@ -1,4 +1,4 @@
-/* A whole object: every byte accounted for. */
+/* A whole object: every byte accounted for. (P6) */
 #include "tests/unit/segment/sample.h"
 #include "tests/fuzz/segment_sign.h"
 #include <criterion/criterion.h>

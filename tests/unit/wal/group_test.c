@@ -1,4 +1,4 @@
-/* Groups: what is sealed verifies; anything else does not, and says where. */
+/* Groups: what is sealed verifies; anything else does not, and says where. (P6) */
 #include "engine/base/le.h"
 #include "engine/base/sum.h"
 #include "engine/wal/record.h"

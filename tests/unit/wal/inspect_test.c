@@ -1,4 +1,4 @@
-/* wal_verify: what is sound, what is torn, what is rotten, and that it says where. */
+/* wal_verify: what is sound, what is torn, what is rotten, and that it says where. (P5) */
 #include "engine/base/le.h"
 #include "engine/base/sum.h"
 #include "engine/os/env.h"

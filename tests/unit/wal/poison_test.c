@@ -1,5 +1,5 @@
 /* A WAL whose disk fails: nothing is retried, nobody is told a lie, the writer sleeps, and what was acked
- * before is there when the engine is opened again (PROTOCOL 20). */
+ * before is there when the engine is opened again (PROTOCOL 20). (P1) */
 #include "engine/os/env.h"
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
