@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/store/internal.h"
 #include "engine/store/key.h"
+#include <stdio.h>
 #include <time.h>
 
 #define BACKOFF_FIRST_NS 20000000u  /* 20 ms, doubled each time ... */
@@ -39,11 +40,9 @@ int store_check_key(const struct store *s, const char *key, struct firn_error *e
 	            s->uri.shown, wrong);
 }
 
-int store_answer(const struct store_slot *slot, struct firn_error *err)
+int store_answer(const struct firn_store_request *req, const struct firn_error *told,
+                 struct firn_error *err)
 {
-	const struct firn_store_request *req = &slot->req;
-	const struct firn_error *told = &slot->error;
-
 	if (req->outcome == FIRN_STORE_DONE)
 		return FIRN_OK;
 	(void)fail(err, req->code, 0, "store", "%s %.70s: %s", store_op_name(req->op),
@@ -60,6 +59,18 @@ int store_answer(const struct store_slot *slot, struct firn_error *err)
 	if (req->outcome == FIRN_STORE_AMBIGUOUS)
 		return fail_flags(err, req->code, FIRN_ERR_AMBIGUOUS);
 	return req->code;
+}
+
+void store_answer_lost(struct store *s, struct firn_store_request *req, struct firn_error *told)
+{
+	char text[160];
+
+	memset(told, 0, sizeof *told);
+	req->error = told;
+	req->got = 0;
+	req->version.len = 0;
+	(void)snprintf(text, sizeof text, "the `%.40s` back end never answered", s->plugin.name);
+	firn_store_set_error(req, FIRN_STORE_AMBIGUOUS, FIRN_ESTORE, 0, text);
 }
 
 /* Half fixed, half chance: callers that failed together do not come back together. */
@@ -83,33 +94,56 @@ static void sleep_ns(uint64_t ns)
 		;
 }
 
+/* Asks once; the answer with its error. */
+static int attempt(struct store *s, const struct firn_store_request *ask, uint64_t deadline,
+                   struct firn_store_request *answer, struct firn_error *told)
+{
+	uint64_t now = s->env->mono_ns(s->env->ctx);
+	struct store_slot *slot = slot_get(s);
+
+	if (!slot)
+		return FIRN_ENOMEM;
+	slot->req = *ask;
+	slot->req.timeout_us = deadline > now ? (deadline - now) / 1000u + 1 : 1;
+	slot_submit(slot);
+	if (slot_wait(slot, deadline)) {
+		*answer = *ask;
+		store_answer_lost(s, answer, told);
+		return FIRN_OK;
+	}
+	*answer = slot->req;
+	*told = slot->error;
+	slot_put(slot);
+	return FIRN_OK;
+}
+
 int store_call(struct store *s, const struct firn_store_request *ask, int once,
                struct firn_store_request *answer, struct firn_error *err)
 {
 	uint64_t deadline = s->env->mono_ns(s->env->ctx) + s->deadline_ns;
-	struct store_slot *slot = slot_get(s);
-	int rc;
+	struct firn_error told;
 
-	if (!slot)
-		return fail(err, FIRN_ENOMEM, 0, "store", "no memory for a request");
+	if (slot_n_lost(s) >= SLOT_LOST_MAX)
+		return fail_flags(
+		        err,
+		        fail(err, FIRN_ESTORE, 0, "store",
+		             "the `%.40s` back end has left %d requests unanswered; it is "
+		             "not asked any more",
+		             s->plugin.name, SLOT_LOST_MAX),
+		        FIRN_ERR_FATAL);
 	for (uint32_t n_tried = 1;; n_tried++) {
-		uint64_t now = s->env->mono_ns(s->env->ctx), wait;
+		uint64_t now, wait;
 
-		slot->req = *ask;
-		slot->req.timeout_us = deadline > now ? (deadline - now) / 1000u + 1 : 1;
-		slot_submit(slot);
-		slot_wait(slot, deadline);
-		if (slot->req.outcome <= FIRN_STORE_PERMANENT || once)
+		if (attempt(s, ask, deadline, answer, &told))
+			return fail(err, FIRN_ENOMEM, 0, "store", "no memory for a request");
+		if (answer->outcome <= FIRN_STORE_PERMANENT || once)
 			break;
-		wait = backoff_ns(s, n_tried, slot->error.retry_after_ms);
+		wait = backoff_ns(s, n_tried, told.retry_after_ms);
 		now = s->env->mono_ns(s->env->ctx);
 		if (now + wait >= deadline)
 			break;
 		sleep_ns(wait);
 	}
-	rc = store_answer(slot, err);
-	*answer = slot->req;
 	answer->error = NULL;
-	slot_put(slot);
-	return rc;
+	return store_answer(answer, &told, err);
 }

@@ -3,6 +3,7 @@
  *	put.c get.c list.c probe.c   what callers ask
  *	call.c                       retry, back-off, deadline: the only place
  *	slot.c                       one request in flight and its completion: the only mechanism
+ *	own.c                        requests that outlive their callers' patience
  *	plugin.c                     the back end's functions
  *
  * Locks, in this order: probe_lock, lock. The back end is never called with `lock` held. */
@@ -19,12 +20,24 @@ struct store_slot {
 	struct firn_error error;
 	struct store *store;
 	struct store_slot *next_free, *next_all;
+	struct firn_store_request asked; /* with `own`: what the caller's request was */
+	void *own;                       /* the memory that req points to; own.c */
 	pthread_cond_t done;
 	uint32_t state; /* enum slot_state, under store->lock */
 	uint32_t _pad;
 };
 
-enum slot_state { SLOT_FREE = 0, SLOT_IDLE = 1, SLOT_IN_FLIGHT = 2, SLOT_DONE = 3 };
+enum slot_state {
+	SLOT_FREE = 0,
+	SLOT_IDLE = 1,
+	SLOT_IN_FLIGHT = 2,
+	SLOT_DONE = 3,
+	/* Its waiter has given up: whoever completes it frees it. */
+	SLOT_LOST = 4
+};
+
+/* More unanswered requests than this, and the back end is not asked any more. */
+enum { SLOT_LOST_MAX = 64 };
 
 struct store {
 	const struct firn_env *env;
@@ -37,7 +50,8 @@ struct store {
 	pthread_mutex_t lock; /* guards from here ... */
 	struct store_slot *free_slots, *all_slots;
 	pthread_cond_t poll_wanted;
-	uint32_t n_in_flight, closing, n_stray; /* ... to here */
+	uint32_t n_in_flight, closing, n_stray;
+	uint32_t n_lost; /* in state SLOT_LOST, ... to here */
 
 	uint32_t has_poller;
 	pthread_t poller;
@@ -60,18 +74,29 @@ struct store_slot *slot_get(struct store *s); /* NULL: no memory */
 void slot_put(struct store_slot *slot);
 /* Sends what slot->req asks. */
 void slot_submit(struct store_slot *slot);
-/* Waits for the answer and checks it. Beyond deadline_ns (of env->mono_ns) the request is
- * cancelled, and still waited for: its memory is lent. */
-void slot_wait(struct store_slot *slot, uint64_t deadline_ns);
+/* Waits for the answer and checks it. Beyond deadline_ns (of env->mono_ns) the request is cancelled,
+ * and still waited for: its memory is lent. Only a plug-in's request, which owns what it points to,
+ * is given up after as long again (5 s at most): 1, and the slot is not the caller's any more. */
+int slot_wait(struct store_slot *slot, uint64_t deadline_ns);
+uint32_t slot_n_lost(struct store *s);
 void slot_complete(struct firn_store_request *req); /* firn_store_host.complete */
+
+/* own.c: copies what slot->req points to; FIRN_ENOMEM. */
+int slot_own(struct store_slot *slot);
+/* Gives the caller's memory what was answered, and the request its pointers back. */
+void slot_disown(struct store_slot *slot);
+void slot_free_own(struct store_slot *slot);
 
 /* call.c */
 /* Asks until it is answered for good, at most for the store's deadline; `once`: no second attempt.
  * *answer: the last answer, also after a failure; its error pointer is void. */
 int store_call(struct store *s, const struct firn_store_request *ask, int once,
                struct firn_store_request *answer, struct firn_error *err);
-/* Result and flags of an answered slot; *err gets text and flags. */
-int store_answer(const struct store_slot *slot, struct firn_error *err);
+/* Result and flags of an answered request, `told` its error; *err gets text and flags. */
+int store_answer(const struct firn_store_request *req, const struct firn_error *told,
+                 struct firn_error *err);
+/* The answer of a request that was given up. */
+void store_answer_lost(struct store *s, struct firn_store_request *req, struct firn_error *told);
 int store_check_key(const struct store *s, const char *key, struct firn_error *err);
 const char *store_op_name(uint32_t op);
 #endif

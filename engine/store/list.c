@@ -9,6 +9,16 @@ enum { PAGE_BYTES = 128 << 10, PAGE_KEYS = 1000 };
 
 typedef int (*list_each)(void *arg, const char *key, uint64_t size);
 
+/* A plug-in wrote it: nothing in it is believed unseen. */
+static int item_is_sound(const uint8_t *p, size_t left, struct firn_store_item *item)
+{
+	if (left < sizeof *item)
+		return 0;
+	memcpy(item, p, sizeof *item);
+	return item->key_len <= FIRN_STORE_KEY_MAX && item->next <= left && item->next % 8 == 0 &&
+	       item->next > sizeof *item + item->key_len && p[sizeof *item + item->key_len] == 0;
+}
+
 /* Hands one page on; `last` is the greatest key so far. */
 static int list_page(const struct firn_store_page *page, const char *prefix, char *last,
                      list_each each, void *arg, struct firn_error *err)
@@ -16,10 +26,14 @@ static int list_page(const struct firn_store_page *page, const char *prefix, cha
 	const uint8_t *p = page->data;
 
 	for (uint32_t i = 0; i < page->n; i++) {
+		size_t left = (size_t)(page->data + page->used - p);
 		struct firn_store_item item;
 		const char *key = (const char *)p + sizeof item;
 
-		memcpy(&item, p, sizeof item);
+		if (!item_is_sound(p, left, &item))
+			return fail(err, FIRN_ESTORE, 0, "store",
+			            "list %.60s: entry %u of the store's page is not well-formed",
+			            prefix, i);
 		p += item.next;
 		if (strcmp(key, last) <= 0 || strncmp(key, prefix, strlen(prefix)))
 			return fail(err, FIRN_ESTORE, 0, "store",
@@ -54,6 +68,9 @@ static int list_walk(struct store *s, const char *prefix, uint8_t *room, char *l
 		if (rc != FIRN_OK)
 			break;
 		more = page.more != 0;
+		if (page.used > page.cap || page.n > page.max)
+			return fail(err, FIRN_ESTORE, 0, "store",
+			            "list %.70s: a page that is fuller than full", prefix);
 		if (more && page.n == 0)
 			return fail(err, FIRN_ESTORE, 0, "store",
 			            "list %.70s: an empty page that says there is more", prefix);

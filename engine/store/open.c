@@ -169,6 +169,10 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	slot_stop_poller(s);
+	/* Where a request was never answered, all that it may still touch stays: the back end's handle,
+	 * its code, and this. */
+	if (slot_n_lost(s))
+		return;
 	s->plugin.close(s->handle);
 	plugin_unload(s);
 	slot_fini(s);

@@ -154,8 +154,11 @@ static int race_run(struct probe *p, struct racer *racer, const char **winner)
 	for (int i = 0; i < N_RACERS; i++) {
 		int rc;
 
-		slot_wait(racer[i].slot, deadline);
-		rc = store_answer(racer[i].slot, p->err);
+		if (slot_wait(racer[i].slot, deadline)) {
+			racer[i].slot = NULL; /* never answered: whether it won is not known */
+			continue;
+		}
+		rc = store_answer(&racer[i].slot->req, &racer[i].slot->error, p->err);
 		if (rc == FIRN_OK) {
 			n_done++;
 			*winner = racer[i].body;
@@ -184,8 +187,9 @@ static int race(struct probe *p, uint32_t condition, const struct firn_store_ver
 	if (rc == FIRN_OK && winner)
 		rc = must_hold(p, winner, version);
 	*decided = winner != NULL;
-	for (int i = 0; i < N_RACERS && racer[i].slot; i++)
-		slot_put(racer[i].slot);
+	for (int i = 0; i < N_RACERS; i++)
+		if (racer[i].slot)
+			slot_put(racer[i].slot);
 	return rc;
 }
 

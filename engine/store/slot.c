@@ -11,6 +11,7 @@
 #include <time.h>
 
 enum { POLL_MS = 100 };
+#define GRACE_MOST_NS UINT64_C(5000000000)
 
 /* Waiting uses the kernel's monotonic clock even if the host replaced env->mono_ns: a condition
  * variable knows no other. */
@@ -130,14 +131,19 @@ struct store_slot *slot_get(struct store *s)
 	return slot;
 }
 
+static void free_synced(struct store_slot *slot)
+{
+	slot->state = SLOT_FREE;
+	slot->next_free = slot->store->free_slots;
+	slot->store->free_slots = slot;
+}
+
 void slot_put(struct store_slot *slot)
 {
 	struct store *s = slot->store;
 
 	pthread_mutex_lock(&s->lock);
-	slot->state = SLOT_FREE;
-	slot->next_free = s->free_slots;
-	s->free_slots = slot;
+	free_synced(slot);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -159,6 +165,12 @@ void slot_submit(struct store_slot *slot)
 	memset(req->backend, 0, sizeof req->backend);
 	if (req->page) /* a second attempt begins its page anew */
 		req->page->n = req->page->more = 0, req->page->used = 0;
+	if (s->library && slot_own(slot)) {
+		firn_store_set_error(req, FIRN_STORE_PERMANENT, FIRN_ENOMEM, 0,
+		                     "no memory for a copy of the request");
+		slot->state = SLOT_DONE; /* nobody else knows of it yet */
+		return;
+	}
 
 	pthread_mutex_lock(&s->lock);
 	slot->state = SLOT_IN_FLIGHT;
@@ -176,9 +188,14 @@ void slot_complete(struct firn_store_request *req)
 	int stray;
 
 	pthread_mutex_lock(&s->lock);
-	stray = slot->state != SLOT_IN_FLIGHT;
+	stray = slot->state != SLOT_IN_FLIGHT && slot->state != SLOT_LOST;
 	if (stray) {
 		s->n_stray++;
+	} else if (slot->state == SLOT_LOST) {
+		s->n_lost--;
+		s->n_in_flight--;
+		slot_free_own(slot);
+		free_synced(slot);
 	} else {
 		slot->state = SLOT_DONE;
 		s->n_in_flight--;
@@ -233,24 +250,64 @@ static void check_answer(struct store_slot *slot)
 		req->code = FIRN_ESTORE;
 }
 
-void slot_wait(struct store_slot *slot, uint64_t deadline_ns)
+uint32_t slot_n_lost(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	uint32_t n = s->n_lost;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+static void wait_until_synced(struct store_slot *slot, uint64_t ns)
+{
+	struct timespec until = mono_after(ns);
+	int late = 0;
+
+	while (slot->state != SLOT_DONE && !late)
+		late = pthread_cond_timedwait(&slot->done, &slot->store->lock, &until) != 0;
+}
+
+/* It was not answered in time: cancels it and waits on. Non-zero: given up. */
+static int wait_late_synced(struct store_slot *slot)
+{
+	struct store *s = slot->store;
+
+	pthread_mutex_unlock(&s->lock);
+	s->plugin.cancel(s->handle, &slot->req);
+	pthread_mutex_lock(&s->lock);
+	while (!slot->own && slot->state != SLOT_DONE)
+		pthread_cond_wait(&slot->done, &s->lock);
+	if (slot->own)
+		wait_until_synced(slot,
+		                  s->deadline_ns < GRACE_MOST_NS ? s->deadline_ns : GRACE_MOST_NS);
+	if (slot->state == SLOT_DONE)
+		return 0;
+	slot->state = SLOT_LOST;
+	s->n_lost++;
+	return 1;
+}
+
+int slot_wait(struct store_slot *slot, uint64_t deadline_ns)
 {
 	struct store *s = slot->store;
 	uint64_t now = s->env->mono_ns(s->env->ctx);
-	struct timespec until = mono_after(deadline_ns > now ? deadline_ns - now : 0);
-	int late = 0;
+	int lost = 0;
 
 	pthread_mutex_lock(&s->lock);
-	while (slot->state != SLOT_DONE && !late)
-		late = pthread_cond_timedwait(&slot->done, &s->lock, &until) != 0;
-	if (slot->state != SLOT_DONE) {
-		pthread_mutex_unlock(&s->lock);
-		s->plugin.cancel(s->handle, &slot->req);
-		pthread_mutex_lock(&s->lock);
-		while (slot->state != SLOT_DONE)
-			pthread_cond_wait(&slot->done, &s->lock);
-	}
-	slot->state = SLOT_IDLE;
+	wait_until_synced(slot, deadline_ns > now ? deadline_ns - now : 0);
+	if (slot->state != SLOT_DONE)
+		lost = wait_late_synced(slot);
+	if (!lost)
+		slot->state = SLOT_IDLE;
 	pthread_mutex_unlock(&s->lock);
+	if (lost) {
+		if (s->env->log)
+			s->env->log(
+			        s->env->ctx, FIRN_LOG_ERROR, "store",
+			        "a plug-in did not answer a cancelled request; its memory is lost");
+		return 1;
+	}
+	slot_disown(slot);
 	check_answer(slot);
+	return 0;
 }

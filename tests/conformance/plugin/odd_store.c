@@ -9,12 +9,16 @@
  *	                         ?mode=poll         completes in poll() only
  *	                         ?mode=thread       completes late, on a thread of its own
  *	                         ?mode=twice        completes every request twice
+ *	                         ?mode=never        completes no request
+ *	                         ?mode=late&ms=N    completes N ms late, whatever is cancelled
  *	                         ?mode=nonsense     answers that contradict themselves
  *	                         ?open=null         opens without a handle */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include <firn/store.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { N_OBJECTS = 64, N_WAITING = 64 };
 
@@ -32,8 +36,12 @@ struct odd {
 	struct firn_store_request *waiting[N_WAITING];
 	unsigned n_waiting, last_version, n_requests;
 	unsigned times, say; /* the first `times` requests end with outcome `say` */
+	unsigned ms;
 	char lie[16], mode[16];
 };
+
+/* Requests that are never answered are remembered here, so that no leak checker takes them for one. */
+static struct firn_store_request *unanswered[256];
 
 static struct object *find(struct odd *o, const char *key)
 {
@@ -128,7 +136,18 @@ static void do_get(struct odd *o, struct firn_store_request *req)
 
 static void do_list(struct odd *o, struct firn_store_request *req)
 {
-	(void)o; /* out of order, whatever was asked */
+	if (lies(o, "page")) { /* an entry that points behind the page */
+		(void)firn_store_page_add(req->page, "a", 1, 0, 0);
+		((struct firn_store_item *)(void *)req->page->data)->next = 1u << 30;
+		req->page->n = 7;
+		return;
+	}
+	if (lies(o, "key")) { /* a key without an end */
+		(void)firn_store_page_add(req->page, "a", 1, 0, 0);
+		memset(req->page->data + sizeof(struct firn_store_item), 'a', 8);
+		return;
+	}
+	/* out of order, whatever was asked */
 	(void)firn_store_page_add(req->page, "b", 1, 0, 0);
 	(void)firn_store_page_add(req->page, "a", 1, 0, 0);
 }
@@ -173,8 +192,14 @@ static void perform(struct odd *o, struct firn_store_request *req)
 static void *late_main(void *arg)
 {
 	struct firn_store_request *req = arg;
+	struct odd *o = req->backend[0];
 
-	perform(req->backend[0], req);
+	if (o->ms) {
+		struct timespec t = { o->ms / 1000, (long)(o->ms % 1000) * 1000000 };
+
+		(void)nanosleep(&t, NULL);
+	}
+	perform(o, req);
 	firn_store_complete(req);
 	return NULL;
 }
@@ -187,7 +212,11 @@ static void odd_submit(void *handle, struct firn_store_request *req)
 		pthread_mutex_lock(&o->lock);
 		o->waiting[o->n_waiting++] = req;
 		pthread_mutex_unlock(&o->lock);
-	} else if (!strcmp(o->mode, "thread")) {
+	} else if (!strcmp(o->mode, "never")) {
+		pthread_mutex_lock(&o->lock);
+		unanswered[o->n_waiting++ % 256] = req;
+		pthread_mutex_unlock(&o->lock);
+	} else if (!strcmp(o->mode, "thread") || !strcmp(o->mode, "late")) {
 		pthread_t t;
 
 		req->backend[0] = o;
@@ -248,6 +277,8 @@ static int odd_open(const struct firn_store_config *c, void **handle, struct fir
 			(void)snprintf(o->mode, sizeof o->mode, "%s", value);
 		} else if (!strcmp(name, "say")) {
 			o->say = outcome_of(value);
+		} else if (!strcmp(name, "ms")) {
+			o->ms = (unsigned)atoi(value);
 		} else if (!strcmp(name, "times")) {
 			o->times = (unsigned)atoi(value);
 		} else {

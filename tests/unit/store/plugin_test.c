@@ -105,6 +105,90 @@ Test(plugin, a_second_completion_is_noticed_and_changes_nothing)
 	store_close(s);
 }
 
+/* ---- never and late ---- */
+
+Test(plugin, a_request_that_is_never_answered_ends_typed_and_by_name)
+{
+	struct store *s = must_open("?mode=never&deadline_ms=100");
+	uint64_t begin = env_default()->mono_ns(env_default()->ctx);
+	char back[8];
+	size_t got;
+
+	cr_assert_eq(put(s, "k", "x", STORE_IF_ABSENT), FIRN_ESTORE);
+	cr_assert(err.flags & FIRN_ERR_AMBIGUOUS, "it may still be done");
+	cr_assert_not_null(strstr(err.text, "odd"), "%s", err.text);
+	cr_assert_not_null(strstr(err.text, "never answered"), "%s", err.text);
+	cr_assert_eq(store_get(s, "k", 0, back, sizeof back, &got, &err), FIRN_ESTORE);
+	cr_assert_lt(env_default()->mono_ns(env_default()->ctx) - begin, 10000000000u);
+	store_close(s); /* returns */
+}
+
+Test(plugin, a_plug_in_that_leaves_too_much_unanswered_is_not_asked_any_more)
+{
+	struct store *s = must_open("?mode=never&deadline_ms=1");
+
+	for (int i = 0; i < SLOT_LOST_MAX; i++)
+		cr_assert_eq(put(s, "k", "x", STORE_ALWAYS), FIRN_ESTORE);
+	cr_assert_eq(s->n_lost, (uint32_t)SLOT_LOST_MAX);
+	cr_assert_eq(put(s, "k", "x", STORE_ALWAYS), FIRN_ESTORE);
+	cr_assert(err.flags & FIRN_ERR_FATAL, "%s", err.text);
+	cr_assert_eq(s->n_lost, (uint32_t)SLOT_LOST_MAX, "it was not asked");
+	store_close(s);
+}
+
+Test(plugin, a_probe_that_is_never_answered_is_no_lie_and_no_hang)
+{
+	struct store *s = must_open("?mode=never&deadline_ms=5");
+
+	cr_assert_eq(store_probe(s, &err), FIRN_ESTORE, "%s", err.text);
+	store_close(s);
+}
+
+Test(plugin, an_answer_after_the_caller_gave_up_touches_nothing_of_his)
+{
+	struct store *s = must_open("?mode=late&ms=400&deadline_ms=100");
+	char back[8];
+	size_t got;
+
+	cr_assert_eq(put(s, "k", "hello", STORE_ALWAYS), FIRN_ESTORE);
+	while (slot_n_lost(s)) /* it is done at last */
+		(void)usleep(1000);
+	memset(back, '-', sizeof back);
+	cr_assert_eq(store_get(s, "k", 0, back, sizeof back, &got, &err), FIRN_ESTORE);
+	while (slot_n_lost(s))
+		(void)usleep(1000);
+	cr_assert_eq(memcmp(back, "--------", sizeof back), 0);
+	cr_assert_eq(s->n_in_flight, 0u);
+	cr_assert_eq(s->n_stray, 0u);
+	store_close(s);
+	s = must_open("?mode=late&ms=30&deadline_ms=5000");
+	cr_assert_eq(put(s, "k", "hello", STORE_ALWAYS), FIRN_OK, "in time: %s", err.text);
+	cr_assert_eq(store_get(s, "k", 0, back, sizeof back, &got, &err), FIRN_OK);
+	cr_assert_eq(got, 5u);
+	cr_assert_eq(memcmp(back, "hello", 5), 0);
+	store_close(s);
+}
+
+static int see(void *arg, const char *key, uint64_t size)
+{
+	(void)arg;
+	(void)key;
+	(void)size;
+	return 0;
+}
+
+Test(plugin, a_garbled_page_is_a_typed_error)
+{
+	static const char *const lies[] = { "?lie=page", "?lie=key", "" };
+
+	for (int i = 0; i < 3; i++) {
+		struct store *s = must_open(lies[i]);
+
+		cr_assert_eq(store_list(s, "", "", see, NULL, &err), FIRN_ESTORE, "%s", lies[i]);
+		store_close(s);
+	}
+}
+
 Test(plugin, an_answer_that_contradicts_itself_is_a_typed_error)
 {
 	struct store *s = must_open("?mode=nonsense&deadline_ms=50");
