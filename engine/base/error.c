@@ -43,15 +43,22 @@ int fail(struct firn_error *err, int code, int sys, const char *origin, const ch
 
 int fail_flags(struct firn_error *err, int code, uint32_t flags)
 {
-	if (err)
-		err->flags |= flags;
-	return err ? err->code : code;
+	if (!err)
+		return code;
+	if (!err->code)
+		(void)fail(err, code, 0, NULL, "%s", firn_code_name(code));
+	err->flags |= flags;
+	return err->code;
 }
 
 int fail_context(struct firn_error *err, int code, const char *fmt, ...)
 {
 	if (!err)
 		return code;
+	/* Whoever found the trouble had no words for it, and what stands there is nothing or an older story:
+	 * an error must not become a success. */
+	if (err->code != code)
+		(void)fail(err, code, 0, NULL, "%s", firn_code_name(code));
 	char inner[sizeof err->text];
 	memcpy(inner, err->text, sizeof inner);
 	inner[sizeof inner - 1] = 0;

@@ -8,9 +8,10 @@
  * a positive errno's text is appended. `origin` is a literal naming the stage. */
 int fail(struct firn_error *err, int code, int sys, const char *origin, const char *fmt, ...)
         __attribute__((format(printf, 5, 6)));
-/* Adds flags (FIRN_ERR_...) to a filled error; returns err->code or `code` if err is NULL. */
+/* Adds flags (FIRN_ERR_...) to an error, filled with `code` if it was not; returns its code. */
 int fail_flags(struct firn_error *err, int code, uint32_t flags);
-/* Puts `prefix: ` in front of the text that is there: errors are built from the inside out. */
+/* Puts `prefix: ` in front of the text that is there: errors are built from the inside out. An error that
+ * does not say `code` yet is filled with it. Returns `code`. */
 int fail_context(struct firn_error *err, int code, const char *fmt, ...)
         __attribute__((format(printf, 3, 4)));
 /* The firn code of a negative errno: ENOSPC -> FIRN_ENOSPC, ENOMEM -> FIRN_ENOMEM, ENOENT -> FIRN_ENOENT,
