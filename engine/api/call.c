@@ -148,9 +148,14 @@ static int submit_patiently(struct engine *e, const struct firn_req *req, struct
 static int outcome(struct call *c, struct firn_event *ev, struct firn_error *err)
 {
 	*ev = c->ev;
+	if (ev->code && !c->err.code)
+		return fail(err, ev->code, 0, "call", "%s",
+		            ev->code == FIRN_EUNKNOWN
+		                    ? "not known to be durable: it may appear after recovery"
+		                    : firn_code_name(ev->code));
 	if (ev->code && err) {
 		uint32_t size = err->struct_size;
-		*err = c->err.code ? c->err : (struct firn_error){ .code = ev->code };
+		*err = c->err;
 		err->struct_size = size ? size : (uint32_t)sizeof *err;
 	}
 	return ev->code;

@@ -14,36 +14,44 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-static size_t read_line(const char *path, char *line, size_t cap)
+/* Length of the line; 0: there is none, or it is not for us; a negative errno: it could not be read this
+ * time, which must not pass for a machine without a name. */
+static ssize_t read_line(const char *path, char *line, size_t cap)
 {
 	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int error = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
+		return errno == ENOENT || errno == ENOTDIR || errno == EACCES || errno == EPERM
+		               ? 0
+		               : -errno;
 	do
 		n = read(fd, line, cap);
 	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		error = errno;
 	(void)close(fd);
-	size_t len = n > 0 ? (size_t)n : 0;
-	while (len && (line[len - 1] == '\n' || line[len - 1] == ' '))
-		len--;
-	return len;
+	while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == ' '))
+		n--;
+	return error ? -error : n;
 }
 
-static void machine_of(uint8_t out[16])
+static int machine_of(uint8_t out[16])
 {
 	static const char *const sources[] = { "/sys/class/dmi/id/product_uuid",
 		                               "/etc/machine-id" };
 	char line[128];
 	memset(out, 0, 16);
 	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
-		size_t len = read_line(sources[i], line, sizeof line);
+		ssize_t len = read_line(sources[i], line, sizeof line);
+		if (len < 0)
+			return (int)len;
 		if (len < 16) /* empty, or "uninitialized" */
 			continue;
-		le64_put(out, sum64_seed(line, len, 1));
-		le64_put(out + 8, sum64_seed(line, len, 2));
-		return;
+		le64_put(out, sum64_seed(line, (size_t)len, 1));
+		le64_put(out + 8, sum64_seed(line, (size_t)len, 2));
+		return 0;
 	}
+	return 0;
 }
 
 int os_identity(void *ctx, const char *path, struct firn_identity *out)
@@ -60,6 +68,5 @@ int os_identity(void *ctx, const char *path, struct firn_identity *out)
 	if (out->fs_id == 0)
 		out->fs_id = (uint64_t)st.st_dev;
 	out->inode = (uint64_t)st.st_ino;
-	machine_of(out->machine);
-	return 0;
+	return machine_of(out->machine);
 }

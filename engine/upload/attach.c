@@ -90,11 +90,23 @@ static int not_this_wal(struct attach *a)
 	        (long long)m->committed_ms, (unsigned long long)m->rev_durable);
 }
 
+/* What could not be read now must neither be compared nor written down: it would pass for a copy. */
+static int identity_now(struct attach *a, struct firn_identity *out)
+{
+	memset(out, 0, sizeof *out);
+	int rc = a->e->env->files->identity(a->e->env->ctx, a->e->wal.dir, out);
+	return rc < 0 ? fail(a->err, FIRN_EIO, -rc, "attach", "%s: where %s lies cannot be read",
+	                     a->v->name, a->e->wal.dir)
+	              : 0;
+}
+
 static int check_identity(struct attach *a)
 {
-	struct firn_identity now = { 0 };
+	struct firn_identity now;
 	const struct wal_identity *was = &a->row.identity;
-	(void)a->e->env->files->identity(a->e->env->ctx, a->e->wal.dir, &now);
+	int rc = identity_now(a, &now);
+	if (rc)
+		return rc;
 	const char *what = now.fs_id != was->fs_id                 ? "file system"
 	                   : now.inode != was->inode               ? "directory"
 	                   : memcmp(now.machine, was->machine, 16) ? "machine"
@@ -190,15 +202,17 @@ static int write_intent(struct attach *a)
 	if (m->state == MANIFEST_CLEAN && m->rev_stored > r->rev)
 		r->rev = m->rev_stored;
 	r->rev_stored = m->rev_stored;
-	struct firn_identity id = { 0 };
-	(void)env->files->identity(env->ctx, a->e->wal.dir, &id);
+	struct firn_identity id;
+	int rc = identity_now(a, &id);
+	if (rc)
+		return rc;
 	r->identity.fs_id = id.fs_id;
 	r->identity.inode = id.inode;
 	memcpy(r->identity.machine, id.machine, 16);
 	(void)snprintf(r->name, sizeof r->name, "%s", v->name);
 	(void)snprintf(r->uri, sizeof r->uri, "%s", v->uri);
 	(void)snprintf(r->node, sizeof r->node, "%s", v->node);
-	int rc = wal_row_set(&a->e->wal, r);
+	rc = wal_row_set(&a->e->wal, r);
 	if (rc)
 		return fail(
 		        a->err, rc, 0, "attach", "%s",
@@ -270,10 +284,8 @@ static int raise_epoch(struct attach *a)
 			          "%s: another engine attached it at this moment", v->name);
 		else if (s == SETTLED_UNCHANGED && tries < 5)
 			rc = 0;
-		else if (s == SETTLED_WRONG)
-			rc = FIRN_ECORRUPT;
-		else if (s == SETTLED_UNKNOWN)
-			rc = FIRN_ESTORE;
+		else if (s == SETTLED_WRONG || s == SETTLED_UNKNOWN)
+			rc = a->err->code = s == SETTLED_WRONG ? FIRN_ECORRUPT : FIRN_ESTORE;
 	}
 	if (!rc) {
 		v->version = version;

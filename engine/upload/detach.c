@@ -101,6 +101,15 @@ static int write_record(struct engine *e, struct volume *v, struct firn_error *e
 	          : wal_control(&e->wal, WAL_DETACH, &row, err);
 }
 
+/* All is stored, but not marked clean. FIRN_ENOMEM, say, would mean that nothing was done. */
+static int end_unclean(struct engine *e, struct upload_job *j, struct firn_error *err)
+{
+	struct volume *v = j->v;
+	err->code = FIRN_EIO;
+	(void)fail_context(err, FIRN_EIO, "%s: not marked clean, the next attach replays", v->name);
+	return end(e, j, FIRN_EIO, err, true, true);
+}
+
 static int drain(struct engine *e, struct upload_job *j)
 {
 	struct volume *v = j->v;
@@ -125,10 +134,8 @@ static int drain(struct engine *e, struct upload_job *j)
 	if (v->commit || volume_unstored(v))
 		return 0; /* the steps of the volume go on storing */
 	int rc = write_record(e, v, &err);
-	if (rc)
-		return end(e, j, rc, &err, true, true);
-	rc = commit_clean(v, &err);
-	return rc ? end(e, j, rc, &err, true, true) : 0;
+	rc = rc ? rc : commit_clean(v, &err);
+	return rc ? end_unclean(e, j, &err) : 0;
 }
 
 int detach_run(struct engine *e, struct upload_job *j)
