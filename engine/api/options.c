@@ -96,7 +96,12 @@ static int check_shares(const struct engine *e, struct firn_error *err)
 {
 	if (e->memory_bytes < 16u << 20)
 		return fail(err, FIRN_EINVAL, 0, "engine", "memory_bytes must be at least 16 MiB");
-	if (e->tail_bytes + e->cache_bytes + e->pin_bytes > e->memory_bytes)
+	/* One by one: a sum of three can wrap. */
+	uint64_t left = e->memory_bytes;
+	bool fits = e->tail_bytes <= left;
+	fits = fits && e->cache_bytes <= (left -= e->tail_bytes);
+	fits = fits && e->pin_bytes <= left - e->cache_bytes;
+	if (!fits)
 		return fail(err, FIRN_EINVAL, 0, "engine",
 		            "tail, cache and pin shares exceed memory_bytes");
 	return 0;

@@ -72,7 +72,8 @@ void index_extent_put(struct buf *b, const struct index_extent_row *x)
 	buf_put_u64(b, (uint64_t)x->running_max_ms);
 }
 
-static void block_get(struct cur *c, struct block_entry *e)
+/* Non-zero: reserved bytes are not zero. */
+static uint16_t block_get(struct cur *c, struct block_entry *e)
 {
 	e->next = cur_u64(c);
 	e->frame_pos = cur_u64(c);
@@ -86,12 +87,13 @@ static void block_get(struct cur *c, struct block_entry *e)
 	e->key_id = cur_u32(c);
 	e->codec = cur_u8(c);
 	e->cipher = cur_u8(c);
-	(void)cur_u16(c);
+	uint16_t reserved = cur_u16(c);
 	e->min_timestamp_ms = (int64_t)cur_u64(c);
 	e->max_timestamp_ms = (int64_t)cur_u64(c);
 	e->min_append_ms = (int64_t)cur_u64(c);
 	e->max_append_ms = (int64_t)cur_u64(c);
 	e->payload_bytes = cur_u64(c);
+	return reserved;
 }
 
 int index_extent_get(const struct index_row *r, struct index_extent_row *x, struct firn_error *err)
@@ -103,9 +105,9 @@ int index_extent_get(const struct index_row *r, struct index_extent_row *x, stru
 	memset(x, 0, sizeof *x);
 	x->x.segment.epoch = cur_u64(&c);
 	x->x.segment.n = cur_u64(&c);
-	block_get(&c, &x->x.block);
+	uint16_t reserved = block_get(&c, &x->x.block);
 	x->running_max_ms = (int64_t)cur_u64(&c);
-	if (c.failed || cur_left(&c) || r->key_len != INDEX_KEY_STREAM + 8)
+	if (c.failed || cur_left(&c) || reserved || r->key_len != INDEX_KEY_STREAM + 8)
 		return index_row_bad(r, "fields make no sense", err);
 	x->x.block.stream = index_row_stream(r);
 	x->x.block.base = be64_get(r->key + INDEX_KEY_STREAM);
