@@ -2,9 +2,11 @@
 #
 #   tests/unit/**/x_test.c          Criterion, one program each; may include internal headers
 #   tests/integration/**/x_test.c   the same with more time; by habit the public headers only
+#   tests/faults/x_test.c           the same, together with the other C files of that folder
 #   tests/stress/x.c tests/crash/x.c  programs with a main(); stress runs bare as a test, crash is driven by its *.sh
 #   tests/power/x.c                 the same, on a disk that loses its power; with the helpers of tests/crash too
-#   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus
+#   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus;
+#                                   tool_x_fuzz.c may call the parsers of tools/firn
 #   tests/**/x_test.sh              scripts; also tests/crash/*.sh and tests/headers/check.sh
 #   tests/compat/x/                 what an old release looked like, frozen
 #   tests/conformance/*.c           bin/firn-conformance; its scripts run it over one store each
@@ -60,11 +62,19 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
     target_link_libraries(firn_test_support PRIVATE firn_build PkgConfig::CRITERION)
   endif()
 
-  foreach(label unit integration)
+  # They stand before libc's functions: not for other programs, so not in the library of helpers.
+  file(GLOB fault_helpers CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/faults/*.c)
+  list(FILTER fault_helpers EXCLUDE REGEX "_test\\.c$")
+
+  foreach(label unit integration faults)
     file(GLOB_RECURSE files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*_test.c)
+    set(beside)
+    if(label STREQUAL "faults")
+      set(beside ${fault_helpers})
+    endif()
     foreach(file ${files})
       firn_test_name(${file} test target)
-      firn_test_program(${target} ${file})
+      firn_test_program(${target} ${file} ${beside})
       if(helpers)
         target_link_libraries(${target} PRIVATE firn_test_support firn_static)
       endif()
@@ -72,6 +82,9 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
       add_test(NAME ${test} COMMAND ${target})
       if(label STREQUAL "unit")
         firn_test_properties(${test} unit 60)
+      elseif(label STREQUAL "faults")
+        firn_test_properties(${test} faults 600)
+        set_tests_properties(${test} PROPERTIES PROCESSORS 2)
       else()
         firn_test_properties(${test} integration 240)
       endif()
@@ -125,17 +138,22 @@ endif()
 
 # ---- fuzzers
 
+set(tool_parsers fields.c source.c text.c)
 file(GLOB files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/fuzz/*_fuzz.c)
 foreach(file ${files})
   firn_test_name(${file} test target)
   string(REGEX REPLACE "^.*/(.*)_fuzz$" "\\1" name ${test})
+  set(beside)
+  if(name MATCHES "^tool_")
+    list(TRANSFORM tool_parsers PREPEND ${PROJECT_SOURCE_DIR}/tools/firn/ OUTPUT_VARIABLE beside)
+  endif()
   if(FIRN_FUZZ)
-    firn_test_program(${target} ${file})
+    firn_test_program(${target} ${file} ${beside})
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz
       OUTPUT_NAME ${name}_fuzz)
   else()
-    firn_test_program(${target} ${file} ${FIRN_TESTS_DIR}/fuzz/replay_main.c)
+    firn_test_program(${target} ${file} ${beside} ${FIRN_TESTS_DIR}/fuzz/replay_main.c)
     add_test(NAME ${test} COMMAND ${target} ${FIRN_TESTS_DIR}/fuzz/corpus/${name})
     firn_test_properties(${test} fuzz 60)
   endif()
