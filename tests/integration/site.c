@@ -9,8 +9,10 @@
 
 void site_make(struct site *s)
 {
+	const char *tmp = getenv("TMPDIR");
 	memset(s, 0, sizeof *s);
-	(void)snprintf(s->dir, sizeof s->dir, "/tmp/firn-site-XXXXXX");
+	(void)snprintf(s->dir, sizeof s->dir, "%s/firn-site-XXXXXX",
+	               tmp && strlen(tmp) < 40 ? tmp : "/tmp");
 	cr_assert_not_null(mkdtemp(s->dir));
 	(void)snprintf(s->uri, sizeof s->uri, "file://%s/store", s->dir);
 }
