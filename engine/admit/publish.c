@@ -253,6 +253,10 @@ static void leave(struct volume *v)
 	wake_durable(v, 0);
 	if (v->stored_first)
 		wake_stored(v, 0, 0);
+	if (v->failed) { /* what is behind is not applied any more: nobody would tell its callers */
+		wake_durable(v, FIRN_EUNKNOWN);
+		wake_stored(v, FIRN_EIO, v->rev_durable);
+	}
 	bool kick = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->detaching;
 	struct engine *e = v->engine;
 	pthread_mutex_unlock(&v->lock); /* a detach that waited for this may free the volume now */
