@@ -49,7 +49,7 @@ static enum source_result give(struct source *s, size_t skip, size_t len, size_t
 static enum source_result next_line(struct source *s, const uint8_t **data, size_t *len)
 {
 	size_t held = s->end - s->begin;
-	const uint8_t *from = s->buf + s->begin;
+	const uint8_t *from = held ? s->buf + s->begin : s->buf; /* no buffer yet: no sum with it */
 	const uint8_t *nl = NULL;
 	if (held > s->searched)
 		nl = memchr(from + s->searched, '\n', held - s->searched);
