@@ -137,8 +137,8 @@ int wal_prepare_all(struct wal *w)
 	return wanted && make_spare(w) == 0;
 }
 
-static void table_put(struct wal *w, const struct wal_seal_body *seal, struct buf *group,
-                      uint32_t *n_records)
+static void table_put(struct wal *w, const struct wal_seal_body *seal, uint32_t n_seal,
+                      struct buf *group)
 {
 	buf_zero(group, WAL_GROUP_HEADER);
 	struct wal_record r = { .type = WAL_TABLE,
@@ -153,28 +153,25 @@ static void table_put(struct wal *w, const struct wal_seal_body *seal, struct bu
 	r.len = r.meta_len = (uint32_t)group->len - r.pos;
 	if (!group->failed)
 		wal_record_put(group->data, &r);
-	*n_records = 1;
-	if (!seal)
-		return;
 	r.type = WAL_SEAL;
-	r.pos = (uint32_t)group->len;
-	buf_zero(group, WAL_RECORD_HEADER);
-	wal_seal_encode(seal, group);
-	buf_align(group, 8);
-	r.len = r.meta_len = (uint32_t)group->len - r.pos;
-	if (!group->failed)
-		wal_record_put(group->data, &r);
-	*n_records = 2;
+	for (uint32_t i = 0; i < n_seal; i++) {
+		r.pos = (uint32_t)group->len;
+		buf_zero(group, WAL_RECORD_HEADER);
+		wal_seal_encode(&seal[i], group);
+		buf_align(group, 8);
+		r.len = r.meta_len = (uint32_t)group->len - r.pos;
+		if (!group->failed)
+			wal_record_put(group->data, &r);
+	}
 }
 
 static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_body *seal,
-                      uint64_t *end, uint64_t *sum)
+                      uint32_t n_seal, uint64_t *end, uint64_t *sum)
 {
 	struct buf b;
 	buf_init(&b, w->env);
-	uint32_t n_records;
 	pthread_mutex_lock(&w->lock);
-	table_put(w, seal, &b, &n_records);
+	table_put(w, seal, n_seal, &b);
 	pthread_mutex_unlock(&w->lock);
 	uint32_t used = (uint32_t)b.len;
 	size_t len = (size_t)wal_group_len(used);
@@ -195,7 +192,7 @@ static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_b
 	memcpy(fh.run_nonce, w->run_nonce, sizeof fh.run_nonce);
 	wal_file_header_put(image, &fh);
 	struct wal_group_header h = { .used = used,
-		                      .n_records = n_records,
+		                      .n_records = 1 + n_seal,
 		                      .run = w->run,
 		                      .lsn = f->file_no << 32 | WAL_PAGE,
 		                      .durable_lsn = w->durable_lsn,
@@ -236,14 +233,15 @@ static int adopt_spare(struct wal *w, struct wal_file *f)
 	return rc ? rc : w->env->files->sync_dir(w->env->ctx, w->dir);
 }
 
-int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, struct firn_error *err)
+int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, uint32_t n_seal,
+                   struct firn_error *err)
 {
 	struct wal_file f = { 0 };
 	uint64_t end = 0, sum = 0;
 	int rc = adopt_spare(w, &f);
 	f.run = w->run;
-	f.has_seal = seal != NULL;
-	rc = rc ? rc : write_head(w, &f, seal, &end, &sum);
+	f.has_seal = n_seal != 0;
+	rc = rc ? rc : write_head(w, &f, seal, n_seal, &end, &sum);
 	if (!rc) {
 		pthread_mutex_lock(&w->lock);
 		rc = wal_files_add(w, &w->file, &w->n_file, &w->cap_file, &f);
@@ -284,5 +282,5 @@ int wal_file_make_room(struct wal *w, uint32_t len, uint64_t places)
 	if (rc || fits(w, len, places))
 		return rc;
 	struct firn_error err = { .struct_size = sizeof err };
-	return wal_file_begin(w, NULL, &err) ? (err.sys > 0 ? -err.sys : -EIO) : 0;
+	return wal_file_begin(w, NULL, 0, &err) ? (err.sys > 0 ? -err.sys : -EIO) : 0;
 }

@@ -22,8 +22,7 @@ enum { WINDOW = 256 << 10 };
 
 struct live {
 	uint64_t no, run, bytes, prev_sum;
-	bool has_seal, has_group;
-	struct wal_seal_body seal;
+	bool has_group;
 };
 
 struct walk {
@@ -37,6 +36,8 @@ struct walk {
 	size_t n_no, cap_no;
 	struct live *live;
 	size_t n_live, cap_live;
+	struct wal_seal_body *seal; /* of each run the newest */
+	size_t n_seal, cap_seal;
 	uint8_t *group, *window;
 	size_t cap_group;
 	struct wal_seen seen;
@@ -241,6 +242,21 @@ static int judge_spare(struct walk *w, uint64_t bytes, bool newest)
 	return 0;
 }
 
+static int seal_add(struct walk *w, const struct wal_seal_body *seal)
+{
+	void *p = w->seal;
+	for (size_t i = 0; i < w->n_seal; i++)
+		if (w->seal[i].run == seal->run) {
+			w->seal[i] = *seal;
+			return 0;
+		}
+	if (mem_grow(w->env, &p, &w->cap_seal, w->n_seal, w->n_seal + 1, sizeof *seal))
+		return FIRN_ENOMEM;
+	w->seal = p;
+	w->seal[w->n_seal++] = *seal;
+	return 0;
+}
+
 static int survey_seal(struct walk *w, struct live *l)
 {
 	struct wal_group_header h;
@@ -253,7 +269,9 @@ static int survey_seal(struct walk *w, struct live *l)
 	while ((pos = wal_record_next(w->group, h.used, pos, &r)))
 		if (r.type == WAL_SEAL) {
 			struct cur c = cur_of(r.body, (size_t)(r.body_end - r.body));
-			l->has_seal = wal_seal_decode(&c, &l->seal) == 0;
+			struct wal_seal_body seal;
+			if (wal_seal_decode(&c, &seal) == 0 && seal_add(w, &seal))
+				return fail(w->err, FIRN_ENOMEM, 0, "wal", "verify: no memory");
 		}
 	return 0;
 }
@@ -328,9 +346,9 @@ static int survey(struct walk *w)
 /* The seal of a later run that fixed where this file's run ended; NULL: none is known. */
 static const struct wal_seal_body *seal_of(const struct walk *w, size_t i)
 {
-	for (size_t k = i + 1; k < w->n_live; k++)
-		if (w->live[k].has_seal && w->live[k].seal.run == w->live[i].run)
-			return &w->live[k].seal;
+	for (size_t k = 0; k < w->n_seal; k++)
+		if (w->seal[k].run == w->live[i].run)
+			return &w->seal[k];
 	return NULL;
 }
 
@@ -577,6 +595,7 @@ int wal_verify(const struct firn_env *env, const char *wal_dir, struct wal_repor
 	mem_free(env, w.no);
 	mem_free(env, w.places.place);
 	mem_free(env, w.live);
+	mem_free(env, w.seal);
 	mem_free(env, w.group);
 	mem_free(env, w.window);
 	return rc;

@@ -162,16 +162,33 @@ static int scan_dir(struct wal *w, struct names *n, struct scan_state *s, struct
 	return rc ? rc : adopt_spares(w, n, s->file, err);
 }
 
+/* What the new run says of the older ones: where the last ended, and again what was said of those before
+ * that still have files. */
+static int gather_seals(struct wal *w, struct scan_state *s, struct firn_error *err)
+{
+	struct wal_seal_body last = { s->last_run, s->end_lsn, s->last_sum };
+	uint32_t n = 0;
+	if (w->n_file && scan_seal_add(s, &last))
+		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
+	for (uint32_t i = 0; i < s->n_seal; i++) {
+		bool used = s->seal[i].run == s->last_run;
+		for (uint32_t k = 0; k < w->n_file && !used; k++)
+			used = w->file[k].run == s->seal[i].run;
+		if (used)
+			s->seal[n++] = s->seal[i];
+	}
+	s->n_seal = n;
+	return 0;
+}
+
 static int begin_run(struct wal *w, const struct scan_state *s, struct firn_error *err)
 {
-	struct wal_seal_body seal = { s->last_run, s->end_lsn, s->last_sum };
-	bool had_run = w->n_file != 0;
-	if (!had_run)
+	if (!w->n_file)
 		w->env->random(w->env->ctx, w->wal_id, sizeof w->wal_id);
 	w->env->random(w->env->ctx, w->run_nonce, sizeof w->run_nonce);
 	w->run++;
 	w->last_sum = s->last_sum;
-	return wal_file_begin(w, had_run ? &seal : NULL, err);
+	return wal_file_begin(w, s->seal, s->n_seal, err);
 }
 
 static void init(struct wal *w, struct account *account, struct engine *engine, const char *dir,
@@ -214,6 +231,7 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 		if (names.n_spare)
 			qsort(names.spare, names.n_spare, sizeof *names.spare, by_number);
 		rc = scan_dir(w, &names, &s, err);
+		rc = rc ? rc : gather_seals(w, &s, err);
 		rc = rc ? rc : begin_run(w, &s, err);
 	}
 	for (uint32_t i = 0; i < scan->n_found && !rc; i++) {
@@ -224,6 +242,7 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 	mem_free(w->env, names.live);
 	mem_free(w->env, names.spare);
 	mem_free(w->env, s.file);
+	mem_free(w->env, s.seal);
 	if (rc) {
 		wal_scan_fini(scan, w->env);
 		wal_close(w, false);

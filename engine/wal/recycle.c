@@ -1,6 +1,6 @@
 /* Giving files back. A file goes when no volume, attached or not, has a record in it above what is
- * stored and indexed; one that seals an older run stays until that run's files are gone, so that an
- * old tail is never judged again (PROTOCOL 4). */
+ * stored and indexed. The file that begins this run holds the seals of all older ones, and stays until
+ * their files are gone, so that an old tail is never judged again (PROTOCOL 4). */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
@@ -14,7 +14,7 @@ static bool needed(struct wal *w, const struct wal_file *f)
 		if (row && f->pin[i].rev_last > row->rev_stored)
 			return true;
 	}
-	if (!f->has_seal)
+	if (!f->has_seal || f->run != w->run) /* a later run repeats what is still needed */
 		return false;
 	for (uint32_t i = 0; i < w->n_file; i++)
 		if (w->file[i].run < f->run)

@@ -249,14 +249,28 @@ static int resync(struct wal *w, struct scan_file *f, struct window *win, uint64
 	return 0;
 }
 
+int scan_seal_add(struct scan_state *s, const struct wal_seal_body *seal)
+{
+	void *p = s->seal;
+	for (uint32_t i = 0; i < s->n_seal; i++)
+		if (s->seal[i].run == seal->run) { /* an older file may have been begun only */
+			s->seal[i] = *seal;
+			return 0;
+		}
+	if (mem_grow(s->wal->env, &p, &s->cap_seal, s->n_seal, s->n_seal + 1u, sizeof *seal))
+		return FIRN_ENOMEM;
+	s->seal = p;
+	s->seal[s->n_seal++] = *seal;
+	return 0;
+}
+
 /* Where the run of this file was sealed: groups from there on do not count. UINT64_MAX: not sealed. */
 static uint64_t seal_of(const struct scan_state *s, uint64_t run, uint64_t *sum)
 {
-	for (uint32_t i = s->n_file;
-	     i-- > 0;) /* the newest: an older one may have been begun only */
-		if (s->file[i].live && s->file[i].sealed && s->file[i].seal.run == run) {
-			*sum = s->file[i].seal.last_sum;
-			return s->file[i].seal.end_lsn;
+	for (uint32_t i = 0; i < s->n_seal; i++)
+		if (s->seal[i].run == run) {
+			*sum = s->seal[i].last_sum;
+			return s->seal[i].end_lsn;
 		}
 	return UINT64_MAX;
 }
@@ -392,7 +406,7 @@ int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
 	return 0;
 }
 
-static int read_seal(struct scan_state *s, struct scan_file *f, struct window *win)
+static int read_seals(struct scan_state *s, struct scan_file *f, struct window *win)
 {
 	struct wal_group_header h;
 	win->len = 0;
@@ -404,8 +418,12 @@ static int read_seal(struct scan_state *s, struct scan_file *f, struct window *w
 	for (uint32_t pos = WAL_GROUP_HEADER;
 	     (pos = wal_record_next(group, h.used, pos, &r)) != 0;) {
 		struct cur c = cur_of(r.body, (size_t)(r.body_end - r.body));
-		if (r.type == WAL_SEAL && !wal_seal_decode(&c, &f->seal))
-			f->sealed = true;
+		struct wal_seal_body seal;
+		if (r.type != WAL_SEAL || wal_seal_decode(&c, &seal))
+			continue;
+		f->sealed = true;
+		if (scan_seal_add(s, &seal))
+			return FIRN_ENOMEM;
 	}
 	return 0;
 }
@@ -417,7 +435,7 @@ int scan_all(struct scan_state *s, struct firn_error *err)
 	int rc = win.data ? 0 : fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
 	for (uint32_t i = 0; i < s->n_file && !rc; i++) {
 		bool first = !i || s->file[i - 1].run != s->file[i].run;
-		if (s->file[i].live && first && read_seal(s, &s->file[i], &win))
+		if (s->file[i].live && first && read_seals(s, &s->file[i], &win))
 			rc = fail(err, FIRN_EIO, 0, "wal", "%016llx.wal: cannot be read",
 			          (unsigned long long)s->file[i].file_no);
 	}

@@ -10,19 +10,21 @@ struct scan_file {
 	bool live;  /* begun: has a header of its own, or had one */
 	bool header_bad;
 	uint32_t range_from; /* groups before it are in ranges */
-	bool sealed;         /* first group holds a seal */
+	bool sealed;         /* first group holds seals */
 	struct wal_file_header header;
-	struct wal_seal_body seal;
 };
 struct scan_state {
 	struct wal *wal;
 	struct wal_scan *scan;
 	struct scan_file *file;
-	uint32_t n_file;
+	uint32_t n_file, n_seal;
+	struct wal_seal_body *seal; /* one of each run that was sealed: the newest word counts */
+	size_t cap_seal;
 	uint64_t last_sum, end_lsn; /* of the newest good group */
 	uint64_t last_run;
 };
 
 int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err);
+int scan_seal_add(struct scan_state *s, const struct wal_seal_body *seal); /* FIRN_ENOMEM */
 int scan_all(struct scan_state *s, struct firn_error *err);
 #endif

@@ -59,7 +59,7 @@ struct wal_file {
 	uint64_t file_no, run;
 	void *file;              /* writes, O_DIRECT where it can be */
 	void *reader;            /* reads, through the page cache; opened when first needed */
-	bool has_seal;           /* must not go before the files of the run it seals */
+	bool has_seal;           /* it begins a run, with the seals of the older ones */
 	struct wal_range *range; /* stretches of it whose groups are all there, in order */
 	uint32_t n_range, cap_range;
 	uint32_t n_pin, cap_pin;
@@ -161,8 +161,9 @@ struct wal_scan {
  * caller (wal_scan_fini). FIRN_EBUSY: another process has the WAL. */
 int wal_open(struct wal *w, struct account *account, struct engine *engine, const char *dir,
              const struct wal_opts *opts, struct wal_scan *scan, struct firn_error *err);
-/* The last part of opening, shared with a switch: the next file's header, table and (seal != NULL) seal. */
-int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, struct firn_error *err);
+/* The last part of opening, shared with a switch: the next file's header, table and seals. */
+int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, uint32_t n_seal,
+                   struct firn_error *err);
 void wal_scan_fini(struct wal_scan *scan, const struct firn_env *env);
 struct wal_found *wal_scan_find(struct wal_scan *scan, uint32_t volume_no);
 void wal_close(struct wal *w, bool end_mark);

@@ -2,6 +2,7 @@
  * disk. Memory stays in its bounds, every batch can be read at any offset meanwhile, a crash changes
  * nothing, and all of it drains when the store is back. */
 #include "engine/os/env.h"
+#include "engine/wal/inspect.h"
 #include "tests/integration/faulty.h"
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
@@ -280,4 +281,81 @@ Test(outage, a_crash_leaves_all_of_it_readable)
 Test(outage, damaged_directories_cost_time_and_nothing_else)
 {
 	restart(true);
+}
+
+/* ---- many openings ---- */
+
+static void say_and_die(void *arg)
+{
+	struct host *h = arg;
+	host_start(h);
+	uint64_t s = new_stream(h, "s");
+	say(h, s, "1");
+}
+
+static void open_and_die(void *arg)
+{
+	host_open(arg);
+}
+
+static int n_files(const struct site *s)
+{
+	char *n = site_ask(s, "ls a/wal/*.wal | wc -l");
+	int files = atoi(n);
+	free(n);
+	return files;
+}
+
+static void add_text(void *arg, const char *text)
+{
+	(void)strncat(arg, text, 500);
+}
+
+/* The first file holds what is un-stored, and is sealed: by the newest run, however old it is. */
+static void still_sealed(struct host *h)
+{
+	static char text[8192];
+	char dir[100], *path;
+	struct wal_report r;
+	struct firn_error err = FIRN_ERROR_INIT;
+	(void)snprintf(dir, sizeof dir, "%s/wal", h->dir);
+	cr_assert_eq(wal_verify(env_default(), dir, &r, NULL, NULL, &err), 0, "%s", err.text);
+	wal_report_fini(&r);
+	/* Its last group, which no other one follows. */
+	path = site_ask(h->site, "f=$(ls a/wal/*.wal | head -1); echo -n $f;"
+	                         " cp $f kept; n=$(LC_ALL=C grep -abo FIRNGRP1 $f | tail -1 |"
+	                         " cut -d: -f1); printf X | dd of=$f bs=1 seek=$((n + 100))"
+	                         " conv=notrunc status=none");
+	cr_assert_eq(wal_verify(env_default(), dir, &r, add_text, text, &err), FIRN_ECORRUPT);
+	cr_expect(strstr(text, "but the run was sealed at"), "%s", text);
+	wal_report_fini(&r);
+	site_run(h->site, "cp kept %s", path);
+	free(path);
+}
+
+Test(outage, openings_leave_no_files_behind)
+{
+	struct site s;
+	struct host h;
+	site_make(&s);
+	host_init(&h, &s, "a");
+	crash_after(say_and_die, &h);
+	for (int i = 0; i < 50; i++) {
+		crash_after(open_and_die, &h);
+		host_open(&h);
+		host_close(&h);
+		cr_assert_leq(n_files(&s), 4, "after %d openings: %d files", 2 * i + 2,
+		              n_files(&s));
+	}
+	still_sealed(&h);
+	host_open(&h);
+	host_attach(&h, "v");
+	uint64_t id_s;
+	char *all;
+	cr_assert_eq(firn_stream_find(h.volume, "s", 1, &id_s), 0);
+	cr_assert_eq(read_stream(&h, id_s, 0, &all), 0);
+	cr_expect_str_eq(all, "1");
+	free(all);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&s);
 }
