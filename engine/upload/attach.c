@@ -128,6 +128,18 @@ static int check_wal(struct attach *a)
 	a->found = a->known ? wal_scan_find(&a->e->scan, a->row.volume_no) : NULL;
 	/* Numbers rise over all takeovers: a manifest below what this WAL saw settled is an older one. */
 	uint64_t seen = m->state == MANIFEST_CLEAN ? a->row.rev : a->row.rev_stored;
+	bool fenced = a->known && a->row.flags & WAL_VOLUME_FENCED;
+	if (fenced && nonce_is_mine(&a->row, m->nonce) && m->state != MANIFEST_CLEAN)
+		return fail(
+		        a->err, FIRN_ECORRUPT, 0, "attach",
+		        "%s: the store went backwards: its manifest names a writer that this WAL knows to be fenced",
+		        v->name);
+	if (fenced && seen > m->rev_stored)
+		return fail(
+		        a->err, FIRN_EFENCED, 0, "attach",
+		        "%s: this WAL holds writes up to %llu of a writer that was fenced; the volume went on "
+		        "without them and ends at %llu",
+		        v->name, (unsigned long long)seen, (unsigned long long)m->rev_stored);
 	if (a->known && seen > m->rev_stored)
 		return fail(
 		        a->err, FIRN_ECORRUPT, 0, "attach",
@@ -137,8 +149,12 @@ static int check_wal(struct attach *a)
 		a->found = NULL; /* all of it is stored: whatever the WAL has is older */
 		return 0;
 	}
-	if (!a->known || !nonce_is_mine(&a->row, m->nonce))
+	if (!a->known || !nonce_is_mine(&a->row, m->nonce)) {
+		if (a->known && !(a->row.flags & WAL_VOLUME_DETACHED) && m->epoch > a->row.epoch &&
+		    !(a->job->attach_flags & FIRN_ATTACH_CHECK))
+			note_fenced(a->e, m->volume_id, v->name);
 		return not_this_wal(a);
+	}
 	int rc = check_identity(a);
 	if (rc)
 		return rc;

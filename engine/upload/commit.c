@@ -33,12 +33,23 @@ static void set_state(struct volume *v, uint32_t state, const char *why)
 		engine_log(v->engine, FIRN_LOG_WARN, "upload", v->name, why);
 }
 
+void note_fenced(struct engine *e, const uint8_t id[16], const char *name)
+{
+	struct wal_volume_row row;
+	struct firn_error err = { .struct_size = sizeof err };
+	bool changed = false;
+	int rc = wal_row_mark(&e->wal, id, WAL_VOLUME_FENCED, &row, &changed);
+	if (!rc && changed && wal_control(&e->wal, WAL_FENCE, &row, &err))
+		engine_log(e, FIRN_LOG_WARN, "upload", name, err.text);
+}
+
 void volume_fenced(struct volume *v)
 {
 	set_state(v, FIRN_STATE_FENCED, "another engine is the writer now");
 	pthread_mutex_lock(&v->lock);
 	volume_fail_waiters(v, FIRN_EFENCED);
 	pthread_mutex_unlock(&v->lock);
+	note_fenced(v->engine, v->id, v->name);
 }
 
 /* The store went backwards or holds something foreign: nothing is sent any more. */

@@ -32,6 +32,8 @@ int commit_clean(struct volume *v, struct firn_error *err);
 /* Next manifest of a volume: a copy of the settled one with seq + 1 and today's figures. */
 int commit_next(struct volume *v, struct manifest *next);
 void volume_fenced(struct volume *v);
+/* A FENCE record, once: this WAL's writer of the volume has been replaced, its right to resume is over (S1). */
+void note_fenced(struct engine *e, const uint8_t id[16], const char *name);
 void retry_later(struct volume *v);
 
 enum settled { SETTLED_MINE, SETTLED_UNCHANGED, SETTLED_FENCED, SETTLED_WRONG, SETTLED_UNKNOWN };

@@ -77,6 +77,24 @@ int wal_row_set(struct wal *w, struct wal_volume_row *row)
 	return rc;
 }
 
+int wal_row_mark(struct wal *w, const uint8_t id[16], uint32_t flags, struct wal_volume_row *out,
+                 bool *changed)
+{
+	int rc = FIRN_ENOENT;
+	pthread_mutex_lock(&w->lock);
+	for (uint32_t i = 0; i < w->n_row && rc; i++) {
+		struct wal_volume_row *row = &w->row[i];
+		if (memcmp(row->id, id, 16) != 0)
+			continue;
+		*changed = (row->flags & flags) != flags;
+		row->flags |= flags;
+		*out = *row;
+		rc = 0;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
 void wal_row_stored(struct wal *w, uint32_t volume_no, uint64_t rev_stored)
 {
 	pthread_mutex_lock(&w->lock);

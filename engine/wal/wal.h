@@ -206,6 +206,9 @@ int wal_row_find(struct wal *w, const uint8_t id[16],
 int wal_row_find_name(struct wal *w, const char *uri, const char *name, struct wal_volume_row *out);
 /* By id; a new one gets its volume_no. FIRN_EFULL: the table would take too much of every file. */
 int wal_row_set(struct wal *w, struct wal_volume_row *row);
+/* Sets flags of a row that stays as it is otherwise. *changed: they were not set. FIRN_ENOENT. */
+int wal_row_mark(struct wal *w, const uint8_t id[16], uint32_t flags, struct wal_volume_row *out,
+                 bool *changed);
 void wal_row_stored(struct wal *w, uint32_t volume_no, uint64_t rev_stored);
 
 /* ---- places (places.c, find.c) ---- */

@@ -2,6 +2,7 @@
  * why, and has changed nothing of the volume. */
 #include "tests/integration/site.h"
 #include "engine/os/env.h"
+#include "engine/wal/inspect.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,23 @@ static void is_refused_at(struct host *h, int code, const char *words)
 	host_close(h);
 }
 
+/* The same where another writer has come since: the first to be told so notes it in its WAL, and that is all. */
+static void is_refused_and_fenced_at(struct host *h, const char *words)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_volume *v;
+	host_open(h);
+	char *was = bytes_of_site();
+	cr_assert_eq(host_try_attach(h, "v", FIRN_ATTACH_CHECK, NULL, &v, &err), FIRN_ELOST);
+	char *now = bytes_of_site();
+	expect_text(was, now, "a check");
+	free(was);
+	free(now);
+	cr_assert_eq(host_try_attach(h, "v", 0, NULL, &v, &err), FIRN_ELOST);
+	is_refused(h, NULL, FIRN_ELOST, words);
+	host_close(h);
+}
+
 /* Five batches, three of them stored, the rest in the WAL of `a`. */
 static uint64_t some_work(struct host *h)
 {
@@ -90,6 +108,20 @@ static void has_all(struct host *h, uint64_t s, const char *want)
 	cr_assert_eq(read_stream(h, s, 0, &got), 0);
 	cr_expect_str_eq(got, want);
 	free(got);
+}
+
+/* Flags of the only row in the WAL's table; the engine is closed. */
+static uint32_t row_flags(const struct host *h)
+{
+	char dir[100];
+	struct wal_report r;
+	struct firn_error err = FIRN_ERROR_INIT;
+	(void)snprintf(dir, sizeof dir, "%s/wal", h->dir);
+	cr_assert_eq(wal_verify(env_default(), dir, &r, NULL, NULL, &err), 0, "%s", err.text);
+	cr_assert_eq(r.n_row, 1);
+	uint32_t flags = r.row[0].flags;
+	wal_report_fini(&r);
+	return flags;
 }
 
 Test(attach, a_volume_is_made_when_asked_and_attached_once, .init = setup, .fini = teardown)
@@ -183,7 +215,7 @@ Test(attach, a_copied_directory_is_no_possession, .init = setup, .fini = teardow
 	cr_assert_eq(host_try_attach(&b, "v", 0, "moved", &b.volume, &err), 0, "%s", err.text);
 	has_all(&b, s, "12345");
 	say(&b, s, "6");
-	is_refused_at(&a, FIRN_ELOST, "node b");
+	is_refused_and_fenced_at(&a, "node b");
 	host_stop(&b, FIRN_DETACH_KEEP_WAL);
 	host_start(&b);
 	has_all(&b, s, "123456");
@@ -200,7 +232,7 @@ Test(attach, an_older_copy_of_the_wal_is_refused, .init = setup, .fini = teardow
 	say(&a, s, "6");
 	host_stop(&a, FIRN_DETACH_KEEP_WAL);
 	site_run(&site, "mkdir new && mv a/wal/* new && cp -a old/* a/wal");
-	is_refused_at(&a, FIRN_ELOST, "not in this one");
+	is_refused_and_fenced_at(&a, "not in this one");
 	site_run(&site, "rm a/wal/* && mv new/* a/wal");
 	host_start(&a);
 	has_all(&a, s, "123456");
@@ -414,12 +446,73 @@ Test(attach, a_fenced_writer_learns_it_and_what_is_stored_stays_readable, .init 
 	firn_release(got);
 	cr_expect_eq(host_detach(&a, a.volume, FIRN_DETACH_DRAIN, &err), FIRN_EFENCED);
 	host_close(&a);
+	cr_expect_eq(row_flags(&a), WAL_VOLUME_FENCED);
 	has_all(&b, s, "12345");
 	cr_expect_eq(say(&b, s, "6"), 5);
 	host_stop(&b, FIRN_DETACH_DRAIN);
 	host_start(&a); /* it is clean now: the old directory is as good as any */
 	has_all(&a, s, "123456");
 	host_stop(&a, FIRN_DETACH_DRAIN);
+}
+
+/* B takes the volume from a copy while A is dead: A learns it when it comes back, and its WAL keeps it. */
+Test(attach, a_writer_that_was_replaced_while_it_was_away_is_fenced_for_good, .init = setup,
+     .fini = teardown)
+{
+	a.opts.env = b.opts.env = NULL;
+	host_start(&a);
+	(void)some_work(&a);
+	host_stop(&a, FIRN_DETACH_ABORT);
+	cr_expect_eq(row_flags(&a), 0);
+	site_run(&site, "rm -rf b && cp -a a b && cp -a store before");
+	host_open(&b);
+	struct firn_error err = FIRN_ERROR_INIT;
+	cr_assert_eq(host_try_attach(&b, "v", 0, "moved", &b.volume, &err), 0, "%s", err.text);
+	host_open(&a);
+	cr_expect_eq(host_try_attach(&a, "v", FIRN_ATTACH_CHECK, NULL, &a.volume, &err),
+	             FIRN_ELOST);
+	host_close(&a);
+	cr_expect_eq(row_flags(&a), 0, "a check changes nothing");
+	host_open(&a);
+	for (int i = 0; i < 2; i++)
+		cr_expect_eq(host_try_attach(&a, "v", 0, NULL, &a.volume, &err), FIRN_ELOST);
+	host_close(&a);
+	cr_expect_eq(row_flags(&a), WAL_VOLUME_FENCED);
+	host_stop(&b, FIRN_DETACH_ABORT);
+	/* The manifest of before names A again: not a reason to go on. */
+	site_run(&site, "mv store after && mv before store");
+	host_open(&a);
+	cr_expect_eq(host_try_attach(&a, "v", 0, NULL, &a.volume, &err), FIRN_ECORRUPT);
+	cr_expect(strstr(err.text, "fenced"), "%s", err.text);
+	host_close(&a);
+	site_run(&site, "rm -rf store && mv after store");
+	host_start(&b);
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&a);
+	host_stop(&a, FIRN_DETACH_DRAIN);
+	cr_expect_eq(row_flags(&a), WAL_VOLUME_DETACHED, "it was the writer again");
+}
+
+/* A acked more than B knows of: that is not the volume any more. */
+Test(attach, what_a_fenced_writer_acked_alone_is_not_taken_for_the_volume, .init = setup,
+     .fini = teardown)
+{
+	a.opts.env = b.opts.env = NULL;
+	host_start(&a);
+	uint64_t s = some_work(&a);
+	site_run(&site, "rm -rf b && cp -a a b");
+	say(&a, s, "6");
+	say(&a, s, "7");
+	host_stop(&a, FIRN_DETACH_ABORT);
+	host_open(&b);
+	struct firn_error err = FIRN_ERROR_INIT;
+	cr_assert_eq(host_try_attach(&b, "v", 0, "moved", &b.volume, &err), 0, "%s", err.text);
+	host_open(&a);
+	cr_expect_eq(host_try_attach(&a, "v", 0, NULL, &a.volume, &err), FIRN_ELOST);
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	cr_expect_eq(host_try_attach(&a, "v", 0, NULL, &a.volume, &err), FIRN_EFENCED, "%s",
+	             err.text);
+	host_close(&a);
 }
 
 Test(attach, read_only_sees_one_stored_cut_and_changes_nothing, .init = setup, .fini = teardown)
