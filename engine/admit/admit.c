@@ -93,37 +93,27 @@ static int written_of(struct plan *p, struct firn_event *ev)
 	return 0;
 }
 
-uint64_t volume_unstored_limit(struct volume *v)
-{
-	return 4 * wal_free_bytes(&v->engine->wal);
-}
-
 static int reserve(struct plan *p, struct wal_slot *slot, struct firn_error *err)
 {
 	struct volume *v = p->v;
 	uint64_t len = WAL_RECORD_HEADER + p->meta_len + p->payload_len;
 	if (len > wal_record_max(&v->engine->wal) || p->n_write > UINT16_MAX)
 		return plan_refuse(p, 0, FIRN_ETOOBIG, wal_record_max(&v->engine->wal));
-	int rc = 0;
-	if (v->unstored_bytes >
-	    v->share_checked + (1u << 20)) { /* not at every write: it costs a lock */
-		if (v->unstored_bytes > volume_unstored_limit(v))
-			rc = FIRN_EFULL;
-		else
-			v->share_checked = v->unstored_bytes;
-	}
-	rc = rc ? rc
-	        : wal_reserve(&v->engine->wal, (uint32_t)len, p->n_write, v, v->volume_no,
-	                      v->rev_assigned + 1, slot);
+	bool refused = volume_refuses(v);
+	int rc = refused ? FIRN_EFULL
+	                 : wal_reserve(&v->engine->wal, (uint32_t)len, p->n_write, v, v->volume_no,
+	                               v->rev_assigned + 1, slot);
 	if (rc == FIRN_EIO)
 		return fail_flags(err,
 		                  fail(err, rc, 0, "admit", "the WAL failed; reopen the engine"),
 		                  FIRN_ERR_FATAL);
 	if (rc)
-		return fail(err, rc, 0, "admit", "%s: %s", v->name,
-		            rc == FIRN_ENOSPC  ? "the disk of the WAL is full"
-		            : rc == FIRN_EFULL ? "WAL or memory budget used up"
-		                               : "refused");
+		return fail(
+		        err, rc, 0, "admit", "%s: %s", v->name,
+		        refused ? "more of the WAL is not stored yet than a volume or a store may take"
+		        : rc == FIRN_ENOSPC ? "the disk of the WAL is full"
+		        : rc == FIRN_EFULL  ? "WAL or memory budget used up"
+		                            : "refused");
 	return 0;
 }
 

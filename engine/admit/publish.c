@@ -146,7 +146,7 @@ int volume_group_push(struct volume *v, const struct volume_group *g)
 	if (v->group_cap != was)
 		volume_charge(v, (int64_t)((v->group_cap - was) * sizeof *g));
 	v->group[(v->group_head + v->group_n++) & (v->group_cap - 1)] = *g;
-	v->unstored_bytes += g->bytes;
+	share_add(v, (int64_t)g->bytes);
 	return 0;
 }
 
@@ -335,7 +335,7 @@ void publish_poison(struct engine *e)
 
 void publish_stored(struct volume *v, uint64_t bytes, const struct volume_group *last)
 {
-	v->unstored_bytes -= bytes;
+	share_add(v, -(int64_t)bytes);
 	while (v->group_n && v->group[v->group_head].rev_last <= v->rev_stored) {
 		v->group_head = (v->group_head + 1) & (v->group_cap - 1);
 		v->group_n--;

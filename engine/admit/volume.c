@@ -43,6 +43,7 @@ void volume_free(struct volume *v)
 		mem_free(env, w);
 	}
 	volume_charge(v, -(int64_t)(v->group_cap * sizeof *v->group));
+	share_leave(v);
 	mem_free(env, v->ring);
 	mem_free(env, v->group);
 	mem_free(env, v->uri);

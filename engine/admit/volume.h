@@ -21,6 +21,7 @@
 
 struct engine;
 struct reader_item;
+struct store_share;
 
 #define LOST_SKIP \
 	(UINT64_C(1) << 36) /* what an abandon skips, and how far a writer may run ahead */
@@ -92,6 +93,7 @@ struct volume {
 	uint32_t volume_no; /* in the WAL's table */
 	uint32_t index_no;  /* in LMDB */
 	struct store *store;
+	struct store_share *share; /* with the other volumes of its store */
 	uint64_t segment_bytes;
 	uint32_t upload_interval_ms;
 	bool read_only;
@@ -199,5 +201,12 @@ void volume_free(struct volume *v);
 bool volume_waits(struct volume *v, const struct firn_cq *cq,
                   uint64_t user_data);                     /* takes the lock */
 void volume_wait_push(struct volume *v, struct waiter *w); /* stored list */
+
+/* ---- share of the WAL (share.c), volume locked but for the first two ---- */
+int share_join(struct volume *v); /* by its URI; FIRN_ENOMEM. Takes engine.lock */
+void share_leave(struct volume *v);
+void share_add(struct volume *v, int64_t bytes); /* un-stored, of the volume and of its store */
 uint64_t volume_unstored_limit(struct volume *v);
+bool volume_over_share(struct volume *v); /* the volume, or its store, has more than that */
+bool volume_refuses(struct volume *v);    /* the same for a writer: looks once a MiB */
 #endif

@@ -335,7 +335,7 @@ static bool has_room(struct engine *e, uint32_t volume_no, uint64_t len)
 		struct volume *v = e->volume[i];
 		pthread_mutex_lock(&v->lock);
 		if (v->volume_no == volume_no && !v->failed)
-			room = v->unstored_bytes <= volume_unstored_limit(v);
+			room = !volume_over_share(v);
 		pthread_mutex_unlock(&v->lock);
 	}
 	pthread_rwlock_unlock(&e->volumes_lock);

@@ -269,7 +269,7 @@ static void remember_full(struct engine *e, const struct firn_req *r)
 	uint32_t volume_no = 0;
 	if (v) {
 		pthread_mutex_lock(&v->lock);
-		if (v->unstored_bytes > volume_unstored_limit(v)) {
+		if (volume_over_share(v)) {
 			user_data = v->user_data;
 			volume_no = v->volume_no;
 		}

@@ -45,7 +45,7 @@ int firn_volume_info(const struct firn_volume *volume, struct firn_volume_info *
 	i.wal_bytes = volume_unstored_limit(v);
 	pthread_mutex_lock(&v->lock);
 	fill_info(v, &i);
-	if (i.state == FIRN_STATE_OPEN && i.unstored_bytes > i.wal_bytes)
+	if (i.state == FIRN_STATE_OPEN && volume_over_share(v))
 		i.state = FIRN_STATE_FULL;
 	bool gone = v->detach_job;
 	pthread_mutex_unlock(&v->lock);

@@ -1,0 +1,106 @@
+/* Stores that are away share the WAL with those that are not (PROTOCOL S16): what is not stored yet of a volume,
+ * and of all volumes of its store together, may take 4 x the free bytes and no more. */
+#include "tests/integration/site.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(share, .timeout = 200);
+
+enum {
+	BYTES = 64 << 10,
+	SLACK = 10 << 20
+}; /* slack: what is free moves in steps of a file, of 2 MiB */
+
+static char payload[BYTES];
+
+static struct firn_volume *attach(struct host *h, const char *store, const char *name)
+{
+	struct firn_attach a = FIRN_ATTACH_INIT;
+	struct firn_event ev = { 0 };
+	struct firn_error err = FIRN_ERROR_INIT;
+	char uri[200];
+	(void)snprintf(uri, sizeof uri, "file://%s/%s", h->site->dir, store);
+	a.store = uri;
+	a.name = name;
+	a.attach_flags = FIRN_ATTACH_CREATE;
+	int rc = firn_engine_call(h->engine, &a.req, &ev, &err);
+	cr_assert_eq(rc, 0, "%s: %s", name, err.text);
+	const struct firn_attached *r = ev.result;
+	struct firn_volume *v = r->volume;
+	firn_release(ev.result);
+	return v;
+}
+
+static struct firn_volume_info info(const struct firn_volume *v)
+{
+	struct firn_volume_info i = { .struct_size = sizeof i };
+	cr_assert_eq(firn_volume_info(v, &i), 0);
+	return i;
+}
+
+static int append(struct host *h, struct firn_volume *v, uint64_t stream, uint32_t wait_ms)
+{
+	struct iovec iov = { payload, BYTES };
+	struct firn_op op = op_append(stream, &iov);
+	struct firn_write w = FIRN_WRITE_INIT;
+	struct firn_event ev = { 0 };
+	w.volume = v;
+	w.op = &op;
+	w.n_op = 1;
+	w.req.timeout_ms = wait_ms;
+	int rc = firn_engine_call(h->engine, &w.req, &ev, NULL);
+	firn_release(ev.result);
+	return rc;
+}
+
+static uint64_t stream_in(struct host *h, struct firn_volume *v)
+{
+	h->volume = v;
+	uint64_t id = new_stream(h, "s");
+	store_all(h);
+	return id;
+}
+
+Test(share, volumes_of_one_store_that_is_away_take_one_share)
+{
+	struct site s;
+	struct host h;
+	site_make(&s);
+	host_init(&h, &s, "a");
+	h.opts.wal_bytes = 64 << 20;
+	site_run(&s, "mkdir dead live");
+	host_open(&h);
+	struct firn_volume *v[3] = { attach(&h, "dead", "one"), attach(&h, "dead", "two"),
+		                     attach(&h, "live", "three") };
+	uint64_t id[3], n[3] = { 0 };
+	for (int i = 0; i < 3; i++)
+		id[i] = stream_in(&h, v[i]);
+	site_run(&s, "mkdir away && mv dead/one dead/two away/ && touch dead/one dead/two");
+	for (bool full[2] = { false, false }; !full[0] || !full[1];)
+		for (int i = 0; i < 2; i++) {
+			int rc = full[i] ? FIRN_ETIMEDOUT : append(&h, v[i], id[i], 500);
+			cr_assert(!rc || rc == FIRN_ETIMEDOUT, "%s", firn_code_name(rc));
+			full[i] = rc != 0;
+			n[i] += !rc;
+		}
+	struct firn_volume_info one = info(v[0]), two = info(v[1]);
+	cr_expect_leq(one.unstored_bytes + two.unstored_bytes, one.wal_bytes + SLACK,
+	              "%llu and %llu of %llu", (unsigned long long)one.unstored_bytes,
+	              (unsigned long long)two.unstored_bytes, (unsigned long long)one.wal_bytes);
+	cr_expect_gt(one.unstored_bytes + two.unstored_bytes, (uint64_t)h.opts.wal_bytes / 2);
+	cr_expect_eq(info(v[2]).state, (uint32_t)FIRN_STATE_OPEN);
+	for (; n[2] < 3 * (64 << 20) / BYTES; n[2]++) /* the third goes round and round */
+		cr_assert_eq(append(&h, v[2], id[2], 30000), 0);
+	site_run(&s, "rm dead/one dead/two && mv away/one away/two dead/");
+	for (int i = 0; i < 3; i++) {
+		h.volume = v[i];
+		cr_assert_eq(append(&h, v[i], id[i], 30000), 0, "room comes back");
+		store_all(&h);
+		cr_expect_eq(mark_of(&h, id[i], FIRN_MARK_STORED), n[i] + 1);
+		cr_expect_eq(host_detach(&h, v[i], FIRN_DETACH_DRAIN, NULL), 0);
+	}
+	host_close(&h);
+	site_remove(&s);
+}
