@@ -94,29 +94,6 @@ static void sleep_ns(uint64_t ns)
 		;
 }
 
-/* Asks once; the answer with its error. */
-static int attempt(struct store *s, const struct firn_store_request *ask, uint64_t deadline,
-                   struct firn_store_request *answer, struct firn_error *told)
-{
-	uint64_t now = s->env->mono_ns(s->env->ctx);
-	struct store_slot *slot = slot_get(s);
-
-	if (!slot)
-		return FIRN_ENOMEM;
-	slot->req = *ask;
-	slot->req.timeout_us = deadline > now ? (deadline - now) / 1000u + 1 : 1;
-	slot_submit(slot);
-	if (slot_wait(slot, deadline)) {
-		*answer = *ask;
-		store_answer_lost(s, answer, told);
-		return FIRN_OK;
-	}
-	*answer = slot->req;
-	*told = slot->error;
-	slot_put(slot);
-	return FIRN_OK;
-}
-
 int store_call(struct store *s, const struct firn_store_request *ask, int once,
                struct firn_store_request *answer, struct firn_error *err)
 {
@@ -134,7 +111,7 @@ int store_call(struct store *s, const struct firn_store_request *ask, int once,
 	for (uint32_t n_tried = 1;; n_tried++) {
 		uint64_t now, wait;
 
-		if (attempt(s, ask, deadline, answer, &told))
+		if (store_attempt(s, ask, deadline, n_tried > 1, answer, &told))
 			return fail(err, FIRN_ENOMEM, 0, "store", "no memory for a request");
 		if (answer->outcome <= FIRN_STORE_PERMANENT || once)
 			break;

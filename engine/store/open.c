@@ -6,32 +6,51 @@
 #include <stdlib.h>
 
 #define DEADLINE_DEFAULT_MS 30000u
-#define DEADLINE_MAX_MS 3600000u
+#define MS_MAX 3600000u
 
-/* Takes `deadline_ms` out of the parameters: it is ours, the back end must not stumble over it. */
-static int take_deadline(struct store *s, struct firn_error *err)
+/* Takes a number of ours out of the parameters: the back end must not stumble over it. */
+static int take_number(struct store *s, const char *name, uint64_t most, uint64_t *value,
+                       struct firn_error *err)
 {
-	const char *text = uri_param(&s->uri, "deadline_ms");
-	uint64_t ms = DEADLINE_DEFAULT_MS;
+	const char *text = uri_param(&s->uri, name);
+	char *end = NULL;
+	uint32_t i = 0;
 
-	if (text) {
-		char *end = NULL;
-
-		ms = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
-		if (ms == 0 || ms > DEADLINE_MAX_MS || *end)
-			return fail(err, FIRN_EINVAL, 0, "store",
-			            "store URI: deadline_ms must be a number from 1 to %u",
-			            DEADLINE_MAX_MS);
-		uint32_t i = 0;
-
-		while (s->uri.param[i].value != text)
-			i++;
-		s->uri.n_param--;
-		memmove(&s->uri.param[i], &s->uri.param[i + 1],
-		        (s->uri.n_param - i) * sizeof s->uri.param[0]);
-	}
-	s->deadline_ns = ms * 1000000u;
+	if (!text)
+		return FIRN_OK;
+	*value = text[0] >= '0' && text[0] <= '9' ? strtoull(text, &end, 10) : 0;
+	if (*value == 0 || *value > most || *end)
+		return fail(err, FIRN_EINVAL, 0, "store",
+		            "store URI: %s must be a number from 1 to %llu", name,
+		            (unsigned long long)most);
+	while (s->uri.param[i].value != text)
+		i++;
+	s->uri.n_param--;
+	memmove(&s->uri.param[i], &s->uri.param[i + 1],
+	        (s->uri.n_param - i) * sizeof s->uri.param[0]);
 	return FIRN_OK;
+}
+
+/* What is between us and any back end. */
+static int take_ours(struct store *s, struct firn_error *err)
+{
+	uint64_t deadline = DEADLINE_DEFAULT_MS, hedge = 0, in_flight = 0, requests = 0, mib = 0;
+	int rc = take_number(s, "deadline_ms", MS_MAX, &deadline, err);
+
+	if (rc == FIRN_OK)
+		rc = take_number(s, "hedge_ms", MS_MAX, &hedge, err);
+	if (rc == FIRN_OK)
+		rc = take_number(s, "max_in_flight", 65536, &in_flight, err);
+	if (rc == FIRN_OK)
+		rc = take_number(s, "requests_per_s", 1000000, &requests, err);
+	if (rc == FIRN_OK)
+		rc = take_number(s, "mib_per_s", 1000000, &mib, err);
+	s->deadline_ns = deadline * 1000000u;
+	s->hedge_ns = hedge * 1000000u;
+	s->gate.max_in_flight = (uint32_t)in_flight;
+	s->gate.request_ns = requests ? UINT64_C(1000000000) / requests : 0;
+	s->gate.mib_ns = mib ? UINT64_C(1000000000) / mib : 0;
+	return rc;
 }
 
 static int open_backend(struct store *s, struct firn_error *err)
@@ -104,7 +123,7 @@ static int parse(struct store *s, const char *uri, struct wrappers *w, struct fi
 		memmove(s->uri.shown + len, s->uri.shown, strlen(s->uri.shown) + 1);
 		memcpy(s->uri.shown, uri, len);
 	}
-	return rc == FIRN_OK ? take_deadline(s, err) : rc;
+	return rc == FIRN_OK ? take_ours(s, err) : rc;
 }
 
 /* The innermost first. */
@@ -171,7 +190,7 @@ void store_close(struct store *s)
 	slot_stop_poller(s);
 	/* Where a request was never answered, all that it may still touch stays: the back end's handle,
 	 * its code, and this. */
-	if (slot_n_lost(s))
+	if (!slot_drain(s))
 		return;
 	s->plugin.close(s->handle);
 	plugin_unload(s);
@@ -187,4 +206,11 @@ uint64_t store_caps(const struct store *s)
 const char *store_uri_shown(const struct store *s)
 {
 	return s->uri.shown;
+}
+
+void store_meter(struct store *s, struct meter *out)
+{
+	pthread_mutex_lock(&s->lock);
+	*out = s->meter;
+	pthread_mutex_unlock(&s->lock);
 }

@@ -52,11 +52,16 @@ int slot_init(struct store *s)
 		return FIRN_ENOMEM;
 	if (pthread_mutex_init(&s->probe_lock, NULL))
 		goto fail_probe_lock;
-	if (cond_init(&s->poll_wanted))
-		goto fail_cond;
-	return FIRN_OK;
+	pthread_cond_t *const conds[] = { &s->poll_wanted, &s->any_done, &s->circuit.closed,
+		                          &s->gate.changed };
+	int n = 0;
 
-fail_cond:
+	while (n < 4 && !cond_init(conds[n]))
+		n++;
+	if (n == 4)
+		return FIRN_OK;
+	while (n > 0)
+		pthread_cond_destroy(conds[--n]);
 	pthread_mutex_destroy(&s->probe_lock);
 fail_probe_lock:
 	pthread_mutex_destroy(&s->lock);
@@ -99,6 +104,9 @@ void slot_fini(struct store *s)
 		mem_free(s->env, slot);
 	}
 	pthread_cond_destroy(&s->poll_wanted);
+	pthread_cond_destroy(&s->any_done);
+	pthread_cond_destroy(&s->circuit.closed);
+	pthread_cond_destroy(&s->gate.changed);
 	pthread_mutex_destroy(&s->probe_lock);
 	pthread_mutex_destroy(&s->lock);
 }
@@ -165,7 +173,8 @@ void slot_submit(struct store_slot *slot)
 	memset(req->backend, 0, sizeof req->backend);
 	if (req->page) /* a second attempt begins its page anew */
 		req->page->n = req->page->more = 0, req->page->used = 0;
-	if (s->library && slot_own(slot)) {
+	slot->begin_ns = s->env->mono_ns(s->env->ctx);
+	if (s->library && !slot->own && slot_own(slot)) {
 		firn_store_set_error(req, FIRN_STORE_PERMANENT, FIRN_ENOMEM, 0,
 		                     "no memory for a copy of the request");
 		slot->state = SLOT_DONE; /* nobody else knows of it yet */
@@ -192,7 +201,8 @@ void slot_complete(struct firn_store_request *req)
 	if (stray) {
 		s->n_stray++;
 	} else if (slot->state == SLOT_LOST) {
-		s->n_lost--;
+		s->n_lost -= slot->given_up;
+		s->n_loser -= !slot->given_up;
 		s->n_in_flight--;
 		slot_free_own(slot);
 		free_synced(slot);
@@ -201,6 +211,8 @@ void slot_complete(struct firn_store_request *req)
 		s->n_in_flight--;
 		pthread_cond_signal(&slot->done);
 	}
+	if (!s->n_in_flight || s->hedge_ns)
+		pthread_cond_broadcast(&s->any_done);
 	pthread_mutex_unlock(&s->lock);
 	if (stray && s->env->log) {
 		char text[128];
@@ -283,8 +295,19 @@ static int wait_late_synced(struct store_slot *slot)
 	if (slot->state == SLOT_DONE)
 		return 0;
 	slot->state = SLOT_LOST;
+	slot->given_up = 1;
 	s->n_lost++;
 	return 1;
+}
+
+static void count(struct store_slot *slot)
+{
+	struct store *s = slot->store;
+	uint64_t now = s->env->mono_ns(s->env->ctx);
+
+	pthread_mutex_lock(&s->lock);
+	meter_count(&s->meter, &slot->req, now - slot->begin_ns, slot->again != 0);
+	pthread_mutex_unlock(&s->lock);
 }
 
 int slot_wait(struct store_slot *slot, uint64_t deadline_ns)
@@ -309,5 +332,80 @@ int slot_wait(struct store_slot *slot, uint64_t deadline_ns)
 	}
 	slot_disown(slot);
 	check_answer(slot);
+	count(slot);
 	return 0;
+}
+
+/* ---- hedges ---- */
+
+static int is_done(const struct store_slot *slot)
+{
+	return slot && slot->state == SLOT_DONE;
+}
+
+struct store_slot *slot_wait_either(struct store_slot *a, struct store_slot *b,
+                                    uint64_t deadline_ns)
+{
+	struct store *s = a ? a->store : b->store;
+	uint64_t now = s->env->mono_ns(s->env->ctx);
+	struct timespec until = mono_after(deadline_ns > now ? deadline_ns - now : 0);
+	int late = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (!is_done(a) && !is_done(b) && !late)
+		late = pthread_cond_timedwait(&s->any_done, &s->lock, &until) != 0;
+	struct store_slot *done = is_done(a) ? a : is_done(b) ? b : NULL;
+
+	pthread_mutex_unlock(&s->lock);
+	return done;
+}
+
+void slot_let_go(struct store_slot *slot)
+{
+	struct store *s = slot->store;
+	int done;
+
+	s->plugin.cancel(s->handle, &slot->req);
+	pthread_mutex_lock(&s->lock);
+	done = slot->state == SLOT_DONE;
+	if (done) {
+		slot_free_own(slot);
+		free_synced(slot);
+	} else {
+		slot->state = SLOT_LOST;
+		slot->given_up = 0;
+		s->n_loser++;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+int slot_may_hedge(struct store *s, uint32_t most)
+{
+	pthread_mutex_lock(&s->lock);
+	int may = s->n_loser < most && s->n_lost == 0 && !s->circuit.open;
+
+	pthread_mutex_unlock(&s->lock);
+	return may;
+}
+
+void slot_hedged(struct store *s, int won)
+{
+	pthread_mutex_lock(&s->lock);
+	s->meter.n_hedge++;
+	s->meter.n_hedge_won += won != 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+int slot_drain(struct store *s)
+{
+	struct timespec until = mono_after(GRACE_MOST_NS);
+	int late = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->n_in_flight > (s->library ? s->n_lost : 0) && !late)
+		late = pthread_cond_timedwait(&s->any_done, &s->lock, &until) != 0 && s->library;
+	int empty = s->n_in_flight == 0;
+
+	pthread_mutex_unlock(&s->lock);
+	return empty;
 }

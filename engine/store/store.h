@@ -7,6 +7,7 @@
 #include <firn/error.h>
 #include <firn/store.h>
 
+struct meter; /* meter.h */
 struct store; /* reference counted: one per URI and engine is shared by volumes */
 
 /* Opaque version of an object (ETag, generation). len 0 = none. */
@@ -18,13 +19,16 @@ struct store_version {
 enum store_condition { STORE_ALWAYS = 0, STORE_IF_ABSENT = 1, STORE_IF_MATCH = 2 };
 
 /* `env` is complete (env_complete()) and outlives the store. The URI's parameter deadline_ms (1 to
- * 3600000, else 30000) bounds every call below; the other parameters are the back end's. FIRN_EINVAL:
+ * 3600000, else 30000) bounds every call below; max_in_flight, requests_per_s, mib_per_s (gate.c) and hedge_ms
+ * (attempt.c) are ours, too; the other parameters are the back end's. FIRN_EINVAL:
  * the URI; FIRN_EUNSUPPORTED: no such store in this build, or a plug-in of another interface. */
 int store_open(const struct firn_env *env, const char *uri, struct store **out,
                struct firn_error *err);
 void store_close(struct store *s);
 /* What the back end says it can (FIRN_STORE_CAN_... bits). */
 uint64_t store_caps(const struct store *s);
+/* What was asked since it was opened, and how it went. A consistent copy. */
+void store_meter(struct store *s, struct meter *out);
 const char *store_uri_shown(const struct store *s); /* without credentials */
 
 /* Results: FIRN_OK; FIRN_ENOENT; FIRN_ECONFLICT (condition failed); FIRN_ESTORE with flags: AMBIGUOUS (it may

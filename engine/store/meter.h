@@ -1,0 +1,44 @@
+/* What a store was asked and how it went: counted per handle, from its opening on. */
+#ifndef STORE_METER_H
+#define STORE_METER_H
+#include <firn/store.h>
+
+enum { METER_OPS = FIRN_STORE_MULTIPART_ABORT + 1, METER_BUCKETS = 32 };
+
+/* One kind of request. Every attempt counts, tries again and hedges included: it is what the store
+ * sees and bills. */
+struct meter_op {
+	uint64_t n_sent;
+	uint64_t n_done,
+	        n_refused; /* refused: PERMANENT, the ENOENT and ECONFLICT of everyday among them */
+	uint64_t n_retry, n_throttled, n_ambiguous; /* by outcome */
+	uint64_t n_again;                           /* of n_sent: second and later attempts */
+	uint64_t bytes_out, bytes_in;               /* put; got */
+	/* Latency: bucket i counts attempts that took [2^i, 2^(i+1)) microseconds; 0 also what was
+	 * faster, the last also what was slower. */
+	uint64_t latency[METER_BUCKETS];
+};
+
+struct meter {
+	struct meter_op op[METER_OPS]; /* by enum firn_store_op */
+	uint64_t n_outage;             /* times the circuit opened */
+	uint64_t n_waited_out;         /* calls that ended without an attempt, in an outage */
+	uint64_t n_hedge, n_hedge_won;
+};
+
+/* Prices in millionths of the currency. Deleting and aborting is free everywhere we know. */
+struct meter_prices {
+	uint64_t per_1000_put; /* PUT, LIST, multipart BEGIN, PUT, COMMIT */
+	uint64_t per_1000_get; /* GET, STAT */
+	uint64_t per_gib_in;   /* bytes that leave the store for us */
+	uint64_t per_gib_out;  /* bytes that we send there */
+};
+
+void meter_count(struct meter *m, const struct firn_store_request *answer, uint64_t took_ns,
+                 int again);
+/* Upper end of the bucket in which the given share (0 to 1000 of 1000) of attempts has ended, in
+ * microseconds; 0 without any. */
+uint64_t meter_latency_us(const struct meter_op *op, uint32_t permille);
+/* What it has cost, in millionths of the currency. */
+uint64_t meter_money(const struct meter *m, const struct meter_prices *prices);
+#endif
