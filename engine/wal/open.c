@@ -281,6 +281,9 @@ static void end_mark(struct wal *w)
 
 void wal_close(struct wal *w, bool with_end_mark)
 {
+	while (with_end_mark &&
+	       w->in_flight) /* without threads: an idle group nobody has waited for */
+		(void)wal_step(w);
 	if (with_end_mark && !w->poisoned && !wal_range_close(w))
 		end_mark(w);
 	struct wal_group *g;

@@ -86,3 +86,38 @@ Test(fault, a_full_or_read_only_disk_is_told_at_open)
 		site_remove(&site);
 	}
 }
+
+/* Without threads the group that is written when nothing comes may be on its way when the engine closes. What
+ * close writes goes behind it, not over it. */
+Test(fault, a_close_waits_for_the_group_in_flight)
+{
+	struct site site;
+	struct host h;
+	struct faulty f;
+	char *text;
+	site_make(&site);
+	host_init(&h, &site, "a");
+	host_way(&h, WAY_NO_THREADS);
+	faulty_init(&f, env_default_pwrite());
+	h.opts.env = &f.env;
+	host_start(&h);
+	uint64_t s = new_stream(&h, "s");
+	say(&h, s, "kept");
+	struct firn_error err = FIRN_ERROR_INIT;
+	cr_assert_eq(host_detach(&h, h.volume, FIRN_DETACH_KEEP_WAL, &err), 0, "%s", err.text);
+	while (firn_engine_step(h.engine, 20))
+		;                                    /* spare files are made first */
+	faulty_arm(&f, FAULT_WRITES, -EIO, 1 << 30); /* none fails, all are counted */
+	while (atomic_load(&f.left) == 1 << 30 && firn_engine_step(h.engine, 1000))
+		;
+	f.kinds = 0;
+	host_close(&h);
+	h.opts.env = NULL;
+	host_start(&h);
+	cr_assert_eq(firn_stream_find(h.volume, "s", 1, &s), 0);
+	cr_expect_eq(read_stream(&h, s, 0, &text), 0);
+	cr_expect_str_eq(text, "kept");
+	free(text);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&site);
+}
