@@ -237,10 +237,10 @@ _Noreturn void checker_main(struct model *m, bool whole, const char *move_to)
 	                          move_to ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL);
 	if (!checked)
 		_exit(0);
-	check_cut(m);
-	if (move_to) {
-		check_here(m, move_to, true, FIRN_DETACH_KEEP_WAL);
+	if (move_to) /* the old directory is not needed any more, whatever happens to us now */
 		snprintf(m->dir, sizeof m->dir, "%s", move_to);
-	}
+	check_cut(m);
+	if (move_to)
+		check_here(m, move_to, true, FIRN_DETACH_KEEP_WAL);
 	_exit(0);
 }

@@ -19,33 +19,23 @@
 /* mkfs.xfs refuses less than 300 MB. Memory is used for what is written only. */
 #define DISK_BYTES (UINT64_C(320) << 20)
 
+#define EXT4_OPTIONS "-q", "-F", "-b", "4096", "-J", "size=8", "-E", "nodiscard,lazy_itable_init=0"
+
 struct kind {
 	const char *name, *fs, *options;
 	uint32_t sector;
 	const char *mkfs[16];
 };
 
-/* Without metadata_csum a superblock of ext4 may be torn between its sectors; with it a disk must write
- * 4 KiB whole, as one with 4 KiB sectors does. Discards are of no use here. */
+/* Sectors of 512 bytes are for ext4 without checksums of its metadata only: its journal writes blocks
+ * anew whatever became of them. With checksums a superblock torn between its sectors is the end, and so
+ * it is for xfs, which takes a torn block for a new one and leaves it out of the replay. On a disk
+ * with 4 KiB sectors, which tears at no others, all must come back. Discards are of no use here. */
 static const struct kind kinds[] = {
-	{ "ext4",
-	  "ext4",
-	  "",
-	  512,
-	  { "mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=8", "-O", "^metadata_csum", "-E",
-	    "nodiscard,lazy_itable_init=0" } },
-	{ "ext4-4k",
-	  "ext4",
-	  "",
-	  4096,
-	  { "mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=8", "-E",
-	    "nodiscard,lazy_itable_init=0" } },
-	{ "xfs", "xfs", "nouuid", 512, { "mkfs.xfs", "-q", "-f", "-K" } },
-	{ "btrfs",
-	  "btrfs",
-	  "",
-	  4096,
-	  { "mkfs.btrfs", "-q", "-f", "-K", "-s", "4096", "-m", "single" } },
+	{ "ext4", "ext4", "", 512, { "mkfs.ext4", EXT4_OPTIONS, "-O", "^metadata_csum" } },
+	{ "ext4-4k", "ext4", "", 4096, { "mkfs.ext4", EXT4_OPTIONS } },
+	{ "xfs", "xfs", "nouuid", 4096, { "mkfs.xfs", "-q", "-f", "-K" } },
+	{ "btrfs", "btrfs", "", 4096, { "mkfs.btrfs", "-q", "-f", "-K", "-m", "single" } },
 };
 
 static const struct kind *kind_of(const struct disk *d)
@@ -96,9 +86,11 @@ static void command(const struct disk *d, const char *text)
 	close(fd);
 }
 
-void disk_arm(const struct disk *d, enum cut_kind kind, uint64_t seed, uint64_t after)
+void disk_arm(struct disk *d, enum cut_kind kind, uint64_t seed, uint64_t after)
 {
 	char text[96];
+	d->kind = kind;
+	d->seed = seed;
 	snprintf(text, sizeof text, "cut %u %lu %lu", kind, (unsigned long)seed,
 	         (unsigned long)after);
 	command(d, text);
@@ -201,7 +193,8 @@ void disk_on(struct disk *d)
 	if (err == ENODEV)
 		disk_cannot(d->fs, err); /* not in this kernel */
 	if (err)
-		disk_fail(err, "%s does not come back after the cut", d->fs);
+		disk_fail(err, "%s does not come back after a cut of kind %u, seed %lu", d->fs,
+		          d->kind, (unsigned long)d->seed);
 	close(loop);
 }
 

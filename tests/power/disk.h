@@ -22,6 +22,8 @@ struct disk {
 	char mnt[64]; /* where the file system is, while the power is on */
 	char fuse[64];
 	uint32_t sector;
+	enum cut_kind kind; /* of the last cut, and its seed */
+	uint64_t seed;
 	uint64_t n_lazy; /* times that something still held the file system when it went */
 };
 
@@ -33,7 +35,7 @@ const char *disk_root(void);
 
 void disk_make(struct disk *d, const char *fs);
 void disk_on(struct disk *d);
-void disk_arm(const struct disk *d, enum cut_kind kind, uint64_t seed, uint64_t after);
+void disk_arm(struct disk *d, enum cut_kind kind, uint64_t seed, uint64_t after);
 void disk_off(struct disk *d);
 /* Any of the kinds that this file system survives by its own promises. */
 enum cut_kind disk_cut_kind(const struct disk *d, uint64_t *state);

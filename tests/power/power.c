@@ -151,14 +151,14 @@ static int run_worker(struct loop *l, bool *killed)
 	return rc;
 }
 
-/* Recovery loses its power too, now and then several times, at its n-th operation. `must`: the
- * first time for certain. A move is let alone: half-way it is neither here nor there. */
+/* Recovery, or a move, loses its power too, now and then several times, at its n-th operation.
+ * `must`: the first time for certain. */
 static int run_checker(struct loop *l, bool must, bool whole, const char *move_to)
 {
 	for (;; must = false) {
-		bool cuts = !move_to && (must || chance(&l->state, 3) == 0);
+		bool cuts = must || chance(&l->state, 3) == 0;
 		if (cuts)
-			arm(l, 1 + chance(&l->state, 100));
+			arm(l, 1 + chance(&l->state, move_to ? 300 : 100));
 		pid_t pid = start(l);
 		if (!pid)
 			checker_main(l->m, whole, move_to);
