@@ -1,7 +1,9 @@
 /* On which file system, directory and machine a path lies: enough to notice a WAL that was copied.
  *
- * The file system's id is the one of statfs (ext4, btrfs: made from its UUID), or the device number
- * where that is zero. The machine is the firmware's UUID, which a cloned disk does not carry along;
+ * The file system's id must be the same after the next boot, or the WAL would be taken for a copy. The
+ * one of statfs is that where it is made from a UUID (ext4, btrfs). xfs, f2fs and others put the device's
+ * number there, which depends on the order in which devices are found: xfs is asked for its UUID,
+ * elsewhere the id is 0, not known, and a copy is told by inode and machine alone. The machine is the firmware's UUID, which a cloned disk does not carry along;
  * only root may read it, so that for others it is /etc/machine-id. Both are hashed: machine-id(5)
  * asks not to hand it out. */
 #include "engine/base/le.h"
@@ -9,10 +11,54 @@
 #include "engine/os/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/* XFS_IOC_FSGEOMETRY_V1 of every Linux that has xfs; any user may ask. Its header is in xfsprogs. */
+struct xfs_geometry {
+	uint32_t blocks[8];
+	uint64_t extents[4];
+	uint8_t uuid[16];
+	uint32_t sizes[7];
+};
+#define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
+_Static_assert(sizeof(struct xfs_geometry) == 112, "as the kernel has it");
+
+static int xfs_id(const char *path, uint64_t *id)
+{
+	struct xfs_geometry g;
+	int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, XFS_GEOMETRY, &g) == 0)
+		*id = sum64_seed(g.uuid, sizeof g.uuid, 1);
+	else
+		rc = -errno;
+	(void)close(fd);
+	return rc;
+}
+
+/* *id 0: not known. */
+static int fs_id_of(const char *path, const struct stat *st, const struct statfs *fs, uint64_t *id)
+{
+	uint32_t half[2];
+	_Static_assert(sizeof half == sizeof fs->f_fsid, "two words");
+	if (fs->f_type == XFS_SUPER_MAGIC)
+		return xfs_id(path, id);
+	memcpy(half, &fs->f_fsid, sizeof half);
+	*id = (uint64_t)half[1] << 32 | half[0];
+	if (*id == (uint64_t)st->st_dev)
+		*id = 0;
+	return 0;
+}
 
 /* Length of the line; 0: there is none, or it is not for us; a negative errno: it could not be read this
  * time, which must not pass for a machine without a name. */
@@ -58,15 +104,11 @@ int os_identity(void *ctx, const char *path, struct firn_identity *out)
 {
 	struct stat st;
 	struct statfs fs;
-	int id[2];
 	(void)ctx;
 	if (stat(path, &st) < 0 || statfs(path, &fs) < 0)
 		return -errno;
-	memcpy(id, &fs.f_fsid, sizeof id);
 	memset(out, 0, sizeof *out);
-	out->fs_id = (uint64_t)(uint32_t)id[1] << 32 | (uint32_t)id[0];
-	if (out->fs_id == 0)
-		out->fs_id = (uint64_t)st.st_dev;
 	out->inode = (uint64_t)st.st_ino;
-	return machine_of(out->machine);
+	int rc = fs_id_of(path, &st, &fs, &out->fs_id);
+	return rc ? rc : machine_of(out->machine);
 }

@@ -24,9 +24,11 @@ enum firn_open_flag {
 	FIRN_OPEN_DURABLE = 16 /* write_start() will be used: prepare for it */
 };
 
-/* Which file system, directory and machine a path lies on: enough to notice a copied WAL. */
+/* Which file system, directory and machine a path lies on: enough to notice a copied WAL. All the
+ * same after a reboot: a WAL whose identity changed is refused until takeover=moved is said. */
 struct firn_identity {
-	uint64_t fs_id, inode;
+	uint64_t fs_id; /* follows the file system, not the device; 0 where none is known */
+	uint64_t inode;
 	uint8_t machine[16]; /* zero where the machine does not say */
 };
 

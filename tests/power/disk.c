@@ -188,7 +188,11 @@ void disk_on(struct disk *d)
 	const struct kind *k = kind_of(d);
 	char device[32];
 	command(d, "on");
+	/* As after a boot, the disk comes back under another number every second time. */
+	int taken = d->n_on++ % 2 ? loop_attach(d, device, sizeof device) : -1;
 	int loop = loop_attach(d, device, sizeof device);
+	if (taken >= 0)
+		close(taken);
 	int err = mount(device, d->mnt, k->fs, MS_NOATIME, k->options) ? errno : 0;
 	if (err == ENODEV)
 		disk_cannot(d->fs, err); /* not in this kernel */

@@ -280,3 +280,17 @@ Test(os_file, space_is_known_and_identity_tells_a_copy_from_its_original)
 	cr_expect_neq(a.fs_id, shm.fs_id);
 	cr_expect_eq(f->identity(NULL, below("z"), &a), -ENOENT);
 }
+
+/* Devices are numbered in the order in which they are found; tests/power has it change on xfs. */
+Test(os_file, identity_does_not_name_the_device)
+{
+	struct firn_identity a, shm;
+	struct stat st;
+	make(below("a"), "1", 1);
+	cr_assert_eq(f->identity(NULL, below("a"), &a), 0);
+	cr_assert_eq(stat(below("a"), &st), 0);
+	cr_expect_neq(a.fs_id, (uint64_t)st.st_dev);
+	cr_assert_eq(f->identity(NULL, "/dev/shm", &shm), 0);
+	cr_assert_eq(stat("/dev/shm", &st), 0);
+	cr_expect_neq(shm.fs_id, (uint64_t)st.st_dev);
+}
