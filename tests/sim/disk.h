@@ -1,0 +1,24 @@
+/* A disk that loses what was not flushed. One per node; it outlives the process that writes to it.
+ *
+ *   write ─► page cache / device cache (what reads see) ─ sync ─► platter (what a power cut leaves)
+ *   names ─► what the process sees                      ─ sync_dir ─► what a power cut leaves
+ */
+#ifndef SIM_DISK_H
+#define SIM_DISK_H
+#include "tests/sim/world.h"
+
+struct disk;
+struct disk *disk_new(uint32_t node, uint64_t bytes);
+/* The file operations; ctx is a struct node (node.h), whose disk it is. */
+extern const struct firn_files disk_files;
+/* The process is gone: its locks go, its writes under way are dropped or land later; with the power they are where
+ * un-flushed writes are. */
+void disk_killed(struct disk *d, uint32_t process, bool power);
+/* And the power: what was not flushed is kept, dropped or torn, by chance. */
+void disk_power_cut(struct disk *d);
+uint64_t disk_used(const struct disk *d); /* bytes of all files */
+/* Flips a bit in a file of the WAL that holds data; false: there is none. */
+bool disk_rot(struct disk *d);
+/* Flips a bit in the last place of a WAL file that holds these bytes; false: there is none. */
+bool disk_rot_at(struct disk *d, const void *bytes, size_t len);
+#endif

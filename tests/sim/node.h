@@ -1,0 +1,31 @@
+/* A node: a disk, and from time to time a process with an engine on it. */
+#ifndef SIM_NODE_H
+#define SIM_NODE_H
+#include "tests/sim/disk.h"
+#include <firn/engine.h>
+
+struct block;
+struct node {
+	uint32_t number, boots;
+	uint32_t process; /* of this boot; 0: down */
+	struct disk *disk;
+	char dir[200]; /* of the engine: names on the simulated disk, a real folder for the index */
+	struct firn_env env;
+	struct block *blocks; /* memory of the process */
+	uint64_t memory, memory_most;
+	int64_t clock_ms; /* what the wall clock is off by */
+	struct rng rng;   /* nonces and ids */
+	bool lying, lied; /* may one flush lie? has it? */
+	struct firn_engine *engine;
+};
+
+struct node *node_new(uint32_t number);
+/* A new process begins. */
+void node_boot(struct node *n);
+/* Opens the engine with the options of this simulation; to be called by a fibre of the process. */
+int node_open(struct node *n, struct firn_error *err);
+void node_kill(struct node *n, bool power);
+/* The engine was closed: the process ends by itself. */
+void node_down(struct node *n);
+enum { NODE_MEMORY = 16 << 20, NODE_WAL = 8 << 20 };
+#endif

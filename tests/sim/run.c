@@ -1,0 +1,165 @@
+#include "tests/sim/run.h"
+#include "tests/sim/store.h"
+#include "tests/sim/work.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MS = 1000000, LIVES_MOST = 6 };
+
+/* What this seed is about, beside the usual. */
+struct plan {
+	uint32_t lives;
+	bool lying, rot, rolls_back;
+};
+
+static struct plan make_plan(void)
+{
+	struct plan p = { .lives = 2 + (uint32_t)rng_below(&W.rng, LIVES_MOST - 1) };
+	uint64_t dice = rng_below(&W.rng, 20);
+	p.lying = dice == 0;
+	p.rot = dice == 1;
+	return p;
+}
+
+static bool settled(const struct site *s)
+{
+	return s->state == SITE_UP || s->state == SITE_FAILED || s->state == SITE_CLOSED || s->sick;
+}
+
+static void wait_settled(struct site *s, uint64_t ms)
+{
+	for (uint64_t i = 0; i < ms && !settled(s); i++)
+		sched_sleep(MS);
+}
+
+static void boot_all(void)
+{
+	for (uint32_t i = 0; i < N_SITES; i++)
+		if (!sites[i].node->process)
+			site_boot(i);
+}
+
+/* Finish, close, and go elsewhere if that was asked for; who does not come to an end in time is killed. */
+static void close_site(struct site *s, uint32_t mode)
+{
+	s->detach_mode = mode;
+	s->stop = true;
+	for (uint32_t i = 0; i < 300000 && s->state != SITE_CLOSED && s->state != SITE_FAILED; i++)
+		sched_sleep(MS);
+	SIM_CHECK("P8", s->state == SITE_CLOSED || s->state == SITE_FAILED || !W.calm,
+	          "node %u does not close", s->node->number);
+	if (s->state == SITE_CLOSED)
+		node_down(s->node);
+	else
+		node_kill(s->node, false);
+}
+
+static void move_clean(struct site *s)
+{
+	for (uint32_t i = 0; i < N_HOMES; i++)
+		if (&sites[homes[i].site] == s && homes[i].clean && rng_one_in(&W.rng, 2))
+			homes[i].site = (homes[i].site + 1) % N_SITES;
+}
+
+static void end_life(struct site *s)
+{
+	uint64_t dice = rng_below(&W.rng, 100);
+	if (s->state == SITE_CLOSED || s->state == SITE_FAILED) {
+		node_kill(s->node, false);
+		return;
+	}
+	if (dice < 35) {
+		W.n_fault[FAULT_KILL]++;
+		node_kill(s->node, false);
+	} else if (dice < 75) {
+		W.n_fault[FAULT_POWER]++;
+		node_kill(s->node, true);
+	} else if (dice < 85) {
+		close_site(s, rng_one_in(&W.rng, 3) ? FIRN_DETACH_ABORT : FIRN_DETACH_KEEP_WAL);
+	} else {
+		close_site(s, FIRN_DETACH_DRAIN);
+		move_clean(s);
+	}
+}
+
+static void one_life(const struct plan *p)
+{
+	boot_all();
+	for (uint32_t i = 0; i < N_SITES; i++)
+		if (!rng_one_in(&W.rng, 5)) /* else: killed while it opens, perhaps */
+			wait_settled(&sites[i], 20000);
+	if (rng_one_in(&W.rng, 5)) {
+		store_outage(sched_now() + rng_below(&W.rng, UINT64_C(10000000000)));
+		W.n_fault[FAULT_OUTAGE]++;
+	}
+	sched_sleep(rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 5 * MS : 300 * MS) + 1);
+	if (rng_one_in(&W.rng, 4))
+		cut_check();
+	for (uint32_t i = 0; i < N_SITES; i++) {
+		if (!sites[i].sick && rng_one_in(&W.rng, 4))
+			continue; /* goes on */
+		end_life(&sites[i]);
+		if (p->rot && !sites[i].hurt && rng_one_in(&W.rng, 2) &&
+		    disk_rot(sites[i].node->disk)) {
+			W.n_fault[FAULT_ROT]++;
+			sites[i].hurt = true;
+		}
+	}
+}
+
+/* No faults any more: everything comes up, drains, and is the same for whoever looks from elsewhere. */
+static void calm_end(void)
+{
+	W.calm = true;
+	store_outage(0);
+	for (uint32_t i = 0; i < N_SITES; i++)
+		if (sites[i].node->process)
+			close_site(&sites[i], FIRN_DETACH_KEEP_WAL);
+	for (uint32_t round = 0; round < 3; round++) {
+		boot_all();
+		for (uint32_t i = 0; i < N_SITES; i++)
+			wait_settled(&sites[i], 600000);
+		for (uint32_t i = 0; i < N_SITES; i++)
+			SIM_CHECK("P8", settled(&sites[i]),
+			          "node %u does not come up although the faults have ended",
+			          sites[i].node->number);
+		for (uint32_t i = 0; i < N_SITES; i++)
+			close_site(&sites[i], FIRN_DETACH_DRAIN);
+	}
+	for (uint32_t i = 0; i < N_HOMES; i++)
+		SIM_CHECK("P8", homes[i].clean || homes[i].given_up || sites[homes[i].site].hurt,
+		          "%s did not drain", homes[i].m.name);
+	cut_check();
+}
+
+static void director(void *arg)
+{
+	(void)arg;
+	struct plan p = make_plan();
+	for (uint32_t i = 0; i < N_SITES; i++) {
+		sites[i] = (struct site){ .node = node_new(i) };
+		sites[i].node->lying = p.lying;
+	}
+	for (uint32_t i = 0; i < N_HOMES; i++) {
+		char name[16];
+		(void)snprintf(name, sizeof name, "v%u", i);
+		model_init(&homes[i].m, name);
+		homes[i].site = i % N_SITES;
+	}
+	for (uint32_t i = 0; i < p.lives; i++) {
+		one_life(&p);
+		for (uint32_t k = 0; k < N_SITES; k++)
+			sites[k].hurt |= sites[k].node->lied;
+	}
+	calm_end();
+}
+
+void run_seed(void)
+{
+	char hang[512];
+	(void)sched_spawn(0, "director", director, NULL);
+	if (!sched_run()) {
+		sched_hang_text(hang, sizeof hang);
+		sim_fail("P8", "nothing moves any more: %s", hang);
+	}
+}

@@ -1,0 +1,14 @@
+/* A store shared by all nodes: objects, versions, and a network in between that loses, delays and repeats. It stands in the
+ * place of mem: (linked so), reached by any mem: URI. */
+#ifndef SIM_STORE_H
+#define SIM_STORE_H
+#include "tests/sim/world.h"
+
+/* The store does not answer until then (virtual ns); 0: it is there. */
+void store_outage(uint64_t until_ns);
+/* It has lost what came after an earlier moment; false: there is no such moment. */
+void store_remember(void);
+bool store_roll_back(void);
+uint64_t store_objects(void);
+uint64_t store_puts(void);
+#endif

@@ -1,0 +1,37 @@
+/* The users of the engines: for each attached volume one who writes and some who read, all at once. */
+#ifndef SIM_WORK_H
+#define SIM_WORK_H
+#include "tests/sim/check.h"
+#include "tests/sim/node.h"
+
+enum site_state { SITE_DOWN, SITE_OPENING, SITE_UP, SITE_FAILED, SITE_CLOSED };
+
+struct home {
+	struct m_volume m;
+	uint32_t site;              /* where it lives, or will next */
+	struct firn_volume *volume; /* attached */
+	bool given_up;              /* refused after damage that was told: no more is asked of it */
+	bool clean;                 /* the last detach drained it */
+	uint32_t site_next;
+};
+
+/* A node as the director sees it. Not in the memory of the process: it outlives kills. */
+struct site {
+	struct node *node;
+	enum site_state state;
+	bool stop; /* finish what is under way and close */
+	bool sick; /* the WAL failed: only a new opening helps */
+	bool hurt; /* a flush lied here, or a bit flipped: loss that is told is allowed */
+	uint32_t detach_mode, n_client;
+	char why[256];
+};
+
+enum { N_SITES = 2, N_HOMES = 3 };
+extern struct site sites[N_SITES];
+extern struct home homes[N_HOMES];
+
+/* Boots the node, opens the engine, attaches what lives there, starts its users. */
+void site_boot(uint32_t site);
+/* A reader elsewhere: what is stored is one cut. */
+void cut_check(void);
+#endif
