@@ -1,44 +1,10 @@
-/* mem:NAME -- a store in this process's memory, for tests and trials.
- *
- * Stores of one name share their objects, so that two engines in a process can meet here, and the
- * objects outlive every handle, so that a volume can be closed and opened again. They live until
- * the process ends. That takes a global, `registry`, the only one in firn; a store that must be
- * shared by engines with different allocators cannot belong to one of them, so it uses malloc.
- *
- * Requests are done inside submit(): nothing here waits for anything but the lock. */
+#include "backends/mem/mem_store.h"
 #include "engine/store/builtin.h"
 #include "engine/store/key.h"
-#include <firn/store.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-struct mem_object {
-	char *key;
-	uint8_t *data;
-	size_t len;
-	uint64_t version;
-	int64_t mtime_ms;
-};
-
-/* Objects in the order of their keys. */
-struct mem_bucket {
-	struct mem_bucket *next;
-	char *name;
-	struct mem_object *object;
-	size_t n, cap;
-};
-
-static struct {
-	pthread_mutex_t lock; /* guards all buckets and what they hold */
-	struct mem_bucket *first;
-	uint64_t last_version; /* of any object of any bucket: no two PUTs are alike */
-} registry = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };
-
-struct mem_handle {
-	struct mem_bucket *bucket;
-	const struct firn_store_host *host;
-};
+struct mem_registry mem_registry = { PTHREAD_MUTEX_INITIALIZER, NULL, 0 };
 
 /* Where the key is, or would be. */
 static size_t mem_find(const struct mem_bucket *b, const char *key, int *there)
@@ -57,21 +23,21 @@ static size_t mem_find(const struct mem_bucket *b, const char *key, int *there)
 	return low;
 }
 
-static void mem_version(const struct mem_object *o, struct firn_store_version *v)
+void mem_version(uint64_t version, struct firn_store_version *v)
 {
 	v->len = (uint32_t)snprintf(v->text, sizeof v->text, "mem-%llx",
-	                            (unsigned long long)o->version);
+	                            (unsigned long long)version);
 }
 
-static int mem_same_version(const struct mem_object *o, const struct firn_store_version *v)
+int mem_same_version(uint64_t version, const struct firn_store_version *v)
 {
 	struct firn_store_version mine;
 
-	mem_version(o, &mine);
+	mem_version(version, &mine);
 	return mine.len == v->len && !memcmp(mine.text, v->text, v->len);
 }
 
-static void answer_error(struct firn_store_request *req, int code, const char *text)
+void mem_error(struct firn_store_request *req, int code, const char *text)
 {
 	firn_store_set_error(req, FIRN_STORE_PERMANENT, code, 0, text);
 }
@@ -79,15 +45,15 @@ static void answer_error(struct firn_store_request *req, int code, const char *t
 static int mem_condition(struct firn_store_request *req, const struct mem_object *o)
 {
 	if (req->condition == FIRN_STORE_IF_ABSENT && o) {
-		answer_error(req, FIRN_ECONFLICT, "the key exists");
+		mem_error(req, FIRN_ECONFLICT, "the key exists");
 		return 0;
 	}
 	if (req->condition == FIRN_STORE_IF_MATCH && !o) {
-		answer_error(req, FIRN_ENOENT, "no such key");
+		mem_error(req, FIRN_ENOENT, "no such key");
 		return 0;
 	}
-	if (req->condition == FIRN_STORE_IF_MATCH && !mem_same_version(o, req->match)) {
-		answer_error(req, FIRN_ECONFLICT, "the object has another version");
+	if (req->condition == FIRN_STORE_IF_MATCH && !mem_same_version(o->version, req->match)) {
+		mem_error(req, FIRN_ECONFLICT, "the object has another version");
 		return 0;
 	}
 	return 1;
@@ -112,7 +78,7 @@ static struct mem_object *mem_insert(struct mem_bucket *b, size_t at, char *key)
 	return &b->object[at];
 }
 
-static void mem_put_locked(struct mem_handle *h, struct firn_store_request *req, uint8_t *data)
+void mem_put_locked(struct mem_handle *h, struct firn_store_request *req, uint8_t *data, size_t len)
 {
 	struct mem_bucket *b = h->bucket;
 	int there;
@@ -130,35 +96,44 @@ static void mem_put_locked(struct mem_handle *h, struct firn_store_request *req,
 		if (!o) {
 			free(key);
 			free(data);
-			answer_error(req, FIRN_ENOMEM, "no memory for another key");
+			mem_error(req, FIRN_ENOMEM, "no memory for another key");
 			return;
 		}
 	}
 	free(o->data);
 	o->data = data;
-	o->len = (size_t)req->len;
-	o->version = ++registry.last_version;
+	o->len = len;
+	o->version = ++mem_registry.last_version;
 	o->mtime_ms = h->host->env->now_ms(h->host->env->ctx);
-	mem_version(o, &req->version);
+	mem_version(o->version, &req->version);
 }
 
-static void mem_put(struct mem_handle *h, struct firn_store_request *req)
+uint8_t *mem_gather(struct firn_store_request *req)
 {
 	uint8_t *data = malloc(req->len ? (size_t)req->len : 1);
 	size_t at = 0;
 
 	if (!data) {
-		answer_error(req, FIRN_ENOMEM, "no memory for the object");
-		return;
+		mem_error(req, FIRN_ENOMEM, "no memory for the object");
+		return NULL;
 	}
 	for (uint32_t i = 0; i < req->n_iov; i++) {
 		if (req->iov[i].iov_len)
 			memcpy(data + at, req->iov[i].iov_base, req->iov[i].iov_len);
 		at += req->iov[i].iov_len;
 	}
-	pthread_mutex_lock(&registry.lock);
-	mem_put_locked(h, req, data);
-	pthread_mutex_unlock(&registry.lock);
+	return data;
+}
+
+static void mem_put(struct mem_handle *h, struct firn_store_request *req)
+{
+	uint8_t *data = mem_gather(req);
+
+	if (!data)
+		return;
+	pthread_mutex_lock(&mem_registry.lock);
+	mem_put_locked(h, req, data, (size_t)req->len);
+	pthread_mutex_unlock(&mem_registry.lock);
 }
 
 static void mem_copy_out(struct firn_store_request *req, const struct mem_object *o)
@@ -181,11 +156,11 @@ static void mem_get(struct mem_handle *h, struct firn_store_request *req)
 {
 	int there;
 
-	pthread_mutex_lock(&registry.lock);
+	pthread_mutex_lock(&mem_registry.lock);
 	size_t at = mem_find(h->bucket, req->key, &there);
 
 	if (!there) {
-		answer_error(req, FIRN_ENOENT, "no such key");
+		mem_error(req, FIRN_ENOENT, "no such key");
 	} else {
 		const struct mem_object *o = &h->bucket->object[at];
 
@@ -193,9 +168,9 @@ static void mem_get(struct mem_handle *h, struct firn_store_request *req)
 			mem_copy_out(req, o);
 		req->size = o->len;
 		req->mtime_ms = o->mtime_ms;
-		mem_version(o, &req->version);
+		mem_version(o->version, &req->version);
 	}
-	pthread_mutex_unlock(&registry.lock);
+	pthread_mutex_unlock(&mem_registry.lock);
 }
 
 static void mem_delete(struct mem_handle *h, struct firn_store_request *req)
@@ -203,7 +178,7 @@ static void mem_delete(struct mem_handle *h, struct firn_store_request *req)
 	struct mem_bucket *b = h->bucket;
 	int there;
 
-	pthread_mutex_lock(&registry.lock);
+	pthread_mutex_lock(&mem_registry.lock);
 	size_t at = mem_find(b, req->key, &there);
 
 	if (there) {
@@ -212,7 +187,7 @@ static void mem_delete(struct mem_handle *h, struct firn_store_request *req)
 		b->n--;
 		memmove(&b->object[at], &b->object[at + 1], (b->n - at) * sizeof b->object[0]);
 	}
-	pthread_mutex_unlock(&registry.lock);
+	pthread_mutex_unlock(&mem_registry.lock);
 }
 
 static void mem_list(struct mem_handle *h, struct firn_store_request *req)
@@ -223,7 +198,7 @@ static void mem_list(struct mem_handle *h, struct firn_store_request *req)
 	                                                             : req->prefix;
 	int there;
 
-	pthread_mutex_lock(&registry.lock);
+	pthread_mutex_lock(&mem_registry.lock);
 	size_t at = mem_find(b, from, &there);
 
 	if (there && !strcmp(from, req->start_after))
@@ -234,7 +209,7 @@ static void mem_list(struct mem_handle *h, struct firn_store_request *req)
 		if (firn_store_page_add(req->page, o->key, strlen(o->key), o->len, o->mtime_ms))
 			break;
 	}
-	pthread_mutex_unlock(&registry.lock);
+	pthread_mutex_unlock(&mem_registry.lock);
 }
 
 static void mem_submit(void *handle, struct firn_store_request *req)
@@ -244,7 +219,7 @@ static void mem_submit(void *handle, struct firn_store_request *req)
 	                                               : key_check(req->key);
 
 	if (wrong)
-		answer_error(req, FIRN_EINVAL, wrong);
+		mem_error(req, FIRN_EINVAL, wrong);
 	else if (req->op == FIRN_STORE_PUT)
 		mem_put(h, req);
 	else if (req->op == FIRN_STORE_GET || req->op == FIRN_STORE_STAT)
@@ -253,8 +228,10 @@ static void mem_submit(void *handle, struct firn_store_request *req)
 		mem_delete(h, req);
 	else if (req->op == FIRN_STORE_LIST)
 		mem_list(h, req);
+	else if (req->op >= FIRN_STORE_MULTIPART_BEGIN && req->op <= FIRN_STORE_MULTIPART_ABORT)
+		mem_multipart(h, req);
 	else
-		answer_error(req, FIRN_EUNSUPPORTED, "mem: has no multipart uploads");
+		mem_error(req, FIRN_EUNSUPPORTED, "mem: knows no such request");
 	firn_store_complete(req);
 }
 
@@ -268,22 +245,22 @@ static struct mem_bucket *mem_bucket_of(const char *name)
 {
 	struct mem_bucket *b;
 
-	pthread_mutex_lock(&registry.lock);
-	for (b = registry.first; b && strcmp(b->name, name); b = b->next)
+	pthread_mutex_lock(&mem_registry.lock);
+	for (b = mem_registry.first; b && strcmp(b->name, name); b = b->next)
 		;
 	if (!b) {
 		b = calloc(1, sizeof *b);
 		if (b)
 			b->name = strdup(name);
 		if (b && b->name) {
-			b->next = registry.first;
-			registry.first = b;
+			b->next = mem_registry.first;
+			mem_registry.first = b;
 		} else {
 			free(b);
 			b = NULL;
 		}
 	}
-	pthread_mutex_unlock(&registry.lock);
+	pthread_mutex_unlock(&mem_registry.lock);
 	return b;
 }
 
@@ -330,7 +307,8 @@ static void mem_info(void *handle, struct firn_store_info *info)
 {
 	(void)handle;
 	info->caps = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH |
-	             FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE | FIRN_STORE_CAN_NESTED_KEYS;
+	             FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE | FIRN_STORE_CAN_NESTED_KEYS |
+	             FIRN_STORE_CAN_MULTIPART | FIRN_STORE_CAN_MULTIPART_CONDITIONS;
 }
 
 const struct firn_store_plugin *mem_store_entry(void)

@@ -1,5 +1,5 @@
 /* Many threads on one store, for ThreadSanitizer: puts, gets, lists, deletes and compare-and-swap
- * at once, on mem: and on file: (in a scratch directory). A plain program, because Criterion and
+ * at once, on mem:, on mem: behind fault:, and on file: (in a scratch directory). A plain program, because Criterion and
  * ThreadSanitizer do not agree. Exit 0: every invariant held. */
 #include "engine/os/env.h"
 #include "engine/store/store.h"
@@ -132,6 +132,8 @@ int main(void)
 	check(mkdtemp(dir) != NULL, "mkdtemp", NULL);
 	(void)snprintf(uri, sizeof uri, "file://%s", dir);
 	run("mem:threads");
+	/* Late, cut and hedged answers through a narrow gate: nothing that a caller sees. */
+	run("fault:seed=1,jitter_ms=3,truncate=5:mem:threads2?hedge_ms=1&max_in_flight=4");
 	run(uri);
 	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	return 0;

@@ -1,5 +1,6 @@
 /* What is special about a store in a directory: links, strangers' files, leftovers, locks, a full
  * or read-only file system. */
+#include "engine/store/internal.h"
 #include "tests/unit/store/bed.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -297,4 +298,180 @@ Test(file_store, a_key_is_the_path_of_a_plain_file)
 	cr_assert_not_null(fgets(text, sizeof text, f));
 	(void)fclose(f);
 	cr_assert_str_eq(text, "plain bytes");
+}
+
+/* ---- keys, without the host's own check in front ---- */
+
+static uint32_t raw(uint32_t op, const char *key, int32_t *code)
+{
+	struct store_slot *slot = slot_get(t.store);
+	struct firn_store_page page = { .struct_size = (uint32_t)sizeof page, .max = 10 };
+	static uint8_t room[8192] __attribute__((aligned(8)));
+	struct iovec iov = { (void *)(uintptr_t) "x", 1 };
+	char byte;
+
+	page.data = room;
+	page.cap = sizeof room;
+	if (op == FIRN_STORE_GET)
+		iov.iov_base = &byte;
+	slot->req = (struct firn_store_request){ .op = op,
+		                                 .key = key,
+		                                 .prefix = key,
+		                                 .start_after = "",
+		                                 .page = op == FIRN_STORE_LIST ? &page : NULL,
+		                                 .iov = &iov,
+		                                 .n_iov = 1,
+		                                 .len = 1 };
+	slot_submit(slot);
+	(void)slot_wait(slot, UINT64_MAX / 2);
+	uint32_t outcome = slot->req.outcome;
+
+	*code = slot->req.code;
+	slot_put(slot);
+	return outcome;
+}
+
+Test(file_store, no_key_leads_out_of_the_root_whoever_asks)
+{
+	static char long_key[FIRN_STORE_KEY_MAX + 3], long_name[300];
+	static const char *const keys[] = {
+		"../victim",
+		"..",
+		".",
+		"/etc/passwd",
+		"//x",
+		"a/../../victim",
+		"a/./b",
+		"a//b",
+		"a/",
+		"\xff",
+		"a\xc3",
+		"\xc0\xae\xc0\xae/x",
+		"a\nb",
+		"a\x7f",
+		"\x01",
+		".firn~lock",
+		"a/.firn~tmp",
+		".firn~x/y",
+		"\xed\xa0\x80",
+		long_key,
+		long_name,
+		"",
+	};
+	static const uint32_t ops[] = { FIRN_STORE_PUT, FIRN_STORE_GET, FIRN_STORE_STAT,
+		                        FIRN_STORE_DELETE };
+	char victim[300];
+	int32_t code;
+
+	memset(long_key, 'k', sizeof long_key - 1);
+	for (int i = 200; i < (int)sizeof long_key - 2; i += 200)
+		long_key[i] = '/';
+	memset(long_name, 'n', 256);
+	(void)snprintf(victim, sizeof victim, "%s/victim", t.dir);
+	write_file(victim, "safe");
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		for (size_t op = 0; op < 4; op++) {
+			cr_assert_eq(raw(ops[op], keys[i], &code), FIRN_STORE_PERMANENT, "key %zu",
+			             i);
+			cr_assert_eq(code, FIRN_EINVAL, "key %zu, op %u: %d", i, ops[op], code);
+		}
+	}
+	/* As prefixes these can begin a key: ".", "..", "a/", "". */
+	static const char *const prefixes[] = {
+		"../", "/", "a/../", "a//", "\xff", ".firn~", "a/./"
+	};
+
+	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+		cr_assert_eq(raw(FIRN_STORE_LIST, prefixes[i], &code), FIRN_STORE_PERMANENT);
+		cr_assert_eq(code, FIRN_EINVAL, "prefix %zu", i);
+	}
+	cr_assert_eq(raw(FIRN_STORE_LIST, "..", &code), FIRN_STORE_DONE);
+	cr_assert(exists(victim));
+	cr_assert_str_eq(keys_of(&t, "", ""), "");
+}
+
+/* A directory that is exchanged for a link while the store is open: the next step down sees it. */
+Test(file_store, a_directory_exchanged_for_a_link_is_not_followed)
+{
+	char outside[300], victim[320], moved[320];
+
+	(void)snprintf(outside, sizeof outside, "%s/outside", t.dir);
+	(void)snprintf(victim, sizeof victim, "%s/k", outside);
+	(void)snprintf(moved, sizeof moved, "%s/moved", t.dir);
+	cr_assert_eq(mkdir(outside, 0755), 0);
+	write_file(victim, "safe");
+	(void)put(&t, "d/k", "mine");
+	cr_assert_eq(rename(inside("d"), moved), 0);
+	cr_assert_eq(symlink(outside, inside("d")), 0);
+	cr_assert_str_eq(text_of(&t, "d/k"), "FIRN_EINVAL");
+	cr_assert_eq(try_put(&t, "d/k", "x", STORE_ALWAYS, NULL, NULL), FIRN_EINVAL);
+	cr_assert_eq(store_delete(t.store, "d/k", &t.err), FIRN_EINVAL);
+	cr_assert_str_eq(keys_of(&t, "", ""), "");
+	cr_assert(exists(victim));
+}
+
+/* Memory does not grow with the directory: what LIST allocates for 20 names and for 3000 is the same. */
+static size_t allocated, most_allocated;
+
+static void *counting_alloc(void *ctx, size_t len, size_t align)
+{
+	(void)ctx;
+	(void)align;
+	size_t now = __atomic_add_fetch(&allocated, len, __ATOMIC_RELAXED);
+
+	if (now > most_allocated)
+		most_allocated = now;
+	size_t *p = malloc(len + 64);
+
+	if (!p)
+		return NULL;
+	p[0] = len;
+	return (char *)p + 64;
+}
+
+static void counting_release(void *ctx, void *p)
+{
+	(void)ctx;
+	if (!p)
+		return;
+	size_t *head = (size_t *)(void *)((char *)p - 64);
+
+	(void)__atomic_sub_fetch(&allocated, head[0], __ATOMIC_RELAXED);
+	free(head);
+}
+
+static int count_key(void *arg, const char *key, uint64_t size)
+{
+	(void)key;
+	(void)size;
+	++*(int *)arg;
+	return 0;
+}
+
+Test(file_store, a_list_takes_the_same_memory_for_few_and_for_many_keys)
+{
+	struct store *first = t.store;
+	struct firn_env env = *env_default();
+	size_t before = 0;
+	char path[64];
+	int n = 0;
+
+	env.alloc = counting_alloc;
+	env.release = counting_release;
+	(void)mkdir(inside("d"), 0755);
+	cr_assert_eq(store_open(&env, t.uri, &t.store, &t.err), FIRN_OK);
+	for (int made = 0; made < 3000; n = 0) {
+		for (int end = made ? 3000 : 20; made < end; made++) {
+			(void)snprintf(path, sizeof path, "d/%05d", made);
+			write_file(inside(path), "x");
+		}
+		most_allocated = allocated;
+		cr_assert_eq(store_list(t.store, "", "", count_key, &n, &t.err), FIRN_OK);
+		cr_assert_eq(n, made);
+		cr_assert(before == 0 || most_allocated == before, "%zu bytes for 20, %zu for 3000",
+		          before, most_allocated);
+		before = most_allocated;
+	}
+	store_close(t.store);
+	t.store = first;
 }
