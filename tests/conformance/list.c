@@ -167,7 +167,7 @@ static void narrow_page(struct trial *t)
 
 static void deep(struct trial *t)
 {
-	char key[256] = "", expect[256];
+	char key[256] = "", expect[260];
 
 	for (int i = 0; i < 40; i++)
 		(void)strcat(key, "d/");
