@@ -32,9 +32,11 @@ static bool zero(const uint8_t id[16])
 static int check_name_known(struct attach *a)
 {
 	struct wal_volume_row row;
-	if (wal_row_find_name(&a->e->wal, a->v->uri, a->v->name, &row))
+	bool gone = wal_gone_name(&a->e->wal, a->v->uri, a->v->name);
+	if (!gone && wal_row_find_name(&a->e->wal, a->v->uri, a->v->name, &row))
 		return 0;
-	if (zero(row.nonce) && !row.rev) /* an intent alone: perhaps no manifest ever came of it */
+	if (!gone && zero(row.nonce) &&
+	    !row.rev) /* an intent alone: perhaps no manifest ever came of it */
 		return 0;
 	return fail(
 	        a->err, FIRN_ECORRUPT, 0, "attach",
@@ -128,6 +130,8 @@ static int check_wal(struct attach *a)
 	a->found = a->known ? wal_scan_find(&a->e->scan, a->row.volume_no) : NULL;
 	/* Numbers rise over all takeovers: a manifest below what this WAL saw settled is an older one. */
 	uint64_t seen = m->state == MANIFEST_CLEAN ? a->row.rev : a->row.rev_stored;
+	if (!a->known)
+		seen = wal_gone_rev(&a->e->wal, m->volume_id);
 	bool fenced = a->known && a->row.flags & WAL_VOLUME_FENCED;
 	if (fenced && nonce_is_mine(&a->row, m->nonce) && m->state != MANIFEST_CLEAN)
 		return fail(
@@ -140,7 +144,7 @@ static int check_wal(struct attach *a)
 		        "%s: this WAL holds writes up to %llu of a writer that was fenced; the volume went on "
 		        "without them and ends at %llu",
 		        v->name, (unsigned long long)seen, (unsigned long long)m->rev_stored);
-	if (a->known && seen > m->rev_stored)
+	if (seen > m->rev_stored)
 		return fail(
 		        a->err, FIRN_ECORRUPT, 0, "attach",
 		        "%s: the store went backwards: its manifest ends at write %llu, this WAL knows of %llu",

@@ -110,6 +110,17 @@ static int end_unclean(struct engine *e, struct upload_job *j, struct firn_error
 	return end(e, j, FIRN_EIO, err, true, true);
 }
 
+/* The manifest is clean: the WAL may forget the volume once no file holds anything of it. Should this not
+ * be written, the row stays until the volume is attached and detached again. */
+static void write_clean(struct engine *e, struct volume *v)
+{
+	struct wal_volume_row row;
+	struct firn_error err = { .struct_size = sizeof err };
+	bool changed;
+	if (!wal_row_mark(&e->wal, v->id, WAL_VOLUME_CLEAN, &row, &changed) && changed)
+		(void)wal_control(&e->wal, WAL_DETACH, &row, &err);
+}
+
 static int drain(struct engine *e, struct upload_job *j)
 {
 	struct volume *v = j->v;
@@ -119,8 +130,10 @@ static int drain(struct engine *e, struct upload_job *j)
 		           fail(&err, FIRN_EFENCED, 0, "detach", "%s has another writer", v->name),
 		           &err, true, false);
 	bool clean = v->manifest.state == MANIFEST_CLEAN;
-	if (clean)
+	if (clean) {
+		write_clean(e, v);
 		return end(e, j, 0, NULL, true, false);
+	}
 	if (v->stopped)
 		return end(e, j,
 		           fail(&err, FIRN_ESTORE, 0, "detach", "%s: the store went backwards",

@@ -163,7 +163,7 @@ static void dump_control(const struct dump *d, const struct wal_record *r)
 {
 	struct cur c = cur_of(r->body, (size_t)(r->body_end - r->body));
 	struct wal_seal_body seal;
-	uint32_t n = 1;
+	struct wal_table_head h = { .n_row = 1 };
 	if (r->type == WAL_SEAL) {
 		if (wal_seal_decode(&c, &seal) == 0) {
 			say(d, r->body, 16, "seal: run %llu ends at lsn %016llx", (ull)seal.run,
@@ -173,12 +173,16 @@ static void dump_control(const struct dump *d, const struct wal_record *r)
 		return;
 	}
 	if (r->type == WAL_TABLE) {
-		n = cur_u32(&c);
-		(void)cur_u32(&c);
-		say(d, r->body, 8, "table: %u volumes", n);
+		(void)wal_table_head_decode(&c, &h);
+		say(d, r->body, 16, "table: %u volumes, %u gone, next volume_no %u", h.n_row,
+		    h.n_gone, h.next_volume_no);
 	}
-	while (n-- && cur_left(&c))
+	while (h.n_row-- && cur_left(&c))
 		dump_row(d, &c);
+	for (struct wal_gone gone; h.n_gone && !wal_gone_decode(&c, &gone); h.n_gone--) {
+		say(d, c.p - WAL_GONE_LEN, 16, "gone: id");
+		say(d, c.p - 16, 16, "  rev %llu, sum of its uri and name", (ull)gone.rev);
+	}
 }
 
 /* ---- directories ---- */

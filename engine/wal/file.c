@@ -145,10 +145,13 @@ static void table_put(struct wal *w, const struct wal_seal_body *seal, uint32_t 
 		                .pos = WAL_GROUP_HEADER,
 		                .append_ms = w->env->now_ms(w->env->ctx) };
 	buf_zero(group, WAL_RECORD_HEADER);
-	buf_put_u32(group, w->n_row);
-	buf_put_u32(group, 0);
+	wal_table_sweep(w);
+	struct wal_table_head head = { w->n_row, w->n_gone, w->next_volume_no };
+	wal_table_head_encode(&head, group);
 	for (uint32_t i = 0; i < w->n_row; i++)
 		wal_row_encode(&w->row[i], group);
+	for (uint32_t i = 0; i < w->n_gone; i++)
+		wal_gone_encode(&w->gone[i], group);
 	buf_align(group, 8);
 	r.len = r.meta_len = (uint32_t)group->len - r.pos;
 	if (!group->failed)

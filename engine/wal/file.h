@@ -13,6 +13,12 @@ int wal_range_add(struct wal *w, struct wal_file *f, uint32_t from, uint32_t to,
 /* A file's reading handle; w->readers is held shared. NULL: it is gone. */
 void *wal_file_reader(struct wal *w, uint64_t file_no);
 void wal_publish_done(struct wal *w); /* commit.c: the unpublished group, if there is one */
+/* Locked: rows of volumes that left cleanly, and of which no file holds a record, are dropped. */
+void wal_table_sweep(struct wal *w);
+/* While scanning, behind a TABLE: rows without its mark are none of it; `gone` replaces the list, and is the
+ * WAL's to free. */
+void wal_table_take(struct wal *w, const struct wal_table_head *h, uint32_t mark,
+                    struct wal_gone *gone);
 /* Locked: the file is needed until the volume's rev is stored. */
 int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t rev);
 struct wal_file *wal_file_find(struct wal *w, uint64_t file_no);

@@ -561,6 +561,7 @@ static int walk_all(struct walk *w)
 
 static int copy_rows(struct walk *w)
 {
+	w->out->n_gone = w->seen.n_gone;
 	if (w->seen.n == 0)
 		return 0;
 	w->out->row = mem_alloc(w->env, w->seen.n * sizeof *w->out->row);

@@ -16,8 +16,9 @@ struct wal_report {
 	uint64_t run;                /* the newest */
 	uint64_t first_lsn, end_lsn; /* first group; behind the last one. 0 without any */
 	uint64_t n_problems;
-	bool closed;    /* ends with an end mark */
-	char note[400]; /* how it ends when not closed: torn, or just without a mark */
+	bool closed;     /* ends with an end mark */
+	char note[400];  /* how it ends when not closed: torn, or just without a mark */
+	uint32_t n_gone; /* volumes that left, and of which only id and rev are kept */
 	uint32_t n_row;
 	struct wal_volume_row *row; /* the table as it stands at the end */
 };

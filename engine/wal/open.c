@@ -297,6 +297,7 @@ void wal_close(struct wal *w, bool with_end_mark)
 	free_files(w, w->file, w->n_file);
 	free_files(w, w->spare, w->n_spare);
 	mem_free(w->env, w->row);
+	mem_free(w->env, w->gone);
 	pthread_mutex_destroy(&w->lock);
 	pthread_rwlock_destroy(&w->readers);
 	pthread_cond_destroy(&w->work);

@@ -94,15 +94,29 @@ struct wal_identity {
 	uint8_t machine[16];
 };
 #define WAL_MAX_INTENTS 8u
-enum wal_volume_flag { WAL_VOLUME_DETACHED = 1, WAL_VOLUME_FENCED = 2 };
+/* CLEAN: the manifest is known to say so; nothing that this WAL holds of the volume is needed. */
+enum wal_volume_flag {
+	WAL_VOLUME_DETACHED = 1,
+	WAL_VOLUME_FENCED = 2,
+	WAL_VOLUME_CLEAN = 4,
+};
 struct wal_volume_row {
-	uint32_t volume_no, flags, n_intent, _pad;
-	uint8_t id[16], nonce[16];           /* nonce zero: never attached */
-	uint8_t intent[WAL_MAX_INTENTS][16]; /* written, not known to be settled */
+	uint32_t volume_no, flags, n_intent, mark; /* mark: of the reader, not on disk */
+	uint8_t id[16], nonce[16];                 /* nonce zero: never attached */
+	uint8_t intent[WAL_MAX_INTENTS][16];       /* written, not known to be settled */
 	uint64_t epoch, rev, rev_stored; /* rev: last durable record of the volume in this WAL */
 	struct wal_identity identity;
 	char name[256], uri[1024], node[256];
 };
+/* What stays of a row that is dropped: enough to notice a store that went backwards. */
+struct wal_gone {
+	uint8_t id[16];
+	uint64_t rev, name_sum; /* wal_name_sum() */
+};
+struct wal_table_head { /* of a TABLE's body: rows follow, then gone ones */
+	uint32_t n_row, n_gone, next_volume_no;
+};
+#define WAL_GONE_LEN 32u
 struct wal_seal_body {
 	uint64_t run, end_lsn, last_sum;
 };
@@ -156,6 +170,11 @@ void wal_record_put(uint8_t *group, const struct wal_record *r);
 
 void wal_row_encode(const struct wal_volume_row *row, struct buf *out);
 int wal_row_decode(struct cur *c, struct wal_volume_row *out); /* 0 or -1 */
+void wal_table_head_encode(const struct wal_table_head *h, struct buf *out);
+int wal_table_head_decode(struct cur *c, struct wal_table_head *out); /* 0 or -1 */
+void wal_gone_encode(const struct wal_gone *g, struct buf *out);
+int wal_gone_decode(struct cur *c, struct wal_gone *out); /* 0 or -1 */
+uint64_t wal_name_sum(const char *uri, const char *name);
 void wal_seal_encode(const struct wal_seal_body *s, struct buf *out);
 int wal_seal_decode(struct cur *c, struct wal_seal_body *out);
 /* "<dir>/<16 hex>.wal" */

@@ -8,8 +8,10 @@
  *   104 u16 name_len   106 u16 uri_len   108 u16 node_len   110 u16 0
  *   112 intent[n_intent][16], name, uri, node, zero padding
  *
- * TABLE: u32 count, u32 0, rows.  INTENT, DETACH, FENCE: one row.  SEAL: u64 run, end_lsn,
+ * TABLE: u32 n_rows, u32 n_gone, u32 next_volume_no, u32 0, rows, gone (id[16], u64 rev, u64 name_sum).
+ * INTENT, DETACH, FENCE: one row.  SEAL: u64 run, end_lsn,
  * last_sum. */
+#include "engine/base/sum.h"
 #include "engine/wal/codec.h"
 #include <assert.h>
 
@@ -68,7 +70,7 @@ static void take_text(struct cur *c, char *to, size_t cap, size_t len)
 
 int wal_row_decode(struct cur *c, struct wal_volume_row *out)
 {
-	const uint32_t known = WAL_VOLUME_DETACHED | WAL_VOLUME_FENCED;
+	const uint32_t known = WAL_VOLUME_DETACHED | WAL_VOLUME_FENCED | WAL_VOLUME_CLEAN;
 	memset(out, 0, sizeof *out);
 	size_t left = cur_left(c);
 	uint32_t len = cur_u32(c);
@@ -97,6 +99,42 @@ int wal_row_decode(struct cur *c, struct wal_volume_row *out)
 	return pad && all_zero(pad, len - bytes) ? 0 : -1;
 }
 
+void wal_table_head_encode(const struct wal_table_head *h, struct buf *out)
+{
+	buf_put_u32(out, h->n_row);
+	buf_put_u32(out, h->n_gone);
+	buf_put_u32(out, h->next_volume_no);
+	buf_put_u32(out, 0);
+}
+
+int wal_table_head_decode(struct cur *c, struct wal_table_head *out)
+{
+	out->n_row = cur_u32(c);
+	out->n_gone = cur_u32(c);
+	out->next_volume_no = cur_u32(c);
+	return cur_u32(c) || c->failed ? -1 : 0;
+}
+
+void wal_gone_encode(const struct wal_gone *g, struct buf *out)
+{
+	buf_put(out, g->id, 16);
+	buf_put_u64(out, g->rev);
+	buf_put_u64(out, g->name_sum);
+}
+
+int wal_gone_decode(struct cur *c, struct wal_gone *out)
+{
+	take(c, out->id, 16);
+	out->rev = cur_u64(c);
+	out->name_sum = cur_u64(c);
+	return c->failed ? -1 : 0;
+}
+
+uint64_t wal_name_sum(const char *uri, const char *name)
+{
+	return sum64_seed(name, strlen(name), sum64(uri, strlen(uri)));
+}
+
 void wal_seal_encode(const struct wal_seal_body *s, struct buf *out)
 {
 	buf_put_u64(out, s->run);
@@ -116,16 +154,17 @@ int wal_control_check(uint16_t type, const uint8_t *body, size_t len)
 {
 	struct cur c = cur_of(body, len);
 	struct wal_volume_row row;
-	uint32_t n = 1;
+	struct wal_gone gone;
+	struct wal_table_head head = { .n_row = 1 };
 	if (type == WAL_SEAL)
 		return len == SEAL_LEN ? 0 : -1;
-	if (type == WAL_TABLE) {
-		n = cur_u32(&c);
-		if (cur_u32(&c) || c.failed)
-			return -1;
-	}
-	for (; n; n--)
+	if (type == WAL_TABLE && wal_table_head_decode(&c, &head))
+		return -1;
+	for (; head.n_row; head.n_row--)
 		if (wal_row_decode(&c, &row))
+			return -1;
+	for (; head.n_gone; head.n_gone--)
+		if (wal_gone_decode(&c, &gone))
 			return -1;
 	return cur_left(&c) == 0 ? 0 : -1;
 }

@@ -117,14 +117,20 @@ static void add_control(struct sample *s, uint16_t type, uint32_t n_row)
 	struct buf b;
 	buf_init(&b, &env);
 	if (type == WAL_TABLE) {
-		buf_put_u32(&b, n_row);
-		buf_put_u32(&b, 0);
+		struct wal_table_head head = { n_row, 1, 4 };
+		wal_table_head_encode(&head, &b);
 	}
 	if (type == WAL_SEAL)
 		wal_seal_encode(&seal, &b);
 	for (uint32_t i = 1; i <= n_row; i++) {
 		row_of(&row, i, i * 10, type == WAL_INTENT);
 		wal_row_encode(&row, &b);
+	}
+	if (type == WAL_TABLE) {
+		struct wal_gone gone = { .rev = 30,
+			                 .name_sum = wal_name_sum("s3://bucket/firn", "old") };
+		bytes_from(gone.id, 0x30);
+		wal_gone_encode(&gone, &b);
 	}
 	record_begin(s, type, type == WAL_INTENT ? 1 : 0, 0);
 	memcpy(s->group + s->used + WAL_RECORD_HEADER, b.data, b.len);

@@ -110,24 +110,40 @@ static int found_row(struct scan_state *s, const struct wal_volume_row *row, uin
 	return 0;
 }
 
+static int take_gone(struct scan_state *s, struct cur *c, const struct wal_table_head *h)
+{
+	uint32_t mark = (uint32_t)s->scan->n_groups;
+	struct wal_gone *gone = NULL;
+	if (h->n_gone) {
+		if (cur_left(c) / WAL_GONE_LEN < h->n_gone)
+			return FIRN_ECORRUPT;
+		gone = mem_alloc(s->wal->env, h->n_gone * sizeof *gone);
+		if (!gone)
+			return FIRN_ENOMEM;
+	}
+	for (uint32_t i = 0; i < h->n_gone; i++)
+		(void)wal_gone_decode(c, &gone[i]);
+	wal_table_take(s->wal, h, mark, gone);
+	return 0;
+}
+
 static int control_record(struct scan_state *s, const struct wal_record *r, uint64_t lsn)
 {
 	struct cur c = cur_of(r->body, (size_t)(r->body_end - r->body));
-	uint32_t n = 1;
-	if (r->type == WAL_TABLE) {
-		n = cur_u32(&c);
-		(void)cur_u32(&c);
-	}
-	for (uint32_t i = 0; i < n; i++) {
+	struct wal_table_head h = { .n_row = 1 };
+	if (r->type == WAL_TABLE && wal_table_head_decode(&c, &h))
+		return FIRN_ECORRUPT;
+	for (uint32_t i = 0; i < h.n_row; i++) {
 		struct wal_volume_row row;
 		if (wal_row_decode(&c, &row))
 			return FIRN_ECORRUPT;
+		row.mark = (uint32_t)s->scan->n_groups;
 		int rc = found_row(s, &row, lsn, r->type == WAL_INTENT);
 		rc = rc ? rc : wal_row_set(s->wal, &row);
 		if (rc)
 			return rc;
 	}
-	return 0;
+	return r->type == WAL_TABLE ? take_gone(s, &c, &h) : 0;
 }
 
 static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *group,

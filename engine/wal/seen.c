@@ -82,13 +82,15 @@ static int table(struct wal_seen *s, const struct wal_record *r, bool follows)
 {
 	struct cur c = cur_of(r->body, (size_t)(r->body_end - r->body));
 	struct wal_volume_row row;
-	uint32_t n = cur_u32(&c);
-	(void)cur_u32(&c);
+	struct wal_table_head h;
+	if (wal_table_head_decode(&c, &h))
+		return 0; /* verification has judged it */
+	s->n_gone = h.n_gone;
 	for (uint32_t i = 0; i < s->n; i++)
 		s->volume[i].listed = false;
-	for (; n; n--) {
+	for (; h.n_row; h.n_row--) {
 		if (wal_row_decode(&c, &row))
-			return 0; /* verification has judged it */
+			return 0;
 		int rc = table_row(s, &row, follows);
 		if (rc)
 			return rc;

@@ -18,7 +18,7 @@ struct wal_seen_volume {
 struct wal_seen {
 	const struct firn_env *env;
 	struct wal_seen_volume *volume;
-	uint32_t n, hint;
+	uint32_t n, hint, n_gone;
 	size_t cap;
 	void (*problem)(void *arg, const char *text);
 	void *arg;

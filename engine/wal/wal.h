@@ -108,7 +108,9 @@ struct wal {
 	uint64_t next_file_no, next_spare_no;
 	struct wal_volume_row *row; /* the table; a volume's number indexes nothing, search it */
 	uint32_t n_row, cap_row, next_volume_no;
-	uint64_t table_bytes; /* of the rows as a record */
+	struct wal_gone *gone; /* what stays of dropped rows; oldest first */
+	uint32_t n_gone, cap_gone;
+	uint64_t table_bytes; /* of both as a record */
 	bool wrote_since_idle, waiting;
 	atomic_bool poisoned, stopping; /* set under the lock, asked anywhere */
 	bool no_room; /* the disk refused a new file; tried again after a second */
@@ -204,6 +206,9 @@ uint32_t wal_record_max(const struct wal *w);
 int wal_row_find(struct wal *w, const uint8_t id[16],
                  struct wal_volume_row *out); /* 0 or FIRN_ENOENT */
 int wal_row_find_name(struct wal *w, const char *uri, const char *name, struct wal_volume_row *out);
+/* Of a volume whose row was dropped: the rev at which it left; 0: none is known. By id, by name. */
+uint64_t wal_gone_rev(struct wal *w, const uint8_t id[16]);
+bool wal_gone_name(struct wal *w, const char *uri, const char *name);
 /* By id; a new one gets its volume_no. FIRN_EFULL: the table would take too much of every file. */
 int wal_row_set(struct wal *w, struct wal_volume_row *row);
 /* Sets flags of a row that stays as it is otherwise. *changed: they were not set. FIRN_ENOENT. */

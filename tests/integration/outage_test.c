@@ -359,3 +359,106 @@ Test(outage, openings_leave_no_files_behind)
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	site_remove(&s);
 }
+
+/* ---- many volumes ---- */
+
+enum { VOLUMES = 300 };
+
+static void volume_name(int i, char out[16])
+{
+	(void)snprintf(out, 16, "v%d", i);
+}
+
+static uint32_t table_of(const struct host *h, uint32_t *n_gone)
+{
+	char dir[100];
+	struct wal_report r;
+	struct firn_error err = FIRN_ERROR_INIT;
+	(void)snprintf(dir, sizeof dir, "%s/wal", h->dir);
+	cr_assert_eq(wal_verify(env_default(), dir, &r, NULL, NULL, &err), 0, "%s", err.text);
+	uint32_t n = r.n_row;
+	*n_gone = r.n_gone;
+	wal_report_fini(&r);
+	return n;
+}
+
+static char far_uri[1000]; /* a long one: long rows */
+
+static int try_attach(struct host *h, const char *name, uint32_t flags, struct firn_error *err)
+{
+	struct firn_attach at = FIRN_ATTACH_INIT;
+	struct firn_event ev = { 0 };
+	*err = (struct firn_error)FIRN_ERROR_INIT;
+	at.store = far_uri;
+	at.name = name;
+	at.attach_flags = flags;
+	int rc = firn_engine_call(h->engine, &at.req, &ev, err);
+	h->volume = rc ? NULL : ((const struct firn_attached *)ev.result)->volume;
+	firn_release(ev.result);
+	return rc;
+}
+
+/* A table of the rows of all volumes that ever were would fill a quarter of a file, and the next volume be
+ * refused. */
+static void come_and_go(struct host *h)
+{
+	char name[16];
+	struct firn_error err = FIRN_ERROR_INIT;
+	for (int i = 0; i < VOLUMES; i++) {
+		volume_name(i, name);
+		cr_assert_eq(try_attach(h, name, FIRN_ATTACH_CREATE, &err), 0, "%d: %s", i,
+		             err.text);
+		(void)say(h, new_stream(h, "s"), "1");
+		cr_assert_eq(host_detach(h, h->volume, FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
+	}
+}
+
+Test(outage, a_volume_that_left_leaves_the_table)
+{
+	struct site s;
+	struct host h;
+	uint32_t n_gone;
+	struct firn_error err;
+	uint64_t id_s;
+	char *all;
+	site_make(&s);
+	host_init(&h, &s, "a");
+	int len = snprintf(far_uri, sizeof far_uri, "file://%s/", s.dir);
+	for (int i = 0; i < 3; i++, len += 201) {
+		memset(far_uri + len, 'd', 200);
+		far_uri[len + 200] = '/';
+	}
+	site_run(&s, "d=$(printf 'd%%.0s' $(seq 200)); mkdir -p $d/$d/$d && ln -s $d/$d/$d far");
+	host_open(&h);
+	come_and_go(&h);
+	host_close(&h);
+	cr_expect_lt(table_of(&h, &n_gone), VOLUMES / 2);
+	cr_expect_gt(n_gone, VOLUMES / 2);
+	/* What the rows guarded is guarded still. The first volume is among those gone. */
+	host_open(&h);
+	site_run(&s, "cp -a far/v0 kept0; mv far/v1 gone1");
+	cr_expect_eq(try_attach(&h, "v1", FIRN_ATTACH_CREATE, &err), FIRN_ECORRUPT);
+	cr_expect(strstr(err.text, "went backwards"), "%s", err.text);
+	site_run(&s, "mv gone1 far/v1");
+	cr_assert_eq(try_attach(&h, "v0", 0, &err), 0, "%s", err.text);
+	cr_assert_eq(firn_stream_find(h.volume, "s", 1, &id_s), 0);
+	say(&h, id_s, "2");
+	cr_assert_eq(host_detach(&h, h.volume, FIRN_DETACH_DRAIN, &err), 0);
+	host_close(&h);
+	for (int i = 0; i < 3; i++) { /* a file each, until its row is gone again */
+		host_open(&h);
+		host_close(&h);
+	}
+	site_run(&s, "rm -r a/index && mv far/v0 new0 && mv kept0 far/v0");
+	host_open(&h);
+	cr_expect_eq(try_attach(&h, "v0", 0, &err), FIRN_ECORRUPT);
+	cr_expect(strstr(err.text, "went backwards"), "%s", err.text);
+	site_run(&s, "rm -r far/v0 && mv new0 far/v0");
+	cr_assert_eq(try_attach(&h, "v0", 0, &err), 0, "%s", err.text);
+	cr_assert_eq(read_stream(&h, id_s, 0, &all), 0);
+	cr_expect_str_eq(all, "12");
+	free(all);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	(void)table_of(&h, &n_gone);
+	site_remove(&s);
+}

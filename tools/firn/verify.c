@@ -63,6 +63,7 @@ static int verify_wal(struct verify *v)
 		json_u64(&v->json, "directories", r->n_directories);
 		json_u64(&v->json, "bytes", r->bytes);
 		json_u64(&v->json, "volumes", r->n_row);
+		json_u64(&v->json, "volumes_gone", r->n_gone);
 		json_string(&v->json, "note", r->note);
 		json_bool(&v->json, "ok", v->findings.n == before);
 		json_end(&v->json);
@@ -73,6 +74,9 @@ static int verify_wal(struct verify *v)
 	       text_bytes(r->bytes).s);
 	if (r->note[0])
 		printf("          %s\n", r->note);
+	if (r->n_gone)
+		printf("          %u volumes left it cleanly long ago: name one to have it checked\n",
+		       r->n_gone);
 	return DONE;
 }
 

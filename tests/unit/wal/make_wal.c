@@ -153,8 +153,8 @@ void walmake_file_begin(struct walmake *m, uint64_t no, uint64_t run,
 	m->pos = WAL_PAGE;
 	group_begin(m);
 	buf_init(&b, env_default());
-	buf_put_u32(&b, m->n_row);
-	buf_put_u32(&b, 0);
+	struct wal_table_head head = { .n_row = m->n_row, .next_volume_no = m->n_row + 1 };
+	wal_table_head_encode(&head, &b);
 	for (uint32_t i = 0; i < m->n_row; i++)
 		wal_row_encode(&m->row[i], &b);
 	walmake_raw(m, WAL_TABLE, b.data, (uint32_t)b.len);
