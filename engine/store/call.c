@@ -43,6 +43,9 @@ int store_check_key(const struct store *s, const char *key, struct firn_error *e
 int store_answer(const struct firn_store_request *req, const struct firn_error *told,
                  struct firn_error *err)
 {
+	int asks = req->op == FIRN_STORE_GET || req->op == FIRN_STORE_STAT ||
+	           req->op == FIRN_STORE_LIST;
+
 	if (req->outcome == FIRN_STORE_DONE)
 		return FIRN_OK;
 	(void)fail(err, req->code, 0, "store", "%s %.70s: %s", store_op_name(req->op),
@@ -56,8 +59,9 @@ int store_answer(const struct firn_store_request *req, const struct firn_error *
 		return fail_flags(err, req->code, FIRN_ERR_RETRY);
 	if (req->outcome == FIRN_STORE_THROTTLED)
 		return fail_flags(err, req->code, FIRN_ERR_RETRY | FIRN_ERR_THROTTLED);
+	/* A question may be asked again, whatever became of it. */
 	if (req->outcome == FIRN_STORE_AMBIGUOUS)
-		return fail_flags(err, req->code, FIRN_ERR_AMBIGUOUS);
+		return fail_flags(err, req->code, asks ? FIRN_ERR_RETRY : FIRN_ERR_AMBIGUOUS);
 	return req->code;
 }
 

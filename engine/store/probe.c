@@ -252,6 +252,9 @@ static int probe_run(struct store *s, struct firn_error *err)
 		          "%.60s is too busy to try its conditional writes", s->uri.shown);
 		rc = fail_flags(err, rc, FIRN_ERR_RETRY);
 	}
+	/* Doubt about a scratch key is none of the caller's: he may try again. */
+	if (rc == FIRN_ESTORE && err->flags & FIRN_ERR_AMBIGUOUS)
+		err->flags = (err->flags & ~(uint32_t)FIRN_ERR_AMBIGUOUS) | FIRN_ERR_RETRY;
 	return rc;
 }
 

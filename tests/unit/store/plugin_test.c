@@ -119,6 +119,7 @@ Test(plugin, a_request_that_is_never_answered_ends_typed_and_by_name)
 	cr_assert_not_null(strstr(err.text, "odd"), "%s", err.text);
 	cr_assert_not_null(strstr(err.text, "never answered"), "%s", err.text);
 	cr_assert_eq(store_get(s, "k", 0, back, sizeof back, &got, &err), FIRN_ESTORE);
+	cr_assert_eq(err.flags, (uint32_t)FIRN_ERR_RETRY, "a question may be asked again");
 	cr_assert_lt(env_default()->mono_ns(env_default()->ctx) - begin, 10000000000u);
 	store_close(s); /* returns */
 }
