@@ -449,30 +449,55 @@ static int given_up(struct attach *a)
 	return 0;
 }
 
-static int attach(struct attach *a)
+/* An attach that this WAL wrote before a crash has landed in between (PROTOCOL S9): the manifest is ours, and the base
+ * to start over from. With anybody else's the refusal stays what it was. */
+static bool fenced_by_myself(struct attach *a)
 {
-	bool reads = a->job->attach_flags & FIRN_ATTACH_READ_ONLY;
-	int rc = prepare(a);
-	rc = rc ? rc : read_manifest(a);
-	if (!rc && !a->create)
-		rc = already_here_by_id(a);
+	struct volume *v = a->v;
+	struct firn_error refusal = *a->err;
+	manifest_fini(&v->manifest, a->e->env);
+	a->create = false;
+	if (!read_manifest(a) && !a->create &&
+	    !wal_row_find(&a->e->wal, v->manifest.volume_id, &a->row) &&
+	    nonce_is_mine(&a->row, v->manifest.nonce))
+		return true;
+	*a->err = refusal;
+	return false;
+}
+
+/* Compares, and changes nothing. */
+static int judge(struct attach *a, bool reads)
+{
+	int rc = a->create ? 0 : already_here_by_id(a);
 	if (!rc && a->create && reads)
 		rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", a->v->uri,
 		          a->v->name);
 	if (!rc && !a->create && !reads)
 		rc = check_wal(a);
-	if (!rc && !a->create)
-		rc = check_index(a);
+	return rc || a->create ? rc : check_index(a);
+}
+
+static int attach(struct attach *a)
+{
+	bool reads = a->job->attach_flags & FIRN_ATTACH_READ_ONLY;
+	int rc = prepare(a);
+	rc = rc ? rc : read_manifest(a);
+	rc = rc ? rc : judge(a, reads);
 	if (rc || a->job->attach_flags & FIRN_ATTACH_CHECK)
 		return rc;
-	if (reads) {
+	if (reads)
 		read_only(a);
-	} else {
+	for (uint32_t tries = 0; !reads; tries++) {
 		/* Before the volume is touched: are all segments there that the manifest names (P5)? */
 		rc = a->create ? 0 : index_catch_up(a->v, a->err);
 		rc = rc ? rc : given_up(a);
 		rc = rc ? rc : write_intent(a);
 		rc = rc ? rc : raise_epoch(a);
+		if (rc != FIRN_EFENCED || tries == WAL_MAX_INTENTS || !fenced_by_myself(a))
+			break;
+		rc = judge(a, false);
+		if (rc)
+			break;
 	}
 	rc = rc ? rc : index_catch_up(a->v, a->err);
 	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
