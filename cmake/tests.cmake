@@ -8,6 +8,7 @@
 #   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus;
 #                                   tool_x_fuzz.c may call the parsers of tools/firn
 #   tests/**/x_test.sh              scripts; also tests/crash/*.sh and tests/headers/check.sh
+#   tests/sim/*.c                   bin/firn-sim; with tests/sim/history/*.c in place of its runs: firn-histories
 #   tests/compat/x/                 what an old release looked like, frozen
 #   tests/conformance/*.c           bin/firn-conformance; its scripts run it over one store each
 #
@@ -211,4 +212,11 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
   add_executable(firn-sim ${files})
   target_link_libraries(firn-sim PRIVATE firn_build firn_static)
   target_link_options(firn-sim PRIVATE ${FIRN_SIM_WRAP})
+
+  list(FILTER files EXCLUDE REGEX "/(main|run|work|check|model)\\.c$")
+  file(GLOB histories CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/sim/history/*.c)
+  firn_test_program(firn-histories ${files} ${histories})
+  target_link_options(firn-histories PRIVATE ${FIRN_SIM_WRAP})
+  add_test(NAME sim/histories COMMAND firn-histories)
+  firn_test_properties(sim/histories sim 240)
 endif()

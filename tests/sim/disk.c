@@ -551,8 +551,8 @@ static int f_rename(void *ctx, const char *from, const char *to)
 	enum gate_how how = gate_at(GATE_RENAME, to, &gate);
 	gate_pass(gate);
 	sched_maybe_yield();
-	if (!x)
-		return -ENOENT;
+	if (!x) /* the index, a real directory, that is set aside */
+		return rename(from, to) ? -errno : 0;
 	if (how == GATE_FAIL || fault_strikes(FAULT_EIO, 2000))
 		return -EIO;
 	name_op(d, from, to, x->inode);
