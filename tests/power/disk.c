@@ -19,6 +19,8 @@
 /* mkfs.xfs refuses less than 300 MB. Memory is used for what is written only. */
 #define DISK_BYTES (UINT64_C(320) << 20)
 
+enum { UNMOUNT_PATIENCE_S = 60 };
+
 #define EXT4_OPTIONS "-q", "-F", "-b", "4096", "-J", "size=8", "-E", "nodiscard,lazy_itable_init=0"
 
 struct kind {
@@ -205,14 +207,9 @@ void disk_on(struct disk *d)
 /* A killed process may hold files a moment longer: the kernel frees an io_uring late. */
 void disk_off(struct disk *d)
 {
-	for (int tries = 0; tries < 2000; tries++) {
-		if (!umount2(d->mnt, 0))
-			return;
-		if (errno != EBUSY)
+	for (int tries = 0; umount2(d->mnt, 0); tries++) {
+		if (errno != EBUSY || tries == UNMOUNT_PATIENCE_S * 1000)
 			disk_fail(errno, "unmount %s", d->mnt);
 		usleep(1000);
 	}
-	d->n_lazy++;
-	if (umount2(d->mnt, MNT_DETACH))
-		disk_fail(errno, "unmount %s", d->mnt);
 }

@@ -24,8 +24,7 @@ struct disk {
 	uint32_t sector;
 	enum cut_kind kind; /* of the last cut, and its seed */
 	uint64_t seed;
-	uint64_t n_on;
-	uint64_t n_lazy; /* times that something still held the file system when it went */
+	uint64_t n_on; /* times that the power came back */
 };
 
 /* Returns in a child that is process 1 of its own name space; the caller itself waits for it and
