@@ -38,8 +38,9 @@ uint64_t hist_quantile(const struct hist *h, double q); /* 0 if empty */
 
 struct sample {
 	uint64_t records, bytes;
-	double seconds, cpu_s; /* wall; user + system of the whole process meanwhile */
-	struct hist latency;   /* empty: not measured */
+	double seconds, cpu_s;   /* wall; user + system of the whole process meanwhile */
+	struct hist latency;     /* empty: not measured */
+	double requests_per_gib; /* to a store; 0: not measured */
 };
 
 uint64_t now_ns(void);
@@ -69,7 +70,16 @@ struct workload {
 	unsigned mode; /* the workload's own */
 };
 
-enum figure { FIG_RATE, FIG_MB, FIG_P50, FIG_P99, FIG_PER_CPU, FIG_SECONDS, FIG_COUNT };
+enum figure {
+	FIG_RATE,
+	FIG_MB,
+	FIG_P50,
+	FIG_P99,
+	FIG_PER_CPU,
+	FIG_SECONDS,
+	FIG_REQUESTS,
+	FIG_COUNT
+};
 
 struct claim {
 	const char *text;
@@ -88,7 +98,7 @@ struct suite {
 	size_t n_claim;
 };
 
-extern const struct suite append_suite, read_suite;
+extern const struct suite append_suite, read_suite, upload_suite;
 
 /* What the runs of one workload amount to: medians of each figure by itself. */
 struct result {
@@ -128,6 +138,9 @@ int rocksdb_run(const struct bench *b, const struct workload *w, struct sample *
 int append_callers_run(const struct bench *b, const struct workload *w, struct sample *out);
 int append_flood_run(const struct bench *b, const struct workload *w, struct sample *out);
 int recovery_run(const struct bench *b, const struct workload *w, struct sample *out);
+int raw_put_run(const struct bench *b, const struct workload *w, struct sample *out);
+int upload_run(const struct bench *b, const struct workload *w, struct sample *out);
+int append_beside_run(const struct bench *b, const struct workload *w, struct sample *out);
 int replay_run(const struct bench *b, const struct workload *w, struct sample *out);
 
 enum raw_mode { RAW_BUFFERED = 0, RAW_DIRECT = 1 };

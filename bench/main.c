@@ -1,4 +1,4 @@
-/* firn-bench append|read: see bench.h. */
+/* firn-bench append|read|upload: see bench.h. */
 #include "bench/bench.h"
 #include <argp.h>
 #include <stdlib.h>
@@ -10,7 +10,8 @@ const char *argp_program_version = "firn-bench (firn 0.1.0)";
 static const char doc[] =
         "Measures firn beside bare baselines on the same disk, in the same run.\n\n"
         "  append   durable appends, many volumes, recovery\n"
-        "  read     replay from the cache and from a file: store\v"
+        "  read     replay from the cache and from a file: store\n"
+        "  upload   from a full WAL into a file: store, and appends beside that\v"
         "Examples:\n"
         "  firn-bench append                 in a fresh directory in TMPDIR or .\n"
         "  firn-bench append --dir /nvme --runs 5 --json\n"
@@ -77,11 +78,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (a->command)
-			argp_error(state, "one of append, read; not also %s", arg);
+			argp_error(state, "one of append, read, upload; not also %s", arg);
 		a->command = arg;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "say what to measure: append or read");
+		argp_error(state, "say what to measure: append, read or upload");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -90,7 +91,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct suite *suite_of(const char *command)
 {
-	static const struct suite *const all[] = { &append_suite, &read_suite };
+	static const struct suite *const all[] = { &append_suite, &read_suite, &upload_suite };
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
 		if (strcmp(command, all[i]->name) == 0)
 			return all[i];
@@ -120,13 +121,14 @@ static int measure(struct args *a, const struct suite *s)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "append|read", doc, NULL, NULL, NULL };
+	static const struct argp argp = { options, parse, "append|read|upload", doc, NULL,
+		                          NULL,    NULL };
 	struct args a = { .b = { .quiet = !isatty(STDERR_FILENO) } };
 	argp_err_exit_status = 2;
 	(void)argp_parse(&argp, argc, argv, 0, NULL, &a);
 	const struct suite *s = suite_of(a.command);
 	if (!s) {
-		(void)fprintf(stderr, "firn-bench: %s: say append or read\n", a.command);
+		(void)fprintf(stderr, "firn-bench: %s: say append, read or upload\n", a.command);
 		return 2;
 	}
 	if (!a.b.runs)

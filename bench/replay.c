@@ -172,7 +172,7 @@ int replay_run(const struct bench *b, const struct workload *w, struct sample *o
 		r->again = !store;
 		host_size(&r->h, r->total, w->bytes);
 		/* From the store, more than the cache takes; else enough for all of it. */
-		r->h.memory_bytes = (uint64_t)(store ? 256 : 512) << 20;
+		r->h.memory_bytes = (uint64_t)(store ? 512 : 1024) << 20;
 		r->h.uploads = store;
 		r->h.n_volume = 1;
 		r->h.n_stream = STREAMS;

@@ -15,6 +15,7 @@ static void values_of(const struct sample *s, double v[N_VALUES])
 	v[FIG_P99] = (double)hist_quantile(&s->latency, 0.99) / 1e3;
 	v[FIG_PER_CPU] = s->cpu_s > 0 ? (double)s->records / s->cpu_s : 0;
 	v[FIG_SECONDS] = s->seconds;
+	v[FIG_REQUESTS] = s->requests_per_gib;
 	v[FIG_COUNT] = (double)s->latency.max / 1e3;
 	v[FIG_COUNT + 1] = s->cpu_s;
 }

@@ -257,7 +257,9 @@ static void leave(struct volume *v)
 		wake_durable(v, FIRN_EUNKNOWN);
 		wake_stored(v, FIRN_EIO, v->rev_durable);
 	}
-	bool kick = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->detaching;
+	bool full = v->unstored_bytes - v->built_bytes >= v->segment_bytes;
+	bool kick = (full && !v->build_asked) || v->upload_now || v->detaching;
+	v->build_asked = full;
 	struct engine *e = v->engine;
 	pthread_mutex_unlock(&v->lock); /* a detach that waited for this may free the volume now */
 	if (kick)

@@ -50,6 +50,7 @@ void volume_free(struct volume *v)
 	manifest_fini(&v->manifest, env);
 	if (v->store)
 		store_close(v->store);
+	lane_put(v->engine, v->lane);
 	pthread_mutex_destroy(&v->lock);
 	mem_free(env, v);
 }

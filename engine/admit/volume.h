@@ -12,6 +12,7 @@
 #include "engine/index/index.h"
 #include "engine/manifest/manifest.h"
 #include "engine/store/store.h"
+#include "engine/upload/work.h"
 #include "engine/wal/wal.h"
 #include <firn/engine.h>
 #include <firn/write.h>
@@ -22,6 +23,9 @@
 struct engine;
 struct reader_item;
 struct store_share;
+struct built_round;
+
+enum { ROUNDS_MAX = 16 }; /* of one volume, built and not yet stored */
 
 #define LOST_SKIP \
 	(UINT64_C(1) << 36) /* what an abandon skips, and how far a writer may run ahead */
@@ -121,15 +125,28 @@ struct volume {
 	uint32_t group_head, group_n, group_cap;
 	uint64_t unstored_bytes, share_checked, write_seq;
 	bool upload_now;
+	bool build_asked;                      /* segment_bytes have come: the uploader was told */
+	struct built_round *round[ROUNDS_MAX]; /* built, not yet stored: they follow one another */
+	uint32_t n_round, n_small;             /* small: less than half a segment */
+	uint64_t built_bytes;                  /* of unstored_bytes, what those rounds hold */
+	uint32_t n_putting;                    /* segments on their way up */
+	bool building, committing, in_job; /* claimed: by the builder, a worker; a job has all */
+	bool leaving;    /* a detach waits for those to end: nothing new is begun */
+	bool put_failed; /* since the last look */
+	uint64_t retry_at_ns;
+	uint32_t retry_n;
 	int64_t shown_commit_ms; /* of the manifest, for info */
 	uint64_t shown_segments, shown_bytes;
 	uint64_t next_segment;
-	/* only the uploader, between attach and detach */
-	struct manifest manifest; /* as last settled */
+	struct manifest manifest; /* as last settled; replaced under the lock, by a commit only */
+	/* whoever has `committing` or `in_job` */
 	struct store_version version;
-	struct commit *commit; /* built, being sent or settled; one at a time */
-	uint64_t retry_at_ns, oldest_lsn;
-	uint32_t retry_n;
+	struct commit *commit; /* being sent or settled; one at a time */
+	/* from attach on */
+	struct upload_lane *lane;
+	struct upload_task commit_task, build_task;
+	uint64_t build_max,
+	        build_charge; /* the builder's: bytes of the round, memory taken for it */
 };
 
 /* ---- streams (stream.c), volume locked ---- */

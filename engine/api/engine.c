@@ -52,8 +52,7 @@ static void *upload_thread(void *arg)
 	return NULL;
 }
 
-/* WAL files ahead of need, and lists that grew too long: a thread of its own, since the uploader may wait for a store for long while
- * writes go on. */
+/* WAL files ahead of need, and lists that grew too long: a thread of its own, since zeroing a file takes long. */
 static void *spare_thread(void *arg)
 {
 	struct engine *e = arg;
@@ -82,12 +81,15 @@ static void *read_thread(void *arg)
 /* Threads of ours take no signals: those belong to the host. */
 static int start_threads(struct engine *e, struct firn_error *err)
 {
-	void *(*const run[])(void *) = { wal_thread, upload_thread, read_thread, spare_thread };
+	void *(*const run[])(void *) = { wal_thread, upload_thread, read_thread, spare_thread,
+		                         work_build_thread };
 	sigset_t all, old;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = 0;
-	for (uint32_t i = 0; i < 4 && !rc; i++) {
+	int rc = work_start(e, err);
+	if (rc)
+		return rc;
+	for (uint32_t i = 0; i < sizeof run / sizeof run[0] && !rc; i++) {
 		rc = pthread_create(&e->thread[i], NULL, run[i], e);
 		e->n_thread += !rc;
 	}
@@ -109,9 +111,14 @@ static void stop_threads(struct engine *e)
 	pthread_mutex_unlock(&e->kick_lock);
 	if (e->reads)
 		read_stop(e);
+	pthread_mutex_lock(&e->uploads.lock); /* the builder sleeps on it */
+	e->uploads.stopping = true;
+	pthread_cond_broadcast(&e->uploads.build);
+	pthread_mutex_unlock(&e->uploads.lock);
 	for (uint32_t i = 0; i < e->n_thread; i++)
 		pthread_join(e->thread[i], NULL);
 	e->n_thread = 0;
+	work_stop(e); /* behind the thread that makes workers */
 	e->wal.stopping = false;
 }
 
@@ -251,6 +258,7 @@ static struct engine *engine_new(const struct firn_engine_opts *opts, struct fir
 	pthread_cond_init(&e->upload_work, &mono);
 	pthread_cond_init(&e->room, &mono);
 	pthread_condattr_destroy(&mono);
+	work_init(e);
 	return e;
 }
 
@@ -277,6 +285,7 @@ static void engine_free(struct engine *e, bool clean)
 	pthread_mutex_destroy(&e->kick_lock);
 	pthread_mutex_destroy(&e->log_lock);
 	pthread_mutex_destroy(&e->step_lock);
+	work_fini(e);
 	pthread_rwlock_destroy(&e->volumes_lock);
 	pthread_cond_destroy(&e->upload_work);
 	pthread_cond_destroy(&e->room);

@@ -1,7 +1,9 @@
 /* The engine: what one process opens. Everything else hangs below it; nothing is global.
  *
  *   threads:  wal     wal_step        group commit, publish, acks
- *             upload  upload_step     rounds, commits, attach and detach, WAL files
+ *             upload  upload_step     decides: rounds, commits, attach and detach, WAL files
+ *             build   task_run        a round becomes segments; at low priority
+ *             workers task_run        what waits for a store, see upload/work.h
  *             read    read_step       fetches and look-ups that need more than memory
  *   With FIRN_ENGINE_NO_THREADS the same steps run inside call, reap and step. */
 #ifndef API_ENGINE_H
@@ -37,6 +39,7 @@ struct engine {
 	uint32_t linger_us;
 	bool wal_opened;
 	uint64_t wal_bytes, memory_bytes, tail_bytes, cache_bytes, pin_bytes;
+	uint64_t upload_bytes; /* share of segments on their way */
 	struct engine_options options;
 	struct wal wal;
 	struct wal_scan scan; /* what recovery found; a volume's part goes when it is attached */
@@ -60,8 +63,9 @@ struct engine {
 	uint32_t n_cq, n_reader;
 	struct store_share *shares; /* what the volumes of each store have not stored */
 	struct upload_job *job_first, *job_last; /* attaches and detaches, in order */
+	struct uploader uploads;
 	bool stopping, upload_kicked;
-	pthread_t thread[4];
+	pthread_t thread[5];
 	uint32_t n_thread;
 	pthread_mutex_t step_lock;          /* no-threads: one stepper at a time */
 	atomic_uint call_word[CALL_SHARDS]; /* blocked callers sleep on these, see call.c */

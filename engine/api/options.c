@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const struct firn_option options[] = {
-	{ "segment_bytes", "size", "B", "33554432",
-	  "Un-stored bytes of a volume that start an upload." },
+	{ "segment_bytes", "size", "B", "67108864",
+	  "Un-stored bytes of a volume that start an upload; unset: an eighth of memory_bytes, at most this." },
 	{ "upload_interval_ms", "duration", "ms", "60000",
 	  "Age of the oldest un-stored write that does." },
 	{ "wal_direct", "bool", "", "true",
@@ -114,14 +114,15 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 		return fail(err, FIRN_EUNSUPPORTED, 0, "engine", "unknown flag");
 	e->no_threads = opts->flags & FIRN_ENGINE_NO_THREADS;
 	e->linger_us = opts->linger_us;
-	e->memory_bytes = opts->memory_bytes ? opts->memory_bytes : 256u << 20;
+	e->memory_bytes = opts->memory_bytes ? opts->memory_bytes : 512u << 20;
+	e->upload_bytes = e->memory_bytes / 4; /* and half of that for the round being built */
 	e->tail_bytes = opts->tail_bytes ? opts->tail_bytes : e->memory_bytes / 4;
-	e->cache_bytes = opts->cache_bytes ? opts->cache_bytes : e->memory_bytes / 2;
+	e->cache_bytes = opts->cache_bytes ? opts->cache_bytes : e->memory_bytes / 4;
 	e->pin_bytes = opts->pin_bytes ? opts->pin_bytes : e->memory_bytes / 8;
 	*o = (struct engine_options){ .upload_interval_ms = 60000,
 		                      .zstd_level = 1,
 		                      .wal_direct = true };
-	o->segment_bytes = e->memory_bytes / 8 < 32u << 20 ? e->memory_bytes / 8 : 32u << 20;
+	o->segment_bytes = e->memory_bytes / 8 < 64u << 20 ? e->memory_bytes / 8 : 64u << 20;
 	int rc = parse_list(o, opts->options, err);
 	rc = rc ? rc : check_shares(e, err);
 	if (rc)

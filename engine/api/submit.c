@@ -90,7 +90,8 @@ static int submit_attach(struct engine *e, const struct firn_attach *a, const st
 	j->segment_bytes = a->segment_bytes;
 	j->upload_interval_ms = a->upload_interval_ms;
 	j->attach_flags = a->attach_flags;
-	if (!j->uri || !j->name || (a->node && !j->node) || (a->takeover && !j->takeover)) {
+	j->lane = j->uri ? lane_get(e, j->uri) : NULL;
+	if (!j->lane || !j->name || (a->node && !j->node) || (a->takeover && !j->takeover)) {
 		job_free(e, j);
 		return fail(err, FIRN_ENOMEM, 0, "attach", "no memory");
 	}
@@ -116,14 +117,16 @@ static int submit_detach(struct engine *e, const struct firn_detach *d, const st
 	if (d->mode > FIRN_DETACH_ABORT || d->_pad)
 		return fail(err, FIRN_EINVAL, 0, "detach", "mode or _pad");
 	int rc = enter(e, d->volume, &v, err);
-	struct upload_job *j = rc ? NULL : mem_zalloc(e->env, sizeof *j);
 	if (rc)
 		return rc;
+	struct upload_job *j = mem_zalloc(e->env, sizeof *j);
+	char *name = copy_text(e, v->name);
 	pthread_mutex_lock(&v->lock);
-	if (!j)
+	if (!j || !name)
 		rc = fail(err, FIRN_ENOMEM, 0, "detach", "no memory");
 	else if (v->detach_job)
 		rc = fail(err, FIRN_EBUSY, 0, "detach", "a detach of %s is under way", v->name);
+	struct upload_lane *lane = rc ? NULL : lane_ref(e, v->lane);
 	if (!rc) {
 		v->detach_job = v->detaching = true;
 		v->draining = d->mode == FIRN_DETACH_DRAIN;
@@ -131,12 +134,15 @@ static int submit_detach(struct engine *e, const struct firn_detach *d, const st
 	pthread_mutex_unlock(&v->lock);
 	volume_leave(d->volume);
 	if (rc) {
+		mem_free(e->env, name);
 		mem_free(e->env, j);
 		return rc;
 	}
 	j->detach = true;
 	j->to = *to;
 	j->v = v;
+	j->name = name;
+	j->lane = lane;
 	j->mode = d->mode;
 	j->deadline_ns = deadline(e, &d->req, to);
 	push_job(e, j);

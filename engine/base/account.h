@@ -10,9 +10,10 @@ enum { ACCOUNT_SPARES = 8 };
 struct account {
 	struct firn_env env;
 	atomic_uint refs;
-	atomic_ullong group_bytes; /* WAL chunks alive: gathering, tail, loaded */
-	atomic_ullong cache_bytes; /* decoded blocks alive */
-	atomic_ullong pin_bytes;   /* results not yet released */
+	atomic_ullong group_bytes;  /* WAL chunks alive: gathering, tail, loaded */
+	atomic_ullong cache_bytes;  /* decoded blocks alive */
+	atomic_ullong pin_bytes;    /* results not yet released */
+	atomic_ullong upload_bytes; /* segments being built or on their way up, footers of rounds */
 	size_t spare_len; /* group memory of this length is kept for the next group: it is faulted */
 	_Atomic(void *) spare[ACCOUNT_SPARES]; /* in and, with huge pages, dear to clear */
 	atomic_ullong place_bytes;             /* lists of where un-stored batches lie */

@@ -3,6 +3,7 @@
  * Every row is decoded again before it counts: one that a reader would refuse is refused here, with
  * FIRN_EINVAL and nothing added. Rows keep the order in which they were added. */
 #include "engine/base/le.h"
+#include "engine/base/mem.h"
 #include "engine/base/sum.h"
 #include "engine/segment/writer.h"
 #include <assert.h>
@@ -165,6 +166,29 @@ static void trailer_put(uint8_t *at, const struct segment_writer *w, uint64_t fo
 	segment_head_sign(at, SEGMENT_TRAILER_LEN);
 }
 
+/* An object waits long for its turn to go up: what was only needed to make it goes, and room that compression
+ * left. */
+static void shrink(struct segment_writer *w)
+{
+	ZSTD_freeCCtx(w->zstd);
+	w->zstd = NULL;
+	buf_fini(&w->squeezed);
+	buf_fini(&w->desc);
+	buf_fini(&w->payload);
+	for (int kind = 0; kind < SECTION_KINDS; kind++) {
+		buf_fini(&w->section[kind].rows);
+		buf_fini(&w->section[kind].offset);
+	}
+	if (w->out.cap - w->out.len < w->out.len / 8)
+		return;
+	uint8_t *exact = mem_dup(w->env, w->out.data, w->out.len);
+	if (!exact) /* it fits as it is */
+		return;
+	mem_free(w->env, w->out.data);
+	w->out.data = exact;
+	w->out.cap = w->out.len;
+}
+
 int segment_writer_finish(struct segment_writer *w, const uint8_t **data, size_t *len,
                           uint64_t *footer_pos, uint64_t *footer_sum)
 {
@@ -188,6 +212,7 @@ int segment_writer_finish(struct segment_writer *w, const uint8_t **data, size_t
 	assert((size_t)(trailer - w->out.data) == pos + footer_len);
 	uint64_t sum = sum64(w->out.data + pos, (size_t)footer_len);
 	trailer_put(trailer, w, pos, footer_len, sum);
+	shrink(w);
 	*data = w->out.data;
 	*len = w->out.len;
 	*footer_pos = pos;

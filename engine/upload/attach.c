@@ -17,7 +17,8 @@ struct attach {
 	struct volume *v;
 	struct wal_volume_row row;
 	bool known, create; /* the WAL's table has it; there is no manifest */
-	struct wal_found *found;
+	struct wal_found *found,
+	        found_copy; /* the groups stay the scan's until the volume has joined */
 	uint64_t replayed;
 	int64_t last_commit_ms;
 	struct firn_error *err;
@@ -121,13 +122,25 @@ static int check_identity(struct attach *a)
 	            a->v->name, what);
 }
 
+/* The list of what was found moves when other volumes come and go; an entry is its volume's alone. */
+static void find_in_scan(struct attach *a)
+{
+	pthread_mutex_lock(&a->e->lock);
+	struct wal_found *f = a->known ? wal_scan_find(&a->e->scan, a->row.volume_no) : NULL;
+	if (f) {
+		a->found_copy = *f;
+		a->found = &a->found_copy;
+	}
+	pthread_mutex_unlock(&a->e->lock);
+}
+
 /* The WAL must be the one the manifest means, and whole above what is stored. */
 static int check_wal(struct attach *a)
 {
 	struct volume *v = a->v;
 	const struct manifest *m = &v->manifest;
 	a->known = !wal_row_find(&a->e->wal, m->volume_id, &a->row);
-	a->found = a->known ? wal_scan_find(&a->e->scan, a->row.volume_no) : NULL;
+	find_in_scan(a);
 	/* Numbers rise over all takeovers: a manifest below what this WAL saw settled is an older one. */
 	uint64_t seen = m->state == MANIFEST_CLEAN ? a->row.rev : a->row.rev_stored;
 	if (!a->known)
@@ -341,10 +354,12 @@ static int join_engine(struct attach *a)
 		e->volume[e->n_volume++] = v;
 	}
 	pthread_rwlock_unlock(&e->volumes_lock);
-	struct wal_found *found = wal_scan_find(&e->scan, v->volume_no);
-	if (!rc &&
-	    found) /* taken or out of date: from now on the volume's own marks are the truth */
+	pthread_mutex_lock(&e->lock);
+	struct wal_found *found = rc ? NULL : wal_scan_find(&e->scan, v->volume_no);
+	if (found) { /* taken or out of date: from now on the volume's own marks are the truth */
 		*found = e->scan.found[--e->scan.n_found];
+	}
+	pthread_mutex_unlock(&e->lock);
 	if (rc)
 		handle_close(v->handle);
 	return rc ? fail(a->err, rc, 0, "attach", "no memory") : 0;
@@ -375,25 +390,51 @@ static void answer_fill(struct answer *r, const struct attach *a, int rc)
 	memcpy(r->lost.nonce, m->nonce, sizeof r->lost.nonce);
 }
 
+/* Jobs of one name never run at the same time: none can join between this look and our own joining. */
 static int already_here(struct attach *a)
 {
-	for (uint32_t i = 0; i < a->e->n_volume; i++)
+	int rc = 0;
+	pthread_rwlock_rdlock(&a->e->volumes_lock);
+	for (uint32_t i = 0; i < a->e->n_volume && !rc; i++)
 		if (!strcmp(a->e->volume[i]->name, a->v->name) &&
 		    !strcmp(a->e->volume[i]->uri, a->v->uri))
-			return fail(a->err, FIRN_EBUSY, 0, "attach",
-			            "%s is attached by this engine", a->v->name);
-	return 0;
+			rc = fail(a->err, FIRN_EBUSY, 0, "attach", "%s is attached by this engine",
+			          a->v->name);
+	pthread_rwlock_unlock(&a->e->volumes_lock);
+	return rc;
+}
+
+/* Another attach that has come further with the same volume; from here on ours is the one. */
+static int others_have_id(struct attach *a)
+{
+	const uint8_t *id = a->v->manifest.volume_id;
+	struct upload_job *other = NULL;
+	pthread_mutex_lock(&a->e->lock);
+	for (struct upload_job *j = a->e->job_first; j; j = j->next)
+		if (j->running && j->has_id && !memcmp(j->id, id, sizeof j->id))
+			other = j;
+	if (!other) {
+		memcpy(a->job->id, id, sizeof a->job->id);
+		a->job->has_id = true;
+	}
+	pthread_mutex_unlock(&a->e->lock);
+	return other ? fail(a->err, FIRN_EBUSY, 0, "attach",
+	                    "%s is being attached by this engine under another name", a->v->name)
+	             : 0;
 }
 
 /* The same under another spelling of the URI: two writers in one engine. */
 static int already_here_by_id(struct attach *a)
 {
-	for (uint32_t i = 0; i < a->e->n_volume; i++)
+	int rc = others_have_id(a);
+	pthread_rwlock_rdlock(&a->e->volumes_lock);
+	for (uint32_t i = 0; i < a->e->n_volume && !rc; i++)
 		if (!memcmp(a->e->volume[i]->id, a->v->manifest.volume_id, 16))
-			return fail(a->err, FIRN_EBUSY, 0, "attach",
-			            "%s is attached by this engine, as %s of %s", a->v->name,
-			            a->e->volume[i]->name, a->e->volume[i]->uri);
-	return 0;
+			rc = fail(a->err, FIRN_EBUSY, 0, "attach",
+			          "%s is attached by this engine, as %s of %s", a->v->name,
+			          a->e->volume[i]->name, a->e->volume[i]->uri);
+	pthread_rwlock_unlock(&a->e->volumes_lock);
+	return rc;
 }
 
 static int prepare(struct attach *a)
@@ -408,6 +449,7 @@ static int prepare(struct attach *a)
 	v->upload_interval_ms = j->upload_interval_ms ? j->upload_interval_ms
 	                                              : a->e->options.upload_interval_ms;
 	v->user_data = j->to.user_data;
+	v->lane = lane_ref(a->e, j->lane);
 	int rc = store_open(a->e->env, j->uri, &v->store, a->err);
 	if (rc)
 		return rc;
@@ -534,6 +576,7 @@ int attach_run(struct engine *e, struct upload_job *j)
 
 void job_free(struct engine *e, struct upload_job *j)
 {
+	lane_put(e, j->lane);
 	mem_free(e->env, j->uri);
 	mem_free(e->env, j->name);
 	mem_free(e->env, j->node);

@@ -1,16 +1,18 @@
-/* From a settled round to segments in memory. A stream that fills a good part of a segment gets one of
- * its own, the rest share the last, which also carries what changed. */
+/* From a settled round to segments in memory. Of a round that fills several, a stream that fills a good part
+ * of one gets one of its own, the rest share the last, which also carries what changed. Never more segments
+ * than the bytes fill: a store is paid by the request, and inside a segment streams lie one behind the
+ * other anyway. */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/upload/round.h"
 #include <string.h>
 
-enum { PARTS_MAX = 32 };
+enum { PARTS_MAX = 32, DESC_GUESS = 96 };
 
 struct build {
 	struct round *r;
-	struct commit *c;
+	struct built_round *c;
 	uint64_t epoch, n_first, large;
 	uint32_t n_parts;
 	int zstd_level;
@@ -50,6 +52,7 @@ static int part_batches(struct build *b, struct built *p, size_t from, size_t to
 		if (large ? from < to && r->stream[i]->state.stream == r->order[from]->stream
 		          : !is_large(b, r->stream[i]))
 			bytes += r->stream[i]->payload;
+	bytes += (to - from) * DESC_GUESS + SEGMENT_BLOCK_BYTES;
 	int rc = segment_writer_reserve(p->writer, bytes);
 	for (size_t i = from; i < to && !rc; i++) {
 		const struct batch *bt = r->order[i];
@@ -82,8 +85,10 @@ static int part_changes(struct build *b, struct built *p)
 		rc = segment_writer_producer(p->writer, &r->producer[i]->change);
 	for (size_t i = 0; i < r->n_key && !rc; i++)
 		rc = segment_writer_key(p->writer, &r->key[i]);
+	pthread_mutex_lock(&r->v->lock); /* a commit may replace the manifest */
 	for (uint32_t i = 0; i < r->v->manifest.n_lost && !rc; i++)
 		rc = segment_writer_lost(p->writer, &r->v->manifest.lost[i]);
+	pthread_mutex_unlock(&r->v->lock);
 	return rc;
 }
 
@@ -124,13 +129,11 @@ static int build_large(struct build *b, struct firn_error *err)
 	return 0;
 }
 
-static uint32_t count_large(const struct build *b, uint32_t *n_small)
+static uint32_t count_large(const struct build *b)
 {
 	uint32_t n = 0;
-	*n_small = 0;
 	for (size_t i = 0; i < b->r->n_stream; i++) {
 		n += is_large(b, b->r->stream[i]);
-		*n_small += !is_large(b, b->r->stream[i]) && b->r->stream[i]->payload;
 	}
 	return n;
 }
@@ -138,14 +141,15 @@ static uint32_t count_large(const struct build *b, uint32_t *n_small)
 /* At most PARTS_MAX: an attach applies a round's footers at once. */
 static void count_parts(struct build *b)
 {
-	uint32_t n_small, n_large;
-	while ((n_large = count_large(b, &n_small)) >= PARTS_MAX)
-		b->large *= 2;
-	if (n_large == 1 &&
-	    !n_small) { /* alone: it needs no segment beside the one for the changes */
-		b->large = UINT64_MAX;
-		n_large = 0;
-	}
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < b->r->n_stream; i++)
+		bytes += b->r->stream[i]->payload;
+	uint64_t most = bytes / b->r->v->segment_bytes;
+	if (most > PARTS_MAX)
+		most = PARTS_MAX;
+	uint32_t n_large;
+	while ((n_large = count_large(b)) && n_large >= most)
+		b->large = b->large > bytes ? UINT64_MAX : b->large * 2;
 	b->n_parts = n_large + 1;
 }
 
@@ -164,7 +168,8 @@ static int keep_marks(struct build *b)
 	return 0;
 }
 
-int round_build(struct round *r, uint32_t zstd_level, struct commit *out, struct firn_error *err)
+int round_build(struct round *r, uint32_t zstd_level, struct built_round *out,
+                struct firn_error *err)
 {
 	struct volume *v = r->v;
 	struct build b = { .r = r,
@@ -175,8 +180,6 @@ int round_build(struct round *r, uint32_t zstd_level, struct commit *out, struct
 		           .zstd_level = (int)zstd_level };
 	b.large = b.large ? b.large : 1;
 	int rc = round_settle(r);
-	out->bytes = r->bytes;
-	out->last = r->last;
 	if (!rc) {
 		count_parts(&b);
 		out->part = mem_zalloc(r->env, b.n_parts * sizeof *out->part);
@@ -193,22 +196,8 @@ int round_build(struct round *r, uint32_t zstd_level, struct commit *out, struct
 	rc = rc ? rc : part_changes(&b, last);
 	if (rc)
 		return fail(err, rc, 0, "upload", "cannot build a segment");
+	pthread_mutex_lock(&v->lock);
 	v->next_segment += b.n_parts;
+	pthread_mutex_unlock(&v->lock);
 	return part_finish(&b, last, err);
-}
-
-void commit_free(struct volume *v, struct commit *c)
-{
-	const struct firn_env *env = v->engine->env;
-	if (!c)
-		return;
-	for (uint32_t i = 0; i < c->n_part; i++) {
-		segment_footer_close(c->part[i].footer);
-		segment_writer_close(c->part[i].writer);
-	}
-	mem_free(env, c->part);
-	mem_free(env, c->stream);
-	manifest_fini(&c->next, env);
-	buf_fini(&c->body);
-	mem_free(env, c);
 }

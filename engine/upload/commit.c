@@ -1,8 +1,10 @@
-/* Commit: segments up, one CAS of the manifest, then the index, then the WAL lets go; in that order.
+/* Commit: one CAS of the manifest for all rounds that are up, then the index, then the WAL lets go; in that
+ * order.
  *
- *   PUT parts -> CAS -> (unclear? GET and settle) -> LMDB, synced -> rev_stored -> recycle
+ *   rounds up -> CAS -> (unclear? GET and settle) -> LMDB, synced -> rev_stored -> recycle
  *
- * One CAS in flight per volume. Until its outcome is settled nothing else is sent for the volume and
+ * Rounds are committed whole and in order: one that is up before an older one waits for it. One CAS in
+ * flight per volume. Until its outcome is settled nothing else is sent for the volume and
  * nothing is let go; the same bytes may be sent again, never others (PROTOCOL 7, 8). */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
@@ -10,15 +12,6 @@
 #include "engine/upload/upload.h"
 #include <stdio.h>
 #include <string.h>
-
-void retry_later(struct volume *v)
-{
-	const struct firn_env *env = v->engine->env;
-	uint64_t ms = 50u << (v->retry_n < 8 ? v->retry_n : 8), jitter;
-	env->random(env->ctx, &jitter, sizeof jitter);
-	v->retry_n++;
-	v->retry_at_ns = env->mono_ns(env->ctx) + (ms / 2 + jitter % (ms + 1)) * 1000000u;
-}
 
 static void set_state(struct volume *v, uint32_t state, const char *why)
 {
@@ -62,6 +55,35 @@ static void volume_stop(struct volume *v, const struct firn_error *err)
 	set_state(v, FIRN_STATE_READ_ONLY, err->text);
 }
 
+/* Nobody asks the store again for a while: one step more for all that failed together. Locked. */
+static void retry_later(struct volume *v)
+{
+	const struct firn_env *env = v->engine->env;
+	uint64_t now = env->mono_ns(env->ctx);
+	if (v->retry_n && now < v->retry_at_ns)
+		return;
+	uint64_t ms = 50u << (v->retry_n < 8 ? v->retry_n : 8), jitter;
+	env->random(env->ctx, &jitter, sizeof jitter);
+	v->retry_n++;
+	v->retry_at_ns = now + (ms / 2 + jitter % (ms + 1)) * 1000000u;
+}
+
+void volume_retry(struct volume *v, const struct firn_error *err)
+{
+	pthread_mutex_lock(&v->lock);
+	bool first = v->retry_n == 0;
+	retry_later(v);
+	pthread_mutex_unlock(&v->lock);
+	if (first)
+		engine_log(v->engine, FIRN_LOG_WARN, "upload", v->name, err->text);
+}
+
+void volume_away(struct volume *v, const struct firn_error *err)
+{
+	set_state(v, FIRN_STATE_STORE_AWAY, NULL);
+	volume_retry(v, err);
+}
+
 int commit_next(struct volume *v, struct manifest *next)
 {
 	const struct firn_env *env = v->engine->env;
@@ -71,32 +93,30 @@ int commit_next(struct volume *v, struct manifest *next)
 	next->seq++;
 	next->committed_ms = env->now_ms(env->ctx);
 	memcpy(next->nonce, v->nonce, sizeof next->nonce);
-	next->next_segment = v->next_segment;
 	pthread_mutex_lock(&v->lock);
+	next->next_segment = v->next_segment;
 	next->rev_durable = v->rev_durable;
 	next->next_stream = v->next_stream;
 	pthread_mutex_unlock(&v->lock);
 	return 0;
 }
 
-static int put_parts(struct volume *v, struct commit *c, struct firn_error *err)
+/* All that is up now, oldest first. */
+static int add_rounds(struct volume *v, struct commit *c)
 {
-	while (c->n_put < c->n_part) {
-		struct built *p = &c->part[c->n_put];
-		char name[64], key[400];
-		segment_key(p->segment.id, name, sizeof name);
-		(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
-		struct iovec iov = { (void *)(uintptr_t)p->data, p->len };
-		int rc = store_put(v->store, key, &iov, 1, STORE_ALWAYS, NULL, NULL, err);
-		if (rc)
-			return fail_context(err, rc, "upload of %s", key);
-		segment_writer_close(
-		        p->writer); /* the footer is a copy; the bytes are in the store */
-		p->writer = NULL;
-		p->data = NULL;
-		c->n_put++;
+	const struct firn_env *env = v->engine->env;
+	uint64_t bytes;
+	pthread_mutex_lock(&v->lock);
+	c->n_round = c->clean ? 0 : rounds_ready(v, &bytes);
+	pthread_mutex_unlock(&v->lock);
+	int rc = 0;
+	for (uint32_t i = 0; i < c->n_round && !rc; i++) {
+		const struct built_round *b = v->round[i];
+		for (uint32_t k = 0; k < b->n_part && !rc; k++)
+			rc = manifest_add_segment(&c->next, env, &b->part[k].segment);
+		c->next.rev_stored = b->rev_to - 1;
 	}
-	return 0;
+	return rc;
 }
 
 static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
@@ -104,10 +124,7 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 	const struct firn_env *env = v->engine->env;
 	uint32_t row = 0;
 	int rc = commit_next(v, &c->next);
-	for (uint32_t i = 0; i < c->n_part && !rc; i++) {
-		rc = manifest_add_segment(&c->next, env, &c->part[i].segment);
-		c->next.rev_stored = c->part[i].segment.rev_to - 1;
-	}
+	rc = rc ? rc : add_rounds(v, c);
 	if (c->clean)
 		c->next.state = MANIFEST_CLEAN;
 	if (!rc && c->next.rev_durable < c->next.rev_stored)
@@ -191,20 +208,18 @@ static int send_body(struct volume *v, struct commit *c, struct firn_error *err)
 		}
 	}
 	c->sent = true;
+	atomic_fetch_add(&v->engine->uploads.n_manifest_put, 1);
 	int rc = store_put(v->store, key, &iov, 1, STORE_IF_MATCH, &v->version, &version, err);
 	if (!rc)
 		v->version = version;
 	return rc ? 1 : 0;
 }
 
-/* Marks move only now: the manifest says it, the index has it. */
-static void move_marks(struct volume *v, const struct commit *c)
+/* What the round says of its streams is stored. Locked. */
+static void move_marks(struct volume *v, const struct built_round *b)
 {
-	pthread_mutex_lock(&v->lock);
-	v->rev_stored = v->manifest.rev_stored;
-	volume_show(v);
-	for (uint32_t i = 0; i < c->n_stream; i++) {
-		const struct round_stream *rs = &c->stream[i];
+	for (uint32_t i = 0; i < b->n_stream; i++) {
+		const struct round_stream *rs = &b->stream[i];
 		struct stream *s = volume_stream(v, rs->state.stream);
 		if (!s)
 			continue;
@@ -218,24 +233,26 @@ static void move_marks(struct volume *v, const struct commit *c)
 		stream_tail_drop(v, s, s->stored);
 		read_notify(v, s);
 	}
-	publish_stored(v, c->bytes, &c->last);
-	v->upload_now = v->stored_first != NULL;
-	pthread_mutex_unlock(&v->lock);
 }
 
 static int apply_index(struct volume *v, struct commit *c, struct firn_error *err)
 {
 	const struct firn_env *env = v->engine->env;
-	struct segment_footer **footer = mem_alloc(env, (c->n_part + 1) * sizeof *footer);
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < c->n_round; i++)
+		n += v->round[i]->n_part;
+	struct segment_footer **footer = mem_alloc(env, (n + 1) * sizeof *footer);
 	if (!footer)
 		return fail(err, FIRN_ENOMEM, 0, "upload", "no memory");
-	for (uint32_t i = 0; i < c->n_part; i++)
-		footer[i] = c->part[i].footer;
+	n = 0;
+	for (uint32_t i = 0; i < c->n_round; i++)
+		for (uint32_t k = 0; k < v->round[i]->n_part; k++)
+			footer[n++] = v->round[i]->part[k].footer;
 	struct index_commit ic = { .epoch = c->next.epoch,
 		                   .seq = c->next.seq,
 		                   .rev_stored = c->next.rev_stored,
 		                   .next_stream = c->next.next_stream,
-		                   .n_footer = c->n_part,
+		                   .n_footer = n,
 		                   .footer = footer };
 	memcpy(ic.volume_id, v->id, sizeof ic.volume_id);
 	memcpy(ic.nonce, c->next.nonce, sizeof ic.nonce);
@@ -244,93 +261,111 @@ static int apply_index(struct volume *v, struct commit *c, struct firn_error *er
 	return rc;
 }
 
-static int later(struct volume *v, const struct firn_error *err, bool store)
-{
-	if (v->retry_n == 0)
-		engine_log(v->engine, FIRN_LOG_WARN, "upload", v->name, err->text);
-	if (store)
-		set_state(v, FIRN_STATE_STORE_AWAY, NULL);
-	retry_later(v);
-	return 0;
-}
-
-static uint64_t built_bytes(const struct engine *e)
-{
-	uint64_t bytes = 0;
-	for (uint32_t i = 0; i < e->n_volume; i++) {
-		const struct commit *c = e->volume[i]->commit;
-		for (uint32_t k = 0; c && k < c->n_part; k++)
-			bytes += c->part[k].writer ? c->part[k].len : 0;
-	}
-	return bytes;
-}
-
-/* Nothing of it has left yet. With the store away every volume would hold such a commit: above a bound
- * they are built again from the WAL when it is time to try again (P7). */
-static void forget_if_many(struct volume *v)
-{
-	struct commit *c = v->commit;
-	if (c->n_put || c->sent || c->clean ||
-	    built_bytes(v->engine) <= v->engine->memory_bytes / 8)
-		return;
-	commit_free(v, c);
-	v->commit = NULL;
-}
-
+/* Marks move only now: the manifest says it, the index has it. In one go with the rounds' leaving, so that
+ * the builder finds a stream's cut in either place. */
 static void finish(struct volume *v, struct commit *c)
 {
-	struct wal *w = &v->engine->wal;
-	manifest_fini(&v->manifest, v->engine->env);
+	struct built_round *gone[ROUNDS_MAX];
+	struct manifest old = v->manifest;
+	struct volume_group last = { 0 };
+	uint64_t bytes = 0;
+	uint32_t n = c->n_round;
+	set_state(v, FIRN_STATE_OPEN, NULL); /* before those who wait for `stored` look at it */
+	pthread_mutex_lock(&v->lock);
 	v->manifest = c->next;
 	manifest_init(&c->next);
-	set_state(v, FIRN_STATE_OPEN, NULL); /* before those who wait for `stored` look at it */
-	move_marks(v, c);
+	v->rev_stored = v->manifest.rev_stored;
+	volume_show(v);
+	for (uint32_t i = 0; i < n; i++) {
+		gone[i] = v->round[i];
+		move_marks(v, gone[i]);
+		bytes += gone[i]->bytes;
+		last = gone[i]->last;
+		v->n_small -= gone[i]->small;
+	}
+	v->n_round -= n;
+	memmove(&v->round[0], &v->round[n], v->n_round * sizeof v->round[0]);
+	v->built_bytes -= bytes;
+	publish_stored(v, bytes, &last);
+	v->upload_now = v->stored_first != NULL;
+	v->retry_n = 0;
+	pthread_mutex_unlock(&v->lock);
+	for (uint32_t i = 0; i < n; i++)
+		built_free(v, gone[i]);
+	manifest_fini(&old, v->engine->env);
 	commit_free(v, c);
 	v->commit = NULL;
-	v->retry_n = 0;
-	wal_row_stored(w, v->volume_no, v->manifest.rev_stored);
-	while (wal_recycle(w))
-		;
-	engine_room(v->engine);
+	wal_row_stored(&v->engine->wal, v->volume_no, v->manifest.rev_stored);
 }
 
-int commit_step(struct volume *v)
+/* 1: an outcome; 0: later. */
+static int commit_try(struct volume *v, struct commit *c)
 {
-	struct commit *c = v->commit;
 	struct firn_error err = { .struct_size = sizeof err };
-	const struct firn_env *env = v->engine->env;
-	if (v->stopped || v->state == FIRN_STATE_FENCED)
-		return 0;
-	if (v->retry_n && env->mono_ns(env->ctx) < v->retry_at_ns)
-		return 0;
 	if (!c->settled) {
-		if (put_parts(v, c, &err)) {
-			(void)later(v, &err, true);
-			forget_if_many(v);
+		int rc = c->body.len ? 0 : make_body(v, c, &err);
+		if (rc) {
+			volume_retry(v, &err);
 			return 0;
 		}
-		if (!c->body.len && make_body(v, c, &err))
-			return later(v, &err, false);
-		int rc = send_body(v, c, &err);
+		rc = send_body(v, c, &err);
 		if (rc < 0)
 			return 1;
-		if (rc)
-			return later(v, &err, true);
+		if (rc) {
+			volume_away(v, &err);
+			return 0;
+		}
 		c->settled = true;
 	}
-	if (apply_index(v, c, &err))
-		return later(v, &err, false);
+	if (apply_index(v, c, &err)) {
+		volume_retry(v, &err);
+		return 0;
+	}
 	finish(v, c);
 	return 1;
 }
 
-int commit_clean(struct volume *v, struct firn_error *err)
+static struct commit *commit_new(struct volume *v)
 {
 	struct commit *c = mem_zalloc(v->engine->env, sizeof *c);
-	if (!c)
+	if (c)
+		manifest_init(&c->next);
+	return c;
+}
+
+int commit_run(struct volume *v)
+{
+	struct firn_error err = { .struct_size = sizeof err };
+	int did = 0;
+	if (!v->commit)
+		v->commit = commit_new(v);
+	if (v->commit) {
+		did = commit_try(v, v->commit);
+	} else {
+		(void)fail(&err, FIRN_ENOMEM, 0, "upload", "no memory for a commit");
+		volume_retry(v, &err);
+	}
+	pthread_mutex_lock(&v->lock);
+	v->committing = false; /* from here on a detach may free the volume */
+	pthread_mutex_unlock(&v->lock);
+	return did;
+}
+
+int commit_clean(struct volume *v, struct firn_error *err)
+{
+	v->commit = commit_new(v);
+	if (!v->commit)
 		return fail(err, FIRN_ENOMEM, 0, "upload", "no memory");
-	c->clean = true;
-	manifest_init(&c->next);
-	v->commit = c;
+	v->commit->clean = true;
 	return 0;
+}
+
+void commit_free(struct volume *v, struct commit *c)
+{
+	const struct firn_env *env = v->engine->env;
+	if (!c)
+		return;
+	manifest_fini(&c->next, env);
+	buf_fini(&c->body);
+	mem_free(env, c);
 }

@@ -21,13 +21,17 @@ static void give_back(struct engine *e, const struct volume *v)
 		f.run_first = v->rev_stored + 1;
 		f.run_last = v->rev_durable;
 	}
+	pthread_mutex_lock(&e->lock);
 	size_t cap = e->scan.cap_found;
 	void *p = e->scan.found;
-	if (mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f))
+	if (mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f)) {
+		pthread_mutex_unlock(&e->lock);
 		return; /* then this engine cannot attach it again; a new opening can */
+	}
 	e->scan.found = p;
 	e->scan.cap_found = (uint32_t)cap;
 	e->scan.found[e->scan.n_found++] = f;
+	pthread_mutex_unlock(&e->lock);
 }
 
 static void leave_engine(struct engine *e, struct volume *v, bool keep)
@@ -48,6 +52,7 @@ static void leave_engine(struct engine *e, struct volume *v, bool keep)
 	if (keep)
 		give_back(e, v);
 	commit_free(v, v->commit);
+	rounds_drop(v, 0);
 	volume_free(v);
 }
 
@@ -65,7 +70,7 @@ static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error
 		}
 		pthread_mutex_lock(&v->lock);
 		v->detach_job = false;
-		v->draining = false;
+		v->draining = v->leaving = false;
 		v->detaching = v->commit && v->commit->clean && v->commit->sent;
 		pthread_mutex_unlock(&v->lock);
 	}
@@ -77,6 +82,16 @@ static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error
 	job_take(e, j);
 	complete(&j->to, &ev);
 	return 1;
+}
+
+/* Nobody works on the volume any more, and nothing new is begun: it may go. */
+static bool still(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	v->leaving = true;
+	bool is = !v->n_putting && !v->building;
+	pthread_mutex_unlock(&v->lock);
+	return is;
 }
 
 /* Everything admitted has an outcome. */
@@ -121,11 +136,21 @@ static void write_clean(struct engine *e, struct volume *v)
 		(void)wal_control(&e->wal, WAL_DETACH, &row, &err);
 }
 
+static bool fenced(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool is = v->state == FIRN_STATE_FENCED;
+	pthread_mutex_unlock(&v->lock);
+	return is;
+}
+
 static int drain(struct engine *e, struct upload_job *j)
 {
 	struct volume *v = j->v;
 	struct firn_error err = { .struct_size = sizeof err };
-	if (v->state == FIRN_STATE_FENCED)
+	if (fenced(v) && !still(v))
+		return 0;
+	if (fenced(v))
 		return end(e, j,
 		           fail(&err, FIRN_EFENCED, 0, "detach", "%s has another writer", v->name),
 		           &err, true, false);
@@ -144,11 +169,14 @@ static int drain(struct engine *e, struct upload_job *j)
 		           fail(&err, FIRN_ETIMEDOUT, 0, "detach", "%s: not all is stored yet",
 		                v->name),
 		           &err, false, false);
-	if (v->commit || volume_unstored(v))
+	pthread_mutex_lock(&v->lock);
+	bool stored = !v->commit && !volume_unstored(v) && !v->n_putting && !v->building;
+	pthread_mutex_unlock(&v->lock);
+	if (!stored)
 		return 0; /* the steps of the volume go on storing */
 	int rc = write_record(e, v, &err);
 	rc = rc ? rc : commit_clean(v, &err);
-	return rc ? end_unclean(e, j, &err) : 0;
+	return rc ? end_unclean(e, j, &err) : 2;
 }
 
 int detach_run(struct engine *e, struct upload_job *j)
@@ -164,16 +192,20 @@ int detach_run(struct engine *e, struct upload_job *j)
 	}
 	if (!quiet(v))
 		return 0;
-	if (j->mode == FIRN_DETACH_DRAIN && (!v->failed || v->state == FIRN_STATE_FENCED))
+	pthread_mutex_lock(&v->lock);
+	bool failed = v->failed, open = v->state == FIRN_STATE_OPEN;
+	pthread_mutex_unlock(&v->lock);
+	if (j->mode == FIRN_DETACH_DRAIN && (!failed || fenced(v)))
 		return drain(e, j);
 	int rc = 0;
-	if (v->failed && j->mode != FIRN_DETACH_ABORT)
+	if (failed && j->mode != FIRN_DETACH_ABORT)
 		rc = fail(&err, FIRN_EIO, 0, "detach",
 		          "%s: the WAL failed; the next attach replays what is durable", v->name);
 	if (v->commit && v->commit->sent && !v->commit->settled && !v->stopped &&
 	    j->mode == FIRN_DETACH_KEEP_WAL &&
-	    !(j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns) &&
-	    v->state == FIRN_STATE_OPEN)
+	    !(j->deadline_ns && e->env->mono_ns(e->env->ctx) > j->deadline_ns) && open)
 		return 0; /* its outcome is a moment away */
+	if (!still(v))
+		return 0;
 	return end(e, j, rc, &err, true, true);
 }

@@ -36,10 +36,11 @@ static struct round_stream *stream_of(struct round *r, uint64_t id)
 	}
 	rs->state.stream = id;
 	pthread_mutex_lock(&r->v->lock);
+	const struct round_stream *before = rounds_stream(r->v, id);
 	struct stream *s = volume_stream(r->v, id);
 	if (s) {
-		rs->state.start = s->stored_start;
-		rs->state.next = s->stored;
+		rs->state.start = before ? before->state.start : s->stored_start;
+		rs->state.next = before ? before->state.next : s->stored;
 		stream_limits(s, &rs->limits);
 		rs->compression = s->config ? s->config->compression : 0;
 	}
@@ -170,8 +171,28 @@ static int range_key(void *arg, const struct kv_change *kv)
 	return fold_kv(g->r, kv->stream, kv->key, kv->key_len, NULL, 0, true, g->rev);
 }
 
-/* A deleted range becomes deletions of the keys that were there: in the cut before (the index is exactly
- * that cut) and in this round so far. */
+/* Keys that rounds not yet stored put there. */
+static int range_built(struct range *g)
+{
+	struct volume *v = g->r->v;
+	int rc = 0;
+	pthread_mutex_lock(&v->lock);
+	for (uint32_t i = 0; i < v->n_round && !rc; i++) {
+		const struct built_round *b = v->round[i];
+		const struct segment_footer *f = b->part[b->n_part - 1].footer;
+		for (uint32_t k = 0; k < segment_n_kv(f) && !rc; k++) {
+			struct kv_change kv;
+			segment_kv_at(f, k, &kv);
+			rc = kv.deleted ? 0 : range_key(g, &kv);
+		}
+	}
+	pthread_mutex_unlock(&v->lock);
+	return rc;
+}
+
+/* A deleted range becomes deletions of the keys that were there: in this round so far, in those before it
+ * that are not stored yet, and in the cut before those, which the index is. In this order: a round that is
+ * stored meanwhile is then seen twice, not never. */
 static int fold_range(struct round *r, const struct wal_op *op, uint64_t rev)
 {
 	struct range g = { r, op, rev };
@@ -182,6 +203,7 @@ static int fold_range(struct round *r, const struct wal_op *op, uint64_t rev)
 		if (!kv.deleted)
 			rc = range_key(&g, &kv);
 	}
+	rc = rc ? rc : range_built(&g);
 	struct firn_error err = { .struct_size = sizeof err };
 	return rc ? rc : index_kvs(r->v->engine->index, r->v->index_no, range_key, &g, &err);
 }
@@ -288,6 +310,7 @@ static int fold_view(struct round *r, const struct wal_view *view, bool move,
 		rc = move ? keep_record(r, &rec) : 0;
 		rc = rc ? rc : fold_record(r, &rec);
 		r->last.append_ms = rec.append_ms;
+		r->append_ms = r->append_ms ? r->append_ms : rec.append_ms;
 		r->rev_to++;
 	}
 	return rc ? fail(err, rc, 0, "upload", "cannot fold write %llu",
@@ -321,7 +344,7 @@ static int next_group(struct round *r, struct volume_group *g, struct firn_error
 	struct volume *v = r->v;
 	pthread_mutex_lock(&v->lock);
 	if (!r->rev_from)
-		r->rev_from = r->rev_to = v->rev_stored + 1;
+		r->rev_from = r->rev_to = rounds_next_rev(v);
 	bool listed = volume_group_with(v, r->rev_to, g);
 	bool old = !listed && v->group_old && r->rev_to <= v->rev_durable;
 	uint64_t durable = v->rev_durable;
@@ -358,6 +381,10 @@ int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct fir
 			break;
 		}
 		rc = rc ? rc : fold_group(r, &g, err);
+		if (!rc && r->rev_to <= g.rev_last)
+			rc = fail(err, FIRN_ECORRUPT, 0, "upload",
+			          "write %llu is missing in the WAL",
+			          (unsigned long long)r->rev_to);
 		r->bytes += rc ? 0 : g.bytes;
 	}
 	if (rc)

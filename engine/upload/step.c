@@ -1,78 +1,282 @@
-/* The uploader's step: jobs (attach, detach), commits under way, rounds that are due, WAL files.
+/* The uploader's step: decides what is to be done now and hands it over. It waits for nothing itself.
  *
- * A round is due when a volume's un-stored bytes reach segment_bytes, the oldest is upload_interval old,
- * someone waits for `stored`, or the WAL is half full: then first whoever holds its oldest file. */
+ *   commits, segments to put ─► a round to build ─► jobs (attach, detach) ─► WAL files, room, log
+ *
+ * When a round is begun: the bytes that no round holds reach segment_bytes, the oldest of them is
+ * upload_interval old, someone waits for `stored`, or the WAL is half full: then first whoever holds its
+ * oldest file. Of small rounds a volume has one on its way.
+ * When what is up is committed: it is worth a commit (COMMIT_SEGMENTS), the oldest is upload_interval old,
+ * someone waits, the WAL is nearly full or footers fill the memory, or it holds the WAL's oldest file and
+ * nothing else is on its way that could join it.
+ *
+ * Claims are made here alone, under the volume's lock, and given back by who ran the task. */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/upload/upload.h"
+#include <string.h>
 
-static bool wal_half_full(struct engine *e)
+enum { COMMIT_SEGMENTS = 6 }; /* with segments of 64 MiB 16 + 2.7 requests a GiB */
+
+/* What a look at everything found, and the tasks claimed by it. */
+struct look {
+	struct engine *e;
+	uint64_t now_ns;
+	int64_t now_ms;
+	bool half_full, nearly_full;
+	uint64_t oldest_file; /* of the WAL, that a volume needs which can do something about it */
+	struct volume *build; /* who would begin a round: the oldest write first */
+	uint64_t build_lsn;
+	bool short_of_memory;
+	struct upload_task *first, *last;
+};
+
+static void claim(struct look *l, struct upload_task *t)
 {
-	return wal_free_bytes(&e->wal) < e->wal.opts.wal_bytes / 2;
+	t->next = NULL;
+	if (l->last)
+		l->last->next = t;
+	else
+		l->first = t;
+	l->last = t;
 }
 
-/* Why a round of this volume would begin now. */
-static bool due(struct volume *v, bool half_full)
+/* Locked: the store may be asked for it now. */
+static bool able(const struct look *l, const struct volume *v)
 {
-	const struct firn_env *env = v->engine->env;
+	return !v->read_only && !v->stopped && v->state != FIRN_STATE_FENCED && !v->in_job &&
+	       !v->leaving && !(v->retry_n && l->now_ns < v->retry_at_ns);
+}
+
+static bool old(const struct look *l, const struct volume *v, int64_t append_ms)
+{
+	return l->now_ms - append_ms >= (int64_t)v->upload_interval_ms;
+}
+
+static bool holds_oldest(const struct look *l, const struct volume *v)
+{
+	return l->half_full && volume_unstored(v) && volume_oldest_lsn(v) >> 32 == l->oldest_file;
+}
+
+/* Locked: a round would begin now. */
+static bool build_due(const struct look *l, const struct volume *v)
+{
+	struct unbuilt u;
+	if (v->n_round == ROUNDS_MAX || !rounds_unbuilt(v, &u))
+		return false;
+	if (u.bytes >= v->segment_bytes)
+		return true;
+	return !v->n_small && (v->upload_now || v->draining || old(l, v, u.append_ms) ||
+	                       (holds_oldest(l, v) && !v->n_round));
+}
+
+/* Locked: somebody waits for what `rev` and those below store. */
+static bool waited_for(const struct volume *v, uint64_t rev)
+{
+	for (const struct waiter *w = v->stored_first; w; w = w->next)
+		if (!w->durable)
+			return w->rev <= rev;
+	return false;
+}
+
+/* Locked: what is up is to be committed now, or a commit under way goes on. */
+static bool commit_due(const struct look *l, const struct volume *v)
+{
+	if (v->commit)
+		return true;
+	uint64_t bytes;
+	uint32_t n = rounds_ready(v, &bytes);
+	if (!n)
+		return false;
+	if (bytes >= COMMIT_SEGMENTS * v->segment_bytes || n == ROUNDS_MAX ||
+	    old(l, v, v->round[0]->append_ms) || waited_for(v, v->round[n - 1]->rev_to - 1) ||
+	    l->nearly_full)
+		return true;
+	/* Footers of rounds that wait for a commit may be what takes the memory. */
+	if (l->e->uploads.short_of_memory && !lane_putting(l->e, v->lane))
+		return true;
+	bool idle = n == v->n_round && !v->building && !build_due(l, v);
+	return idle && (v->upload_now || v->draining || holds_oldest(l, v));
+}
+
+/* ---- jobs ---- */
+
+/* engine.lock held. Jobs of one name come one after the other. */
+static bool job_waits(const struct engine *e, const struct upload_job *j)
+{
+	bool waits = j->running;
+	for (const struct upload_job *o = e->job_first; o && !waits; o = o->next)
+		waits = o->running && !strcmp(o->name, j->name);
+	return waits;
+}
+
+/* A detach has the volume for itself, but for segments on their way: it waits for those where it must. */
+static bool job_claim_volume(struct volume *v)
+{
 	pthread_mutex_lock(&v->lock);
-	bool is = false;
-	if (volume_unstored(v) && !v->stopped && v->state != FIRN_STATE_FENCED && !v->read_only) {
-		int64_t age = env->now_ms(env->ctx) - volume_oldest_ms(v);
-		is = v->unstored_bytes >= v->segment_bytes || v->upload_now || v->draining ||
-		     half_full || age >= (int64_t)v->upload_interval_ms;
+	bool may = !v->committing;
+	v->in_job = may;
+	pthread_mutex_unlock(&v->lock);
+	return may;
+}
+
+static void look_at_jobs(struct look *l)
+{
+	struct engine *e = l->e;
+	pthread_mutex_lock(&e->lock);
+	for (struct upload_job *j = e->job_first; j; j = j->next) {
+		if (job_waits(e, j))
+			continue;
+		if (!lane_take(e, j->lane, TASK_JOB))
+			continue;
+		if (j->detach && !job_claim_volume(j->v)) {
+			lane_done(e, j->lane, TASK_JOB);
+			continue;
+		}
+		j->running = true;
+		j->task = (struct upload_task){ .kind = TASK_JOB, .job = j, .lane = j->lane };
+		claim(l, &j->task);
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- volumes ---- */
+
+/* Locked. Rounds that failed to go up keep their memory while there is enough of it: above, and when nothing
+ * is sent any more, they are built again from the WAL (P7). */
+static void drop_what_failed(const struct look *l, struct volume *v)
+{
+	bool over = v->stopped || v->state == FIRN_STATE_FENCED;
+	uint64_t bytes;
+	if (v->n_putting || (!over && !v->put_failed))
+		return;
+	if (over && !v->committing)
+		rounds_drop(v, 0);
+	else if (!over && atomic_load(&l->e->account->upload_bytes) > l->e->upload_bytes / 2)
+		rounds_drop(v, rounds_ready(v, &bytes));
+	v->put_failed = false;
+}
+
+/* Locked. */
+static void look_at_commit(struct look *l, struct volume *v)
+{
+	if (v->committing || !able(l, v) || !commit_due(l, v) ||
+	    !lane_take(l->e, v->lane, TASK_COMMIT))
+		return;
+	v->committing = true;
+	v->commit_task = (struct upload_task){ .kind = TASK_COMMIT, .v = v, .lane = v->lane };
+	claim(l, &v->commit_task);
+}
+
+/* Locked. */
+static void look_at_build(struct look *l, struct volume *v)
+{
+	struct unbuilt u;
+	if (v->building || !able(l, v) || !build_due(l, v) || !rounds_unbuilt(v, &u) ||
+	    (l->build && u.lsn >= l->build_lsn))
+		return;
+	l->build = v;
+	l->build_lsn = u.lsn;
+}
+
+/* Locked. */
+static void look_at_puts(struct look *l, struct volume *v)
+{
+	if (!able(l, v))
+		return;
+	for (uint32_t i = 0; i < v->n_round; i++)
+		for (uint32_t k = 0; k < v->round[i]->n_part; k++) {
+			struct built *p = &v->round[i]->part[k];
+			if (!p->writer || p->putting || !lane_take(l->e, v->lane, TASK_PUT))
+				continue;
+			p->putting = true;
+			v->n_putting++;
+			p->task = (struct upload_task){
+				.kind = TASK_PUT, .v = v, .part = p, .lane = v->lane
+			};
+			claim(l, &p->task);
+		}
+}
+
+/* The oldest file of the WAL among those who can do something about it: one whose store is away does not hold
+ * up the others. */
+static void look_at_wal(struct look *l)
+{
+	struct engine *e = l->e;
+	uint64_t free_bytes = wal_free_bytes(&e->wal);
+	l->half_full = free_bytes < e->wal.opts.wal_bytes / 2;
+	l->nearly_full = free_bytes < e->wal.opts.wal_bytes / 8;
+	l->oldest_file = UINT64_MAX;
+	for (uint32_t i = 0; l->half_full && i < e->n_volume; i++) {
+		struct volume *v = e->volume[i];
+		pthread_mutex_lock(&v->lock);
+		uint64_t file = volume_unstored(v) && able(l, v) ? volume_oldest_lsn(v) >> 32
+		                                                 : UINT64_MAX;
+		pthread_mutex_unlock(&v->lock);
+		if (file < l->oldest_file)
+			l->oldest_file = file;
+	}
+}
+
+/* Memory for a round of the volume: its size, 0 if it has to wait. A store none of whose rounds is in memory
+ * gets room for a small one whatever the others hold. */
+static uint64_t grant(struct look *l, struct volume *v, uint64_t want)
+{
+	struct engine *e = l->e;
+	uint64_t share = e->upload_bytes, held = atomic_load(&e->account->upload_bytes);
+	want = want < v->segment_bytes ? want : v->segment_bytes;
+	want = want < share ? want : share;
+	if (!held || held + want <= share)
+		return want;
+	if (!atomic_load(&v->lane->held))
+		return want < share / 8 ? want : share / 8;
+	return 0;
+}
+
+static void look_at_builder(struct look *l)
+{
+	struct volume *v = l->build;
+	struct engine *e = l->e;
+	struct unbuilt u;
+	if (!v || atomic_load(&e->uploads.building))
+		return;
+	pthread_mutex_lock(&v->lock);
+	(void)rounds_unbuilt(v, &u);
+	v->build_max = grant(l, v, u.bytes);
+	l->short_of_memory = !v->build_max;
+	if (v->build_max) {
+		v->building = true;
+		v->build_asked = false;
+		v->build_charge = v->build_max;
+		rounds_charge(v, (int64_t)v->build_charge);
+		atomic_store(&e->uploads.building, true);
+		v->build_task = (struct upload_task){ .kind = TASK_BUILD, .v = v };
+		claim(l, &v->build_task);
 	}
 	pthread_mutex_unlock(&v->lock);
-	return is;
 }
 
-static int begin_round(struct volume *v)
+static void look_at_volumes(struct look *l)
 {
-	struct round r;
-	struct firn_error err = { .struct_size = sizeof err };
-	const struct firn_env *env = v->engine->env;
-	if (v->retry_n && env->mono_ns(env->ctx) < v->retry_at_ns)
-		return 0;
-	int rc = round_open(&r, v, v->segment_bytes, &err);
-	if (rc == FIRN_ENOENT)
-		return 0;
-	bool opened = !rc;
-	struct commit *c = rc ? NULL : mem_zalloc(env, sizeof *c);
-	if (!rc && !c)
-		rc = fail(&err, FIRN_ENOMEM, 0, "upload", "no memory");
-	if (c) {
-		manifest_init(&c->next);
-		rc = round_build(&r, v->engine->options.zstd_level, c, &err);
+	struct engine *e = l->e;
+	pthread_rwlock_rdlock(&e->volumes_lock); /* a detach takes a volume out under it */
+	look_at_wal(l);
+	for (uint32_t i = 0; i < e->n_volume; i++) {
+		struct volume *v = e->volume[i];
+		volume_expire(v);
+		pthread_mutex_lock(&v->lock);
+		drop_what_failed(l, v);
+		look_at_commit(l, v);
+		look_at_build(l, v);
+		look_at_puts(l, v);
+		pthread_mutex_unlock(&v->lock);
 	}
-	if (opened)
-		round_close(&r);
-	if (rc) {
-		commit_free(v, c);
-		if (v->retry_n == 0)
-			engine_log(v->engine, FIRN_LOG_ERROR, "upload", v->name, err.text);
-		retry_later(v);
-		return 0;
-	}
-	v->commit = c;
-	return 1;
+	look_at_builder(l);
+	e->uploads.short_of_memory = l->short_of_memory;
+	pthread_rwlock_unlock(&e->volumes_lock);
 }
 
-static int volume_step(struct volume *v, bool half_full)
-{
-	volume_expire(v);
-	if (v->commit)
-		return commit_step(v);
-	return due(v, half_full) ? begin_round(v) : 0;
-}
-
-static struct upload_job *first_job(struct engine *e)
-{
-	pthread_mutex_lock(&e->lock);
-	struct upload_job *j = e->job_first;
-	pthread_mutex_unlock(&e->lock);
-	return j;
-}
+/* ---- running ---- */
 
 /* Off the list, before its outcome is told: who hears it may close the engine at once. */
 void job_take(struct engine *e, struct upload_job *j)
@@ -91,42 +295,64 @@ void job_take(struct engine *e, struct upload_job *j)
 	pthread_mutex_unlock(&e->lock);
 }
 
-static int run_jobs(struct engine *e)
+static int job_run(struct engine *e, struct upload_job *j)
 {
-	int did = 0;
-	for (struct upload_job *j = first_job(e), *next; j; j = next) {
-		pthread_mutex_lock(&e->lock);
-		next = j->next;
-		pthread_mutex_unlock(&e->lock);
-		if (!(j->detach ? detach_run(e, j) : attach_run(e, j)))
-			continue;
+	int rc = j->detach ? detach_run(e, j) : attach_run(e, j);
+	if (rc == 1) {
 		job_free(e, j);
-		did = 1;
+		return 1;
 	}
-	return did;
+	if (j->detach) {
+		pthread_mutex_lock(&j->v->lock);
+		j->v->in_job = false;
+		pthread_mutex_unlock(&j->v->lock);
+	}
+	pthread_mutex_lock(&e->lock);
+	j->running = false;
+	pthread_mutex_unlock(&e->lock);
+	return rc;
+}
+
+int task_run(struct engine *e, struct upload_task *t)
+{
+	enum task_kind kind = t->kind; /* what *t lies in may be gone after */
+	struct upload_lane *lane = t->lane;
+	int did;
+	switch (kind) {
+	case TASK_JOB:
+		did = job_run(e, t->job);
+		break;
+	case TASK_COMMIT:
+		did = commit_run(t->v);
+		break;
+	case TASK_PUT:
+		did = rounds_put(t->part);
+		break;
+	default:
+		did = rounds_build(t->v);
+		atomic_store(&e->uploads.building, false);
+	}
+	if (lane)
+		lane_done(e, lane, kind);
+	return did != 0;
 }
 
 int upload_step(struct engine *e)
 {
-	int did = run_jobs(e);
-	bool half_full = wal_half_full(e);
-	/* volume[] changes only here, in jobs. The one with the oldest record goes first when room is short. */
-	struct volume *oldest = NULL;
-	for (uint32_t i = 0; half_full && i < e->n_volume; i++) {
-		struct volume *v = e->volume[i];
-		pthread_mutex_lock(&v->lock);
-		uint64_t lsn = volume_oldest_lsn(v);
-		pthread_mutex_unlock(&v->lock);
-		if (lsn != UINT64_MAX && (!oldest || lsn < oldest->oldest_lsn)) {
-			v->oldest_lsn = lsn;
-			oldest = v;
-		}
+	struct look l = { .e = e,
+		          .now_ns = e->env->mono_ns(e->env->ctx),
+		          .now_ms = e->env->now_ms(e->env->ctx) };
+	int did = 0;
+	look_at_volumes(&l);
+	look_at_jobs(
+	        &l); /* behind: a detach that waits for its volume must not keep it from working */
+	for (struct upload_task *t = l.first, *next; t; t = next) {
+		next = t->next;
+		if (e->no_threads)
+			did |= task_run(e, t);
+		else
+			work_hand(e, t);
 	}
-	if (oldest)
-		did |= volume_step(oldest, true);
-	for (uint32_t i = 0; i < e->n_volume; i++)
-		if (e->volume[i] != oldest)
-			did |= volume_step(e->volume[i], false);
 	did |= wal_recycle(&e->wal);
 	engine_room(e);
 	did |= engine_log_send(e);

@@ -77,9 +77,9 @@ struct firn_engine_opts {
 	uint32_t linger_us;         /* wait for more writes before a flush; 0 = never wait */
 	const char *dir;            /* WAL and index live here; one engine at a time. Must be set */
 	uint64_t wal_bytes;         /* room for the WAL on disk; 0 = 4 GiB */
-	uint64_t memory_bytes;      /* hard bound on all memory of the engine; 0 = 256 MiB */
+	uint64_t memory_bytes;      /* hard bound on all memory of the engine; 0 = 512 MiB */
 	uint64_t tail_bytes;        /* share for what is not yet stored; 0 = a quarter */
-	uint64_t cache_bytes;       /* share for the block cache; 0 = half */
+	uint64_t cache_bytes;       /* share for the block cache; 0 = a quarter */
 	uint64_t pin_bytes;         /* results not yet released; 0 = an eighth. Used up: fetches */
 	                            /* wait, appends do not */
 	const struct firn_env *env; /* memory, clocks, files: see env.h; NULL = the system's */

@@ -22,9 +22,12 @@ static struct {
 	unsigned long last_version;
 	struct object late; /* a PUT on its way */
 	unsigned long late_match;
+	struct firn_store_request *held; /* by backend[0] */
 } store = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static struct flaky control;
+static void let_go(void);
+
+static struct flaky control = { .let_go = let_go };
 
 __attribute__((visibility("default"))) struct flaky *flaky_control(void)
 {
@@ -106,6 +109,11 @@ static bool is_manifest(const char *key)
 	return len > 9 && !strcmp(key + len - 9, "/manifest") && strncmp(key, ".firn", 5) != 0;
 }
 
+static bool is_segment(const char *key)
+{
+	return strstr(key, "/seg/") != NULL;
+}
+
 /* The PUT that was on its way arrives; its condition is judged now. */
 static void late_arrives(const char *key)
 {
@@ -125,6 +133,7 @@ static void do_put(struct firn_store_request *req)
 	struct object *o = find(req->key);
 	atomic_fetch_add(&control.n_put, 1);
 	atomic_fetch_add(&control.n_manifest, is_manifest(req->key));
+	atomic_fetch_add(&control.n_segment, is_segment(req->key));
 	if (req->condition == FIRN_STORE_IF_ABSENT && o) {
 		refuse(req, FIRN_ECONFLICT);
 		return;
@@ -209,10 +218,44 @@ static void perform(struct firn_store_request *req)
 	}
 }
 
+/* As a server that has taken the request and says nothing. */
+static bool held(struct firn_store_request *req)
+{
+	bool put = req->op == FIRN_STORE_PUT;
+	bool counts = !atomic_load(&control.hold_segments) || (put && is_segment(req->key));
+	if (!(put && is_manifest(req->key) && take(&control.hold_manifests)) &&
+	    !(counts && take(&control.hold)))
+		return false;
+	req->backend[0] = store.held;
+	store.held = req;
+	atomic_fetch_add(&control.n_held, 1);
+	return true;
+}
+
+static void let_go(void)
+{
+	pthread_mutex_lock(&store.lock);
+	struct firn_store_request *first = store.held;
+	store.held = NULL;
+	atomic_store(&control.n_held, 0);
+	for (struct firn_store_request *req = first; req; req = req->backend[0])
+		perform(req);
+	pthread_mutex_unlock(&store.lock);
+	while (first) {
+		struct firn_store_request *req = first;
+		first = req->backend[0];
+		firn_store_complete(req);
+	}
+}
+
 static void flaky_submit(void *handle, struct firn_store_request *req)
 {
 	(void)handle;
 	pthread_mutex_lock(&store.lock);
+	if (held(req)) {
+		pthread_mutex_unlock(&store.lock);
+		return;
+	}
 	atomic_fetch_add(&control.n_request, 1);
 	int how = atomic_load(&control.fail_how);
 	if (atomic_load(&control.away)) {

@@ -19,7 +19,12 @@ struct flaky {
 	atomic_int fail_at;   /* 1: this request ends as fail_how says; counts down */
 	atomic_int fail_how;  /* enum firn_store_outcome; AMBIGUOUS has been done */
 	atomic_int n_failed;
-	atomic_int n_request, n_put, n_manifest;
+	atomic_int hold;          /* so many requests are not answered, nor done, before let_go() */
+	atomic_int hold_segments; /* not 0: only PUTs of segments count */
+	atomic_int hold_manifests; /* as hold, of PUTs of manifests */
+	atomic_int n_held;
+	atomic_int n_request, n_put, n_manifest, n_segment;
+	void (*let_go)(void); /* does what is held, and answers */
 };
 
 struct flaky *flaky_control(void);

@@ -2,10 +2,9 @@
  * fenced by his own late PUT, writes go on, everything drains by itself. (P7) */
 #include "engine/os/env.h"
 #include "tests/integration/faulty.h"
-#include "tests/integration/flaky_store.h"
+#include "tests/integration/flaky_bed.h"
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <firn/store.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,23 +18,8 @@ static struct flaky *flaky;
 
 static void setup(void)
 {
-	const char *cc = getenv("CC"), *source = getenv("FIRN_SOURCE_DIR");
-	char path[100];
 	site_make(&site);
-	source = source ? source : ".";
-	site_run(
-	        &site,
-	        "d=%s; %s -std=gnu11 -fPIC -shared -fvisibility=hidden"
-	        " -I$d -I$d/include -Wl,-z,nodelete $d/tests/integration/flaky_store.c -o %s/flaky.so",
-	        source, cc ? cc : "cc", site.dir);
-	(void)snprintf(path, sizeof path, "%s/flaky.so", site.dir);
-	(void)snprintf(site.uri, sizeof site.uri, "plugin:%s?deadline_ms=1000", path);
-	void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL), *symbol;
-	cr_assert(so, "%s", dlerror());
-	symbol = dlsym(so, "flaky_control");
-	struct flaky *(*get)(void);
-	memcpy(&get, &symbol, sizeof get);
-	flaky = get();
+	flaky = flaky_bed(&site, "deadline_ms=1000");
 	host_init(&a, &site, "a");
 	host_init(&b, &site, "b");
 }
