@@ -237,6 +237,14 @@ struct flight {
 };
 static struct flight *flights;
 
+bool disk_busy(const struct disk *d)
+{
+	for (const struct flight *f = flights; f; f = f->next)
+		if (f->d == d)
+			return true;
+	return false;
+}
+
 void disk_killed(struct disk *d, uint32_t process, bool power)
 {
 	for (struct flight **link = &flights, *f; (f = *link) != NULL;) {
@@ -273,8 +281,8 @@ void disk_power_cut(struct disk *d)
 	for (struct inode *n = d->inodes; n; n = n->next) {
 		n->n_ghost = 0;
 		for (struct pending *p; (p = n->first) != NULL;) {
-			size_t border = rng_one_in(&W.rng, 2) ? 512 : 4096;
-			if (p->len > border && fault_strikes(FAULT_TORN, 4)) {
+			size_t border = p->len <= 4096 || rng_one_in(&W.rng, 2) ? 512 : 4096;
+			if (p->len > border && fault_strikes(FAULT_TORN, 2)) {
 				size_t cut = border *
 				             (1 + rng_below(&W.rng, (p->len - 1) / border));
 				bool head = rng_one_in(&W.rng, 2);

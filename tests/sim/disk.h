@@ -17,6 +17,7 @@ void disk_killed(struct disk *d, uint32_t process, bool power);
 /* And the power: what was not flushed is kept, dropped or torn, by chance. */
 void disk_power_cut(struct disk *d);
 uint64_t disk_used(const struct disk *d); /* bytes of all files */
+bool disk_busy(const struct disk *d);     /* a write is on its way */
 /* Flips a bit in a file of the WAL that holds data; false: there is none. */
 bool disk_rot(struct disk *d);
 /* Flips a bit in the last place of a WAL file that holds these bytes; false: there is none. */

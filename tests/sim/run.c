@@ -61,9 +61,19 @@ static void move_clean(struct site *s)
 			homes[i].site = (homes[i].site + 1) % N_SITES;
 }
 
+/* The moment that hurts: a write is on its way, or was a moment ago. */
+static void wait_for_a_write(const struct site *s)
+{
+	for (uint32_t i = 0; i < 2000 && !disk_busy(s->node->disk); i++)
+		sched_sleep(10000);
+	sched_sleep(1 + rng_below(&W.rng, 300000));
+}
+
 static void end_life(struct site *s)
 {
 	uint64_t dice = rng_below(&W.rng, 100);
+	if (dice < 75 && !rng_one_in(&W.rng, 4))
+		wait_for_a_write(s);
 	if (s->state == SITE_CLOSED || s->state == SITE_FAILED) {
 		node_kill(s->node, false);
 		return;
