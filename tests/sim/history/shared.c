@@ -150,6 +150,58 @@ static void later_trim(void)
 	EXPECT("P2", mark(v, s, FIRN_MARK_ASSIGNED) == 3 && mark(v, s, FIRN_MARK_START) == 3);
 }
 
+/* The trim stands in the log before the rounds are built that hold what it trims, and behind them. */
+static void trim_behind_the_rounds(void)
+{
+	enum { N = 24 };
+	char word[256] = { 0 };
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	a.wal_bytes = 64 << 20;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "queue");
+	struct gate *g = gate_set(GATE_PUT, "/seg/", 0, GATE_HOLD); /* what is behind it gathers */
+	for (uint32_t i = 0; i < N; i++) {
+		word[i] = (char)('a' + i);
+		say_bytes(v, s, (uint8_t)word[i], 200 << 10);
+	}
+	MUST(trim(&a, v, s, N));
+	gate_wait(g);
+	uint64_t last = 0, trimmed = rev_durable(v);
+	uint32_t n = 0;
+	struct gate *swap = gate_set(GATE_PUT, "/manifest", 0, GATE_HOLD);
+	struct firn_flush f = FIRN_FLUSH_INIT;
+	const struct firn_req *r = &f.req;
+	f.volume = v;
+	f.mark = FIRN_MARK_STORED;
+	f.req.cq = a.cq;
+	EXPECT("script", firn_engine_submit(a.node->engine, &r, 1, NULL) == 1);
+	gate_open(g);
+	while (last < trimmed) {
+		gate_wait(swap);
+		struct gate *next = gate_set(GATE_PUT, "/manifest", 0, GATE_HOLD);
+		gate_open(swap);
+		swap = next;
+		wait_ms(20);
+		sched_become(0);
+		power_on(&b);
+		struct firn_volume *seen = look(&b, "v");
+		last = rev_stored(seen);
+		char part[256];
+		(void)snprintf(part, sizeof part, "%.*s",
+		               last < trimmed && last ? (int)last - 1 : 0, word);
+		if (last)
+			expect_word(seen, s, part, "a cut before the trim");
+		n += last && last < trimmed;
+		kill9(&b);
+		sched_become(a.node->process);
+	}
+	EXPECT("script", n > 0); /* it was not all one round */
+	EXPECT("P10", outcome(&a).code == 0);
+}
+
 /* A stream is deleted while the round that holds it is on its way. */
 static void later_delete(void)
 {
@@ -235,6 +287,8 @@ const struct history shared_histories[] = {
 	{ "S6", "P1", "attached again on an engine that goes on",
 	  attached_again_on_a_running_engine },
 	{ "S8a", "P10", "a round does not anticipate a later trim", later_trim },
+	{ "S8c", "P10", "nor a trim that is in the log already, behind it",
+	  trim_behind_the_rounds },
 	{ "S8b", "P10", "nor a later deletion", later_delete },
 	{ "S19", "P1", "an index that is lost with several volumes in it", index_lost },
 	{ 0 },
