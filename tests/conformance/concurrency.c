@@ -79,9 +79,9 @@ static struct iovec *numbers(struct trial *t)
 	struct iovec *iov = trial_alloc(t, N_AT_ONCE * sizeof *iov);
 
 	for (int i = 0; i < N_AT_ONCE; i++) {
-		iov[i].iov_base = trial_alloc(t, 8);
+		iov[i].iov_base = trial_alloc(t, 16);
 		iov[i].iov_len = 8;
-		(void)snprintf(iov[i].iov_base, 9, "value%03d", i);
+		(void)snprintf(iov[i].iov_base, 16, "value%03d", i);
 	}
 	return iov;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The store in a directory passes every check and leaves no file behind but its own: locks, and what
+# The store in a directory passes every check (P4: of eight swaps at once one wins; P1: what was
+# answered survives a kill -9) and leaves no file behind but its own: locks, and what
 # killed writers were writing, which goes a day later.
 set -euo pipefail
 

@@ -90,7 +90,7 @@ static void sizes(struct trial *t)
 
 static void fresh(struct trial *t)
 {
-	char expect[256] = "", key[8];
+	char expect[256] = "", key[16];
 
 	for (int i = 0; i < 10; i++) {
 		(void)snprintf(key, sizeof key, "k%d", i);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The store in memory passes every check; the program's own promises: names, JSON, exit codes.
+# The store in memory passes every check (P4: of eight swaps at once one wins); the program's own promises: names, JSON, exit codes.
 set -euo pipefail
 
 program=$FIRN_BIN_DIR/firn-conformance

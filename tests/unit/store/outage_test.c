@@ -1,4 +1,5 @@
-/* Between callers and a back end: the circuit, the gate, hedges, and what is counted. */
+/* Between callers and a back end: the circuit (P8), the gate (P7), hedges, and what is
+ * counted. */
 #include "engine/store/internal.h"
 #include "tests/unit/store/bed.h"
 #include <pthread.h>

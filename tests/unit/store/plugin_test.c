@@ -1,4 +1,4 @@
-/* Shared objects as stores: loaded, driven, and contained when they misbehave. The plug-in is built
+/* Shared objects as stores: loaded, driven, and contained when they misbehave (P7). The plug-in is built
  * here, against the public headers, with the compiler named by CC. */
 #include "engine/os/env.h"
 #include "engine/store/internal.h"
