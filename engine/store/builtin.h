@@ -6,4 +6,5 @@
 
 const struct firn_store_plugin *mem_store_entry(void);
 const struct firn_store_plugin *file_store_entry(void);
+const struct firn_store_plugin *s3_store_entry(void); /* only where it was built */
 #endif

@@ -8,13 +8,17 @@
 
 typedef const struct firn_store_plugin *(*plugin_entry)(void);
 
+#ifndef FIRN_HAVE_S3
+#define s3_store_entry NULL
+#endif
+
 static const struct {
 	const char *scheme;
 	plugin_entry entry; /* NULL: known by name, not in this build */
 } schemes[] = {
 	{ "file", file_store_entry },
 	{ "mem", mem_store_entry },
-	{ "s3", NULL },
+	{ "s3", s3_store_entry },
 	{ "libs3", NULL },
 };
 
@@ -50,11 +54,12 @@ static int plugin_find(struct store *s, plugin_entry *entry, struct firn_error *
 		if (*entry)
 			return FIRN_OK;
 		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-		            "this release has no %s: stores yet; there are file:, mem: and plugin:",
+		            "this build has no %s: stores; there are file:, mem:, plugin: and, where "
+		            "libcurl was found, s3:",
 		            s->uri.scheme);
 	}
 	return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-	            "no store of the kind %s: is known; there are file:, mem: and plugin:",
+	            "no store of the kind %s: is known; there are file:, mem:, s3: and plugin:",
 	            s->uri.scheme);
 }
 

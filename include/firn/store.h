@@ -112,7 +112,10 @@ enum firn_store_cap {
 	FIRN_STORE_CAN_MULTIPART_CONDITIONS = 1 << 5,
 	/* Uploads in progress can be listed. No request asks for that yet. */
 	FIRN_STORE_CAN_LIST_UPLOADS = 1 << 6,
-	/* `a` and `a/b` can both be keys (a directory of files cannot do that). */
+	/* `a` and `a/b` can both be keys (a directory of files cannot do that). The one bit that is
+	 * about keys and no request: where it is not claimed, the second of the two is refused with
+	 * FIRN_EUNSUPPORTED or, by a server that a back end cannot ask first, taken but perhaps not
+	 * listed. */
 	FIRN_STORE_CAN_NESTED_KEYS = 1 << 7
 };
 
