@@ -232,8 +232,9 @@ static const struct scenario rebuild = {
 	"rebuild the index", no_index, come_and_go, 0, NULL, false
 };
 static const struct scenario recycle = { "laps of the WAL", started, laps, 0, NULL, true };
-static const struct scenario spares = { "make spare files", NULL, come_and_go, 0,
-	                                preallocated,       false };
+static const struct scenario spares = {
+	"make spare files", NULL, come_and_go, 0, preallocated, true
+};
 
 static void both(const struct scenario *sc, enum way way, enum sweep_kind kind)
 {
