@@ -2,7 +2,8 @@
 #
 #   tests/unit/**/x_test.c          Criterion, one program each; may include internal headers
 #   tests/integration/**/x_test.c   the same with more time; by habit the public headers only
-#   tests/faults/x_test.c           the same, together with the other C files of that folder
+#   tests/{faults,golden}/x_test.c  the same, together with the other C files of that folder; golden/make.c is
+#                                   the program that makes golden files
 #   tests/stress/x.c tests/crash/x.c  programs with a main(); stress runs bare as a test, crash is driven by its *.sh
 #   tests/power/x.c                 the same, on a disk that loses its power; with the helpers of tests/crash too
 #   tests/fuzz/x_fuzz.c             a libFuzzer program (fuzz preset), elsewhere a replay of the corpus;
@@ -67,18 +68,15 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
     target_link_libraries(firn_test_support PRIVATE firn_build PkgConfig::CRITERION)
   endif()
 
-  # They stand before libc's functions: not for other programs, so not in the library of helpers.
-  file(GLOB fault_helpers CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/faults/*.c)
-  list(FILTER fault_helpers EXCLUDE REGEX "_test\\.c$")
-
-  foreach(label unit integration faults)
+  foreach(label unit integration faults golden)
     file(GLOB_RECURSE files CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*_test.c)
     if(NOT FIRN_S3)
       list(FILTER files EXCLUDE REGEX "/unit/s3/")
     endif()
     set(beside)
-    if(label STREQUAL "faults")
-      set(beside ${fault_helpers})
+    if(label MATCHES "faults|golden") # those of faults stand before libc's functions: not for other programs
+      file(GLOB beside CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/${label}/*.c)
+      list(FILTER beside EXCLUDE REGEX "(_test|/make)\\.c$")
     endif()
     foreach(file ${files})
       firn_test_name(${file} test target)
@@ -98,6 +96,10 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
       endif()
     endforeach()
   endforeach()
+
+  firn_test_program(golden-make ${FIRN_TESTS_DIR}/golden/make.c ${FIRN_TESTS_DIR}/golden/golden.c
+    ${FIRN_TESTS_DIR}/golden/world.c)
+  target_link_libraries(golden-make PRIVATE firn_test_support firn_static PkgConfig::CRITERION)
 endif()
 
 # ---- programs with a main() of their own

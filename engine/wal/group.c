@@ -97,6 +97,16 @@ int wal_group_header_get(const uint8_t *at, size_t max, struct wal_group_header 
 	return out->flags & ~(uint32_t)(WAL_GROUP_IDLE | WAL_GROUP_END) ? FIRN_EUNSUPPORTED : 0;
 }
 
+int wal_group_foreign(const uint8_t *at, struct firn_error *err)
+{
+	return fail(
+	        err, FIRN_EUNSUPPORTED, 0, "wal",
+	        "group of format %u, flags 0x%x, features 0x%llx: written by a later release, this one"
+	        " knows format %u",
+	        le32_get(at + 8), le32_get(at + 12), (unsigned long long)le64_get(at + 88),
+	        WAL_FORMAT);
+}
+
 /* ---- verification ---- */
 
 struct check {

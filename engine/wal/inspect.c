@@ -143,10 +143,8 @@ static int load(struct walk *w, const struct live *l, uint64_t pos, struct wal_g
 		return rc;
 	rc = wal_group_header_get(w->group, l->bytes - pos, h);
 	if (rc)
-		return fail(why, rc, 0, "wal",
-		            rc == FIRN_EUNSUPPORTED
-		                    ? "group of a format or feature that this release does not know"
-		                    : "no valid group header");
+		return rc == FIRN_EUNSUPPORTED ? wal_group_foreign(w->group, why)
+		                               : fail(why, rc, 0, "wal", "no valid group header");
 	if (memcmp(h->wal_id, w->out->wal_id, 16) != 0 || h->run != l->run ||
 	    h->lsn != (l->no << 32 | pos))
 		return fail(why, FIRN_ECORRUPT, 0, "wal",

@@ -135,6 +135,8 @@ void wal_group_seal(uint8_t *group, struct wal_group_header *h);
  * FIRN_EUNSUPPORTED: a group of a newer format, incompat bit or flag: never to be taken for a torn
  * tail. */
 int wal_group_header_get(const uint8_t *at, size_t max, struct wal_group_header *out);
+/* FIRN_EUNSUPPORTED, naming what wal_group_header_get() said so of. */
+int wal_group_foreign(const uint8_t *at, struct firn_error *err);
 /* The whole group: every record, every op, every payload, the padding. *bad_pos (may be NULL):
  * where it fails, in the group. h: from wal_group_header_get() of the same bytes.
  * FIRN_EUNSUPPORTED: a record type, op kind, flag, codec or cipher of a newer release; refuse to

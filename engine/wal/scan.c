@@ -212,7 +212,7 @@ static int group_at(struct wal *w, struct scan_file *f, struct window *win, uint
 		return rc ? rc : 1;
 	rc = wal_group_header_get(p, f->bytes - pos, h);
 	if (rc == FIRN_EUNSUPPORTED && err)
-		return fail(err, rc, 0, "wal", "written by a newer release");
+		return wal_group_foreign(p, err);
 	if (rc || h->lsn != (f->file_no << 32 | pos) || h->run != f->run ||
 	    memcmp(h->wal_id, w->wal_id, sizeof h->wal_id))
 		return 1;
