@@ -411,7 +411,7 @@ static int others_have_id(struct attach *a)
 	struct upload_job *other = NULL;
 	pthread_mutex_lock(&a->e->lock);
 	for (struct upload_job *j = a->e->job_first; j; j = j->next)
-		if (j->running && j->has_id && !memcmp(j->id, id, sizeof j->id))
+		if (j != a->job && j->running && j->has_id && !memcmp(j->id, id, sizeof j->id))
 			other = j;
 	if (!other) {
 		memcpy(a->job->id, id, sizeof a->job->id);
