@@ -148,11 +148,16 @@ void wal_table_take(struct wal *w, const struct wal_table_head *h, uint32_t mark
 		w->next_volume_no = h->next_volume_no;
 }
 
+/* A number that is given counts: a row can be dropped in the middle of a file and its volume come back there
+ * under a new one. Who reads that file meets the old number in its table, the new one behind. */
 static int set_locked(struct wal *w, struct wal_volume_row *row)
 {
 	for (uint32_t i = 0; i < w->n_row; i++)
 		if (!memcmp(w->row[i].id, row->id, 16)) {
-			row->volume_no = w->row[i].volume_no;
+			if (!row->volume_no)
+				row->volume_no = w->row[i].volume_no;
+			else if (row->volume_no >= w->next_volume_no)
+				w->next_volume_no = row->volume_no + 1;
 			w->table_bytes += row_bytes(row) - row_bytes(&w->row[i]);
 			w->row[i] = *row;
 			return 0;
