@@ -10,5 +10,5 @@ for seed in 3 10 21; do
 	"$sim" --seed "$seed" --trace >"$scratch/two"
 	cmp "$scratch/one" "$scratch/two"
 done
-"$sim" --seeds 1..60
+"$sim" --seeds 1..80
 "$sim" --fresh 10
