@@ -73,6 +73,11 @@ EACH_WAY(write, an_append_at_leaves_a_typed_gap)
 	op.u.append.expect = 1ull << 62;
 	cr_expect_eq(write_one(h, op, &ev), FIRN_ERANGE, "above 2^62");
 	cr_expect_eq(mark_of(h, s, FIRN_MARK_ASSIGNED), 11);
+	/* Two steps that are allowed alone: what lies between `stored` and the end counts, not the step. */
+	op.u.append.expect = (UINT64_C(1) << 36) - 100;
+	cr_expect_eq(write_one(h, op, &ev), 0);
+	op.u.append.expect = (UINT64_C(1) << 36) + 100;
+	cr_expect_eq(write_one(h, op, &ev), FIRN_ERANGE, "2^36 above stored, in steps");
 }
 
 Test(write, a_stamp_is_the_base_offset_of_its_own_or_another_append)
