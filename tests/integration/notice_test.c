@@ -127,8 +127,9 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 		n++;
 	}
 	cr_assert(write_async(&h, id, data, sizeof data, &err));
-	struct firn_volume *other; /* its writes go on, and make no room for v */
+	struct firn_volume *other; /* of another store: its writes go on, and make no room for v */
 	uint64_t its;
+	(void)snprintf(s.uri, sizeof s.uri, "file://%s/elsewhere", s.dir);
 	cr_assert_eq(host_try_attach(&h, "other", FIRN_ATTACH_CREATE, NULL, &other, &err), 0, "%s",
 	             err.text);
 	cr_assert_eq(firn_stream_open(other, "s", &its, &err), 0, "%s", err.text);
