@@ -24,8 +24,8 @@ static const char *param(const struct firn_store_config *from, const char *name)
 static int check_names(const struct firn_store_config *from, struct firn_error *err)
 {
 	static const char *const known[] = {
-		"endpoint", "region",  "style",       "ca",          "proxy",
-		"profile",  "payload", "connections", "nested_keys", "multipart_conditions",
+		"endpoint",   "region",  "style",       "ca",          "proxy",
+		"profile",    "payload", "connections", "nested_keys", "multipart_conditions",
 		"start_after"
 	};
 
