@@ -94,7 +94,7 @@ static struct firn_store_request put(const char *answer)
 
 /* ---- what is sent ---- */
 
-Test(s3_sent, a_put_carries_hash_signature_and_condition, .timeout = 30)
+Test(s3_sent, a_put_carries_hash_signature_and_condition, .timeout = 60)
 {
 	(void)strcpy(body, "hello");
 	struct firn_store_request r =
@@ -118,7 +118,7 @@ Test(s3_sent, a_put_carries_hash_signature_and_condition, .timeout = 30)
 	cr_assert_null(strstr(sent, SECRET));
 }
 
-Test(s3_sent, an_unanswered_conditional_put_is_in_doubt_and_sent_once, .timeout = 30)
+Test(s3_sent, an_unanswered_conditional_put_is_in_doubt_and_sent_once, .timeout = 60)
 {
 	struct firn_store_version v = { 4, "\"v1\"" };
 	struct firn_store_request r =
@@ -170,7 +170,7 @@ Test(s3_answer, statuses_and_codes_have_their_outcome, .timeout = 60)
 	}
 }
 
-Test(s3_answer, throttling_says_for_how_long, .timeout = 30)
+Test(s3_answer, throttling_says_for_how_long, .timeout = 60)
 {
 	(void)put("HTTP/1.1 503 x\r\nRetry-After: 7\r\nConnection: close\r\n\r\n" ERROR_BODY(
 	        "SlowDown"));
@@ -178,7 +178,7 @@ Test(s3_answer, throttling_says_for_how_long, .timeout = 30)
 	cr_assert_eq(told.sys, 503);
 }
 
-Test(s3_answer, a_wrong_clock_is_explained, .timeout = 30)
+Test(s3_answer, a_wrong_clock_is_explained, .timeout = 60)
 {
 	struct firn_store_request r = put(
 	        "HTTP/1.1 403 x\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\nConnection: "
@@ -189,14 +189,14 @@ Test(s3_answer, a_wrong_clock_is_explained, .timeout = 30)
 	cr_assert_not_null(strstr(told.text, "before the store's"), "%s", told.text);
 }
 
-Test(s3_answer, a_server_that_shows_keys_is_not_quoted, .timeout = 30)
+Test(s3_answer, a_server_that_shows_keys_is_not_quoted, .timeout = 60)
 {
 	(void)put(XML("403 x", "<Error><Code>AccessDenied</Code><Message>" ACCESS " with " SECRET
 	                       "</Message></Error>"));
 	cr_assert_not_null(strstr(told.text, "*** with ***"), "%s", told.text);
 }
 
-Test(s3_answer, a_commit_that_fails_behind_a_200_has_failed, .timeout = 30)
+Test(s3_answer, a_commit_that_fails_behind_a_200_has_failed, .timeout = 60)
 {
 	struct firn_store_part part = { 1, 0, 5, { 3, "\"p\"" } };
 	struct firn_store_request q = { .op = FIRN_STORE_MULTIPART_COMMIT,
@@ -217,7 +217,7 @@ Test(s3_answer, a_commit_that_fails_behind_a_200_has_failed, .timeout = 30)
 	cr_assert_arr_eq(r.version.text, "\"w\"", 3);
 }
 
-Test(s3_answer, a_range_is_compared_with_what_was_asked, .timeout = 30)
+Test(s3_answer, a_range_is_compared_with_what_was_asked, .timeout = 60)
 {
 	struct firn_store_request q = { .op = FIRN_STORE_GET, .pos = 5, .len = 4 };
 	struct firn_store_request r =
@@ -237,7 +237,7 @@ Test(s3_answer, a_range_is_compared_with_what_was_asked, .timeout = 30)
 	cr_assert_eq(r.outcome, FIRN_STORE_RETRY, "cut short");
 }
 
-Test(s3_answer, a_range_beyond_the_end_is_empty, .timeout = 30)
+Test(s3_answer, a_range_beyond_the_end_is_empty, .timeout = 60)
 {
 	struct firn_store_request r =
 	        ask((struct firn_store_request){ .op = FIRN_STORE_GET, .pos = 50, .len = 4 },
@@ -271,7 +271,7 @@ static struct firn_store_request list(struct firn_store_page *page, const char *
 	XML("200 OK", "<ListBucketResult><IsTruncated>" more "</IsTruncated>" items \
 	              "<NextContinuationToken>t+1</NextContinuationToken></ListBucketResult>")
 
-Test(s3_list, an_empty_page_is_continued_by_its_token, .timeout = 30)
+Test(s3_list, an_empty_page_is_continued_by_its_token, .timeout = 60)
 {
 	struct firn_store_page page;
 	struct firn_store_request r = list(&page, ANSWERS(LISTING("true", ""),
@@ -288,7 +288,7 @@ Test(s3_list, an_empty_page_is_continued_by_its_token, .timeout = 30)
 	cr_assert_not_null(strstr(fake.asked[1], "continuation-token=t%2B1&"));
 }
 
-Test(s3_list, what_is_out_of_order_or_of_others_is_not_believed, .timeout = 30)
+Test(s3_list, what_is_out_of_order_or_of_others_is_not_believed, .timeout = 60)
 {
 	static const char *const answers[] = {
 		LISTING("false", ITEM("pre/a/d") ITEM("pre/a/c")),

@@ -69,7 +69,7 @@ static const char *keys_json(int i, const char *access, int64_t ends_in_s)
 	return said(i, body);
 }
 
-Test(cred, the_environment_comes_first, .init = bare)
+Test(cred, the_environment_comes_first, .init = bare, .timeout = 60)
 {
 	struct cred c;
 	struct cred_keys k;
@@ -86,7 +86,7 @@ Test(cred, the_environment_comes_first, .init = bare)
 	cr_assert_eq(cred_init(&c, env_default(), "", &err), FIRN_EINVAL, "half a pair");
 }
 
-Test(cred, a_profile_is_read_from_its_section_alone, .init = bare)
+Test(cred, a_profile_is_read_from_its_section_alone, .init = bare, .timeout = 60)
 {
 	struct cred c;
 	struct cred_keys k;
@@ -112,7 +112,7 @@ Test(cred, a_profile_is_read_from_its_section_alone, .init = bare)
 	(void)unlink(path);
 }
 
-Test(cred, without_any_the_error_says_what_to_do, .init = bare)
+Test(cred, without_any_the_error_says_what_to_do, .init = bare, .timeout = 60)
 {
 	struct cred c;
 	struct cred_keys k;
@@ -123,7 +123,7 @@ Test(cred, without_any_the_error_says_what_to_do, .init = bare)
 	cred_fini(&c);
 }
 
-Test(cred, the_instance_is_asked_in_the_second_version, .init = bare, .timeout = 30)
+Test(cred, the_instance_is_asked_in_the_second_version, .init = bare, .timeout = 60)
 {
 	struct cred c;
 	struct cred_keys k;
@@ -145,7 +145,7 @@ Test(cred, the_instance_is_asked_in_the_second_version, .init = bare, .timeout =
 	cred_fini(&c);
 }
 
-Test(cred, keys_that_end_soon_are_fetched_again_and_serve_meanwhile, .init = bare, .timeout = 30)
+Test(cred, keys_that_end_soon_are_fetched_again_and_serve_meanwhile, .init = bare, .timeout = 60)
 {
 	struct cred c;
 	struct cred_keys k;
@@ -169,7 +169,7 @@ Test(cred, keys_that_end_soon_are_fetched_again_and_serve_meanwhile, .init = bar
 	cred_fini(&c);
 }
 
-Test(cred, a_container_token_goes_nowhere_in_the_clear, .init = bare)
+Test(cred, a_container_token_goes_nowhere_in_the_clear, .init = bare, .timeout = 60)
 {
 	struct cred c;
 	struct cred_keys k;
@@ -181,7 +181,7 @@ Test(cred, a_container_token_goes_nowhere_in_the_clear, .init = bare)
 	cred_fini(&c);
 }
 
-Test(cred, answers_of_endpoints_are_not_trusted, .init = bare)
+Test(cred, answers_of_endpoints_are_not_trusted, .init = bare, .timeout = 60)
 {
 	static const char *const bad[] = {
 		"",
