@@ -1,5 +1,5 @@
 /* AWS Signature Version 4, as "Signature Version 4 signing process" in Amazon's general reference
- * describes it. Ours because CURLOPT_AWS_SIGV4 of libcurl 7.88 cannot do it: see README.md. */
+ * describes it. Why it is ours and not libcurl's: README.md. */
 #ifndef S3_SIGN_H
 #define S3_SIGN_H
 #include <stddef.h>
