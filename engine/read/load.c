@@ -249,13 +249,23 @@ static bool still_old(struct load *l)
 	return old;
 }
 
+/* Nothing un-stored lies before. What does may be of the same offsets: of a writer that was fenced, whose
+ * un-stored writes the volume went on without. */
+static uint64_t hint_of(struct volume *v, uint64_t lsn)
+{
+	pthread_mutex_lock(&v->lock);
+	uint64_t oldest = volume_oldest_lsn(v);
+	pthread_mutex_unlock(&v->lock);
+	return oldest > lsn ? oldest : lsn;
+}
+
 /* FIRN_EAGAIN: it was stored meanwhile, look again. */
 static int find_load(struct engine *e, struct load *l, struct cursor *c, struct firn_error *err)
 {
 	struct wal_query q = { .volume_no = l->work.volume->volume_no,
 		               .stream = l->stream,
 		               .from = l->from,
-		               .hint = l->want.lsn };
+		               .hint = hint_of(l->work.volume, l->want.lsn) };
 	struct wal_place p = { 0 };
 	uint32_t n = 0;
 	int rc = wal_find(&e->wal, &q, &p, 1, &n, err);

@@ -24,7 +24,8 @@ struct lookup {
 	struct volume *v;
 	struct engine *e;
 	uint64_t start, visible;
-	uint64_t old, old_end; /* [old, old_end): in the WAL, no longer in the list */
+	uint64_t old, old_end; /* [old, old_end): in the WAL, no longer in the list ... */
+	uint64_t old_lsn;      /* ... and not before this */
 	struct tail_entry *tail;
 	uint32_t n_tail, _pad2;
 	bool found, over; /* over: no later batch can be the answer */
@@ -164,7 +165,10 @@ static int group_see(struct lookup *l, const struct tail_entry *t, const uint8_t
 /* What has left the list: places by the WAL's directories. */
 static int old_see(struct lookup *l, struct firn_error *err)
 {
-	struct wal_query q = { .volume_no = l->v->volume_no, .stream = l->stream, .from = l->old };
+	struct wal_query q = { .volume_no = l->v->volume_no,
+		               .stream = l->stream,
+		               .from = l->old,
+		               .hint = l->old_lsn };
 	struct wal_place p[OLD_PLACES];
 	uint32_t n = 1;
 	int rc = 0;
@@ -224,6 +228,7 @@ static int tail_list(struct lookup *l, const struct stream *s)
 	l->old = l->old_end = 0;
 	if (s->tail_old) {
 		l->old = stream_mark(s, FIRN_MARK_STORED);
+		l->old_lsn = volume_oldest_lsn(l->v);
 		l->old_end = n ? l->tail[0].base : s->durable;
 	}
 	return 0;

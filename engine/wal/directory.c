@@ -149,6 +149,18 @@ static void page_put(uint8_t *page, uint8_t *index, const struct wal_place *plac
 	le64_put(index + 24, sum64(page, WAL_PAGE));
 }
 
+/* Of one stream each place lies behind the one before. Not so where a writer that was fenced left writes that
+ * the volume went on without. */
+static bool in_order(const struct wal_place *place, const struct key *k, uint32_t n)
+{
+	for (uint32_t i = 1; i < n; i++) {
+		const struct wal_place *a = &place[k[i - 1].at], *b = &place[k[i].at];
+		if (same_stream(a, b) && a->end > b->base)
+			return false;
+	}
+	return true;
+}
+
 int wal_directory_put(const struct firn_env *env, uint8_t *group, const struct wal_place *place,
                       uint32_t n, uint32_t from, uint32_t to, uint32_t *used)
 {
@@ -157,6 +169,10 @@ int wal_directory_put(const struct firn_env *env, uint8_t *group, const struct w
 	if (!room)
 		return FIRN_ENOMEM;
 	const struct key *k = sort_places(place, room, n);
+	if (!in_order(place, k, n)) {
+		mem_free(env, room);
+		return FIRN_EINVAL;
+	}
 	uint8_t *head = group + WAL_GROUP_HEADER + WAL_RECORD_HEADER;
 	uint8_t *index = head + WAL_DIRECTORY_HEAD;
 	le32_put(head, from);

@@ -35,7 +35,8 @@ struct wal_directory {
 /* Group bytes that a directory of n places takes. */
 uint64_t wal_directory_len(uint32_t n_place);
 /* Fills a group image of wal_directory_len(n) zeroed bytes but for its header; sets *used. `place` in order
- * of the log (it is not changed). FIRN_ENOMEM: for sorting. */
+ * of the log (it is not changed). FIRN_ENOMEM: for sorting. FIRN_EINVAL: the offsets of
+ * a stream go back, no directory can tell of both. */
 int wal_directory_put(const struct firn_env *env, uint8_t *group, const struct wal_place *place,
                       uint32_t n, uint32_t from, uint32_t to, uint32_t *used);
 /* The record of a DIRECTORY group: index without pages (have: bytes of it in memory, from the record's

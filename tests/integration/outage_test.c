@@ -283,6 +283,49 @@ Test(outage, damaged_directories_cost_time_and_nothing_else)
 	restart(true);
 }
 
+/* ---- two of the same offsets ---- */
+
+/* A acks a batch that nobody else has heard of; B took the volume from a copy and goes on without it. */
+static void abandons_one(struct host *a, struct host *b)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_volume *v;
+	host_start(a);
+	make_streams(a);
+	site_run(a->site, "cp -a a b");
+	v = a->volume;
+	cr_expect_eq(say(a, id[0], "from another life"), 0);
+	host_attach(a, "w");
+	(void)new_stream(a, "keeps the file");
+	cr_assert_eq(host_detach(a, v, FIRN_DETACH_ABORT, &err), 0, "%s", err.text);
+	host_stop(a, FIRN_DETACH_ABORT);
+	host_open(b);
+	cr_assert_eq(host_try_attach(b, "v", 0, "moved", &b->volume, &err), 0, "%s", err.text);
+	(void)say(b, id[STREAMS - 1], "one");
+	host_stop(b, FIRN_DETACH_DRAIN);
+}
+
+Test(outage, what_a_fenced_writer_left_in_the_wal_is_not_read_for_what_came_after)
+{
+	struct site s;
+	struct host a, b;
+	char *all = NULL;
+	begin(&s, &a);
+	host_init(&b, &s, "b");
+	a.opts.options = (const char *const[]){ "segment_bytes=1G", "upload_interval_ms=1000000",
+		                                NULL };
+	abandons_one(&a, &b);
+	host_start(&a);
+	(void)fill(&a, 100000);
+	cr_assert_eq(read_stream(&a, id[0], 0, &all), 0);
+	cr_expect(!strncmp(all, "00000:000000000", 15), "%.40s", all);
+	free(all);
+	reads_from(&a, 0, 0);
+	looks_up(&a, 0);
+	host_stop(&a, FIRN_DETACH_ABORT);
+	site_remove(&s);
+}
+
 /* ---- many openings ---- */
 
 static void say_and_die(void *arg)
