@@ -54,6 +54,7 @@ uint64_t check_part(struct m_volume *m, uint32_t stream, const struct m_state *s
                     const struct firn_part *p, uint64_t offset, const char *when)
 {
 	const struct m_stream *s = &st->stream[stream];
+	int64_t append_ms = 0;
 	(void)m;
 	if (p->gap) {
 		SIM_CHECK("P2", p->gap == FIRN_GAP_SKIPPED, "%s: s%u: a gap of kind %u", when,
@@ -73,6 +74,9 @@ uint64_t check_part(struct m_volume *m, uint32_t stream, const struct m_state *s
 		          "%s: s%u: asked for %llu, got the batch at %llu", when, s->name,
 		          (unsigned long long)offset, (unsigned long long)b->offset);
 		check_batch(s, b, when);
+		SIM_CHECK("P2", b->append_ms >= append_ms, "%s: s%u: append times run back at %llu",
+		          when, s->name, (unsigned long long)b->offset);
+		append_ms = b->append_ms;
 		offset = b->offset + b->n_offsets;
 	}
 	SIM_CHECK("P2", p->code || p->next_offset == offset,

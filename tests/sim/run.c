@@ -103,6 +103,10 @@ static void one_life(const struct plan *p)
 		W.n_fault[FAULT_OUTAGE]++;
 	}
 	sched_sleep(rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 5 * MS : 300 * MS) + 1);
+	for (uint32_t i = 0; i < N_SITES; i++)
+		if (fault_strikes(FAULT_CLOCK, 4))
+			sites[i].node->clock_ms -= (int64_t)rng_below(&W.rng, 3600 * 1000);
+	sched_sleep(rng_below(&W.rng, 100 * MS) + 1);
 	if (rng_one_in(&W.rng, 4))
 		cut_check();
 	for (uint32_t i = 0; i < N_SITES; i++) {

@@ -191,6 +191,9 @@ static void fill_op(struct writer *w, const struct m_op *m, struct firn_op *o, u
 	}
 }
 
+static const struct firn_stream_config stream_config = { .struct_size = sizeof stream_config,
+	                                                 .key_window_n = 1000 };
+
 static int submit(struct writer *w, const struct m_op *ops, uint32_t n, uint32_t ack,
                   uint64_t user_data)
 {
@@ -200,7 +203,7 @@ static int submit(struct writer *w, const struct m_op *ops, uint32_t n, uint32_t
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_write rq = FIRN_WRITE_INIT;
 	for (uint32_t i = 0; i < n; i++)
-		fill_op(w, &ops[i], &op[i], i, &config);
+		fill_op(w, &ops[i], &op[i], i, &stream_config);
 	rq.req.cq = w->cq;
 	rq.req.user_data = user_data;
 	rq.volume = w->home->volume;
@@ -225,6 +228,8 @@ static void not_taken(struct writer *w, int code)
 	          firn_code_name(code));
 }
 
+static void ended(struct writer *w, const struct firn_event *ev);
+
 static void write_new(struct writer *w)
 {
 	struct m_volume *m = &w->home->m;
@@ -244,6 +249,40 @@ static void write_new(struct writer *w)
 	} else {
 		w->n_flying++;
 	}
+}
+
+/* The same, waited for: callers that block are told first, by another way. */
+static void write_and_wait(struct writer *w)
+{
+	struct m_volume *m = &w->home->m;
+	struct m_write mw;
+	make_write(m, &mw);
+	model_add(m, &mw);
+	uint64_t index = m->n - 1;
+	struct firn_op op[M_OPS];
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_write rq = FIRN_WRITE_INIT;
+	struct firn_event ev;
+	for (uint32_t i = 0; i < mw.n_op; i++)
+		fill_op(w, &mw.op[i], &op[i], i, &stream_config);
+	rq.req.timeout_ms = FIRN_FOREVER;
+	rq.volume = w->home->volume;
+	rq.op = op;
+	rq.n_op = mw.n_op;
+	W.n_ops++;
+	int rc = firn_engine_call(w->site->node->engine, &rq.req, &ev, &err);
+	sim_trace("%s: write %llu, waited for: %s", m->name, (unsigned long long)index + 1,
+	          firn_code_name(rc));
+	if (rc && rc != FIRN_EUNKNOWN) {
+		model_take_back(m);
+		not_taken(w, rc);
+	} else {
+		ev.user_data = index;
+		w->n_flying++;
+		m->w[index].ack = FIRN_ACK_DURABLE;
+		ended(w, &ev);
+	}
+	firn_release(ev.result);
 }
 
 /* A retry of the newest batch of a producer: the first one's answer, and not before that is durable. */
@@ -384,14 +423,17 @@ static void writer_main(void *arg)
 	struct writer *w = arg;
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_cq_opts o = { .struct_size = sizeof o, .depth = IN_FLIGHT };
+	bool blocks = rng_one_in(&W.rng, 3);
 	if (firn_cq_open(w->site->node->engine, &o, &w->cq, &err) == 0) {
 		while (!w->site->stop && !w->site->sick) {
 			uint64_t dice = rng_below(&W.rng, 40);
 			if (w->n_flying < IN_FLIGHT - 2) {
-				if (dice == 0)
+				if (dice < 4)
 					write_again(w);
-				else if (dice == 1)
+				else if (dice == 4)
 					write_wrong(w);
+				else if (blocks)
+					write_and_wait(w);
 				else
 					write_new(w);
 			}
