@@ -92,8 +92,9 @@ static int must_refuse(struct probe *p, uint32_t condition, const struct firn_st
 }
 
 /* The PUT must be done, since its condition holds. It is not sent again while its outcome is open: the first one might
- * land late, over the winner of the race to come. */
-static int must_replace(struct probe *p, const char *body, const struct firn_store_version *match)
+ * land late, over the winner of the race to come. Then *known is 0, and another key is tried. */
+static int must_replace(struct probe *p, const char *body, const struct firn_store_version *match,
+                        int *known)
 {
 	struct firn_store_request answer;
 	int rc = FIRN_OK;
@@ -104,9 +105,10 @@ static int must_replace(struct probe *p, const char *body, const struct firn_sto
 		if (answer.outcome != FIRN_STORE_RETRY && answer.outcome != FIRN_STORE_THROTTLED)
 			break;
 	}
+	*known = answer.outcome != FIRN_STORE_AMBIGUOUS;
 	if (rc == FIRN_ECONFLICT || rc == FIRN_ENOENT)
 		return lied(p, "put-if-match of the version that is there was refused");
-	return rc;
+	return *known ? rc : FIRN_OK;
 }
 
 /* The object holds `body`, and its version is *version. */
@@ -230,7 +232,9 @@ static int probe_round(struct probe *p, int round, int *decided)
 	rc = must_refuse(p, FIRN_STORE_IF_ABSENT, NULL, "put-if-absent replaced an object");
 	if (rc != FIRN_OK)
 		return rc;
-	rc = must_replace(p, "firn probe: second version", &first);
+	rc = must_replace(p, "firn probe: second version", &first, decided);
+	if (rc == FIRN_OK && !*decided)
+		return rc;
 	if (rc == FIRN_OK)
 		rc = must_hold(p, "firn probe: second version", &second);
 	if (rc != FIRN_OK)

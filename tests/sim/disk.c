@@ -479,9 +479,11 @@ static int f_sync(void *ctx, void *file)
 	if (how == GATE_LIE)
 		return 0;
 	if (how == GATE_FAIL || fault_strikes(FAULT_EIO, 1000)) {
-		/* What was to be flushed is neither safe nor dirty any more: a later flush that succeeds says nothing. */
+		/* The device dropped what it had not flushed: a later flush that succeeds does not bring it back, and a read,
+		 * which passes by the page cache (O_DIRECT), shows what was there before. */
 		while (h->inode->first) {
 			struct pending *p = h->inode->first;
+			memcpy(h->inode->seen + p->pos, h->inode->safe + p->pos, p->len);
 			h->inode->first = p->next;
 			free(p);
 		}
