@@ -132,13 +132,16 @@ static int submit_patiently(struct engine *e, const struct firn_req *req, struct
                             uint64_t until, struct firn_error *err)
 {
 	struct completion to = { .call = c, .user_data = req->user_data, .kind = req->kind };
-	for (;;) {
+	for (bool again = false;; again = true) {
 		uint64_t seq = atomic_load(&e->room_seq);
 		int rc = submit_one(e, req, &to, err);
 		if (rc != FIRN_EFULL)
 			return rc;
 		atomic_store_explicit(&e->full_seen, true, memory_order_release);
-		upload_kick(e);
+		/* Once: the uploader tells all who wait to look again, and who then called it back at once would
+		 * chase it, and it him, for as long as there is no room. */
+		if (!again)
+			upload_kick(e);
 		if (until && e->env->mono_ns(e->env->ctx) >= until)
 			return time_out(e, req, c, false, err);
 		wait_room(e, seq);
