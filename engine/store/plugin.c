@@ -53,10 +53,11 @@ static int plugin_find(struct store *s, plugin_entry *entry, struct firn_error *
 		*entry = schemes[i].entry;
 		if (*entry)
 			return FIRN_OK;
-		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-		            "this build has no %s: stores; there are file:, mem:, plugin: and, where "
-		            "libcurl was found, s3:",
-		            s->uri.scheme);
+		return fail(
+		        err, FIRN_EUNSUPPORTED, 0, "store",
+		        "this build has no %s: stores; there are file:, mem:, plugin: and, where "
+		        "libcurl was found, s3:",
+		        s->uri.scheme);
 	}
 	return fail(err, FIRN_EUNSUPPORTED, 0, "store",
 	            "no store of the kind %s: is known; there are file:, mem:, s3: and plugin:",

@@ -219,8 +219,8 @@ struct firn_lookup {
 /* ---- blocking shorthand ------------------------------------------------------------------- */
 
 /* [blocks up to max_wait_ms, and while the store is read up to 30 s more] Reads one stream from
- * `offset` up to FIRN_MARK_VISIBLE, without read-ahead. *out has one part, perhaps empty, and is
- * yours to release. max_bytes 0 = 1 MiB. Codes: those of struct firn_part and struct firn_fetch;
+ * `offset` up to FIRN_MARK_VISIBLE, without read-ahead. *out has one part, or none (n_part 0) if
+ * nothing came in time, and is yours to release. max_bytes 0 = 1 MiB. Codes: those of struct firn_part and struct firn_fetch;
  * *out is NULL then. Since 0.1. */
 FIRN_API int firn_stream_read(struct firn_volume *volume, uint64_t stream, uint64_t offset,
                               uint32_t max_bytes, uint32_t max_wait_ms,

@@ -284,11 +284,13 @@ int sweep_read(struct sweep *s, uint32_t which, uint64_t from)
 		struct firn_error err = FIRN_ERROR_INIT;
 		rc = firn_stream_read(s->h->volume, s->id[which], from, 0, PATIENCE_MS, &got, &err);
 		expect_typed(s, "read", rc, &err);
-		const struct firn_part *p = rc ? NULL : &got->part[0];
+		const struct firn_part *p = rc || !got->n_part ? NULL : &got->part[0];
 		for (uint32_t i = 0; p && i < p->n_batch; i++)
 			(void)sweep_payload_op(s, p->batch[i].data, p->batch[i].len);
 		if (p)
 			rc = p->code ? p->code : p->next_offset <= from ? FIRN_ETIMEDOUT : 0;
+		else if (!rc)
+			rc = FIRN_ETIMEDOUT; /* nothing came */
 		from = p ? p->next_offset : from;
 		firn_release(got);
 	}

@@ -160,6 +160,8 @@ static void stream_text(struct sweep *s, FILE *to, uint32_t which, uint64_t id)
 		if (rc)
 			sweep_die(s, "s%u at %" PRIu64 ": %s: %s", which, at, firn_code_name(rc),
 			          err.text);
+		if (!got->n_part)
+			sweep_die(s, "s%u at %" PRIu64 ": nothing came", which, at);
 		const struct firn_part *p = &got->part[0];
 		for (uint32_t i = 0; i < p->n_batch; i++)
 			fprintf(to, " %" PRIu64 "=#%u", p->batch[i].offset,

@@ -179,10 +179,10 @@ int read_stream(struct host *h, uint64_t stream, uint64_t from, char **joined)
 		const struct firn_fetched *got = NULL;
 		struct firn_error err = FIRN_ERROR_INIT;
 		rc = firn_stream_read(h->volume, stream, from, 0, 5000, &got, &err);
-		const struct firn_part *p = rc ? NULL : &got->part[0];
+		const struct firn_part *p = rc || !got->n_part ? NULL : &got->part[0];
 		for (uint32_t i = 0; p && i < p->n_iov; i++)
 			(void)fwrite(p->iov[i].iov_base, 1, p->iov[i].iov_len, to);
-		if (p && p->next_offset <= from)
+		if (!rc && (!p || p->next_offset <= from))
 			rc = FIRN_ETIMEDOUT;
 		from = p ? p->next_offset : from;
 		firn_release(got);
