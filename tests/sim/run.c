@@ -9,7 +9,7 @@ enum { MS = 1000000, LIVES_MOST = 6 };
 /* What this seed is about, beside the usual. */
 struct plan {
 	uint32_t lives;
-	bool lying, rot, rolls_back;
+	bool lying, rot;
 };
 
 static struct plan make_plan(void)

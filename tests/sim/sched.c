@@ -94,11 +94,6 @@ uint64_t sched_steps(void)
 	return S.steps;
 }
 
-void sched_set_density(uint32_t one_in)
-{
-	S.one_in = one_in;
-}
-
 uint32_t sched_process(void)
 {
 	return S.now ? S.now->process : 0;

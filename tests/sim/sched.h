@@ -50,6 +50,4 @@ bool sched_block(const void *on, uint64_t ns);
 void sched_wake(const void *on, uint32_t n); /* UINT32_MAX: all */
 void sched_sleep(uint64_t ns);
 uint64_t sched_steps(void);
-/* Switches of fibres between steps are rarer (true): for quick runs. */
-void sched_set_density(uint32_t one_in);
 #endif

@@ -56,11 +56,6 @@ void store_outage(uint64_t until_ns)
 	store.outage_until = until_ns;
 }
 
-uint64_t store_objects(void)
-{
-	return store.now.n;
-}
-
 uint64_t store_puts(void)
 {
 	return store.n_put;

@@ -9,6 +9,5 @@ void store_outage(uint64_t until_ns);
 /* It has lost what came after an earlier moment; false: there is no such moment. */
 void store_remember(void);
 bool store_roll_back(void);
-uint64_t store_objects(void);
 uint64_t store_puts(void);
 #endif

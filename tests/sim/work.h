@@ -12,7 +12,6 @@ struct home {
 	struct firn_volume *volume; /* attached */
 	bool given_up;              /* refused after damage that was told: no more is asked of it */
 	bool clean;                 /* the last detach drained it */
-	uint32_t site_next;
 };
 
 /* A node as the director sees it. Not in the memory of the process: it outlives kills. */
@@ -23,7 +22,6 @@ struct site {
 	bool sick; /* the WAL failed: only a new opening helps */
 	bool hurt; /* a flush lied here, or a bit flipped: loss that is told is allowed */
 	uint32_t detach_mode, n_client;
-	char why[256];
 };
 
 enum { N_SITES = 2, N_HOMES = 3 };
