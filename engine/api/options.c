@@ -96,6 +96,8 @@ static int check_shares(const struct engine *e, struct firn_error *err)
 {
 	if (e->memory_bytes < 16u << 20)
 		return fail(err, FIRN_EINVAL, 0, "engine", "memory_bytes must be at least 16 MiB");
+	if (e->tail_bytes < 1u << 20)
+		return fail(err, FIRN_EINVAL, 0, "engine", "tail_bytes must be at least 1 MiB");
 	/* One by one: a sum of three can wrap. */
 	uint64_t left = e->memory_bytes;
 	bool fits = e->tail_bytes <= left;

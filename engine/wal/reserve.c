@@ -13,6 +13,8 @@ enum { TABLE_ROOM = 64 << 10 }; /* of every file, at least this is kept for head
 uint32_t wal_record_max(const struct wal *w)
 {
 	uint64_t max = w->opts.file_bytes / 2;
+	if (max > w->opts.pending_bytes)
+		max = w->opts.pending_bytes;
 	return max > BATCH_PAYLOAD_MAX + (1u << 20) ? BATCH_PAYLOAD_MAX + (1u << 20)
 	                                            : (uint32_t)max;
 }

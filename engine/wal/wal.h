@@ -71,7 +71,7 @@ struct wal_file {
 
 struct wal_opts {
 	uint64_t wal_bytes, file_bytes;
-	uint64_t pending_bytes; /* bound on group memory not yet durable */
+	uint64_t pending_bytes; /* bound on group memory not yet durable, and on one record */
 	uint64_t tail_bytes;    /* bound on durable groups kept in memory */
 	uint32_t group_bytes,
 	        chunk_bytes;      /* a write is at most one group; memory comes in chunks */

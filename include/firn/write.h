@@ -258,8 +258,8 @@ struct firn_op {
 
 /* Request: a write. Operations are judged in order, at submit, against the assigned state; all of
  * them take place or none. Durable when the event says so, as `ack` asks. Payloads are copied at
- * submit. At most 65 535 operations and 64 MiB, or half a WAL file if that is less. A write is never
- * recalled. Preconditions on keys (CHECK, IF_ABSENT, IF_REV) see the state before this write;
+ * submit. At most 65 535 operations and 64 MiB, or half a WAL file, or half of the engine's
+ * tail_bytes, whichever is least. A write is never recalled. Preconditions on keys (CHECK, IF_ABSENT, IF_REV) see the state before this write;
  * appends of one write to one stream see one another. A write of which a part is a duplicate and
  * another is new is refused with FIRN_ECONFLICT.
  * event.stream, offset, end: of the first APPEND, else of the first CREATE. event.result: a const
@@ -275,8 +275,8 @@ struct firn_op {
  *  FIRN_ENOENT       no such stream
  *  FIRN_EEXIST       CREATE: the name exists, event.stream
  *  FIRN_ERANGE       TRIM above assigned; an offset above 2^62, or 2^36 or more above stored
- *  FIRN_ETOOBIG      a limit above is exceeded, or the write is larger than the WAL can take at
- *                    all; a volume's key-value pairs exceed 256 MiB
+ *  FIRN_ETOOBIG      a limit above is exceeded: it would never fit, and event.offset says how many
+ *                    bytes would; or a volume's key-value pairs exceed 256 MiB
  *  FIRN_EFULL, FIRN_EFENCED, FIRN_EREADONLY, FIRN_ESHUTDOWN, FIRN_EIO    see firn_engine_submit()
  * Admitted, outcome not known:
  *  FIRN_EUNKNOWN     the WAL failed, or the volume was fenced or aborted, before what `ack` asks

@@ -181,3 +181,42 @@ Test(bounds, a_round_of_many_large_streams_can_be_attached_again)
 	host_close(&h);
 	site_remove(&s);
 }
+
+/* A write is in memory as a whole, so the budget bounds it: the limit is told, and what keeps to it goes
+ * all the way to the store and back within the budget. */
+Test(bounds, a_single_write_keeps_to_the_memory_of_the_engine)
+{
+	struct site s;
+	struct host h;
+	struct firn_event ev = { 0 };
+	struct firn_error err = FIRN_ERROR_INIT;
+	static char data[5 << 20];
+	struct iovec iov = { data, sizeof data };
+	site_make(&s);
+	host_init(&h, &s, "a");
+	h.opts.wal_bytes = 512 << 20;
+	h.opts.memory_bytes = 16 << 20;
+	h.opts.env = &counting;
+	host_open(&h);
+	fill(data, sizeof data);
+	h.volume = attach(&h, "v", 0);
+	uint64_t id = new_stream(&h, "s");
+	struct firn_op op = op_append(id, &iov);
+	peak = live;
+	uint64_t was = live;
+	cr_assert_eq(writes(&h, &op, 1, &ev), FIRN_ETOOBIG);
+	cr_expect_eq(ev.offset, (uint64_t)2 << 20);
+	iov.iov_len = ev.offset - 4096;
+	wrote(&h, &op, 1, NULL);
+	store_all(&h);
+	cr_expect_lt(peak - was, (uint64_t)16 << 20, "%llu KiB more",
+	             (unsigned long long)((peak - was) >> 10));
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	host_start(&h);
+	struct firn_stream_info info = { .struct_size = sizeof info };
+	cr_assert_eq(firn_stream_info(h.volume, id, &info), 0);
+	cr_expect_eq(info.bytes, iov.iov_len);
+	cr_assert_eq(host_detach(&h, h.volume, FIRN_DETACH_DRAIN, &err), 0);
+	host_close(&h);
+	site_remove(&s);
+}
