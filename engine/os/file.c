@@ -162,6 +162,14 @@ int64_t os_file_write(void *ctx, void *file, const void *buf, size_t len, uint64
 	return (int64_t)done;
 }
 
+/* After a failed write-back the kernel counts the pages as clean: they read as if they were on the medium,
+ * and the next flush says nothing of them. Let go, they are read from there. */
+static int flush_failed(struct os_file *f, int rc)
+{
+	(void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+	return rc;
+}
+
 int os_file_sync(void *ctx, void *file)
 {
 	struct os_file *f = file;
@@ -170,7 +178,7 @@ int os_file_sync(void *ctx, void *file)
 	do
 		rc = fdatasync(f->fd);
 	while (rc < 0 && errno == EINTR);
-	return rc < 0 ? -errno : 0;
+	return rc < 0 ? flush_failed(f, -errno) : 0;
 }
 
 /* ---- durable write -------------------------------------------------------------------------- */
@@ -234,7 +242,7 @@ static int file_write_wait(void *ctx, void *file)
 	if (n == -EINTR || n == -EAGAIN)
 		n = 0;
 	if (n < 0)
-		return (int)n;
+		return flush_failed(f, (int)n);
 	return write_rest(f, buf + n, f->len - (size_t)n, f->pos + (uint64_t)n);
 }
 

@@ -204,6 +204,11 @@ void disk_on(struct disk *d)
 	close(loop);
 }
 
+void disk_back(struct disk *d)
+{
+	command(d, "on");
+}
+
 /* A killed process may hold files a moment longer: the kernel frees an io_uring late. */
 void disk_off(struct disk *d)
 {

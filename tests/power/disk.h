@@ -6,6 +6,7 @@
  *   disk_make()      the platter's process, a fresh file system
  *   disk_on()        power on, loop device, mount (the file system replays its journal)
  *   disk_arm()       the power will go
+ *   disk_back()      it is back, and nobody has noticed: a disk that failed for a while
  *   disk_off()       after that: what is mounted is torn down
  *
  * Whatever fails here ends the process: with 77 and one line if this machine cannot do it at all (1
@@ -36,6 +37,7 @@ const char *disk_root(void);
 void disk_make(struct disk *d, const char *fs);
 void disk_on(struct disk *d);
 void disk_arm(struct disk *d, enum cut_kind kind, uint64_t seed, uint64_t after);
+void disk_back(struct disk *d);
 void disk_off(struct disk *d);
 /* Any of the kinds that this file system survives by its own promises. */
 enum cut_kind disk_cut_kind(const struct disk *d, uint64_t *state);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real power cuts: the engine on a file system on a loop device on a disk that forgets what was not
-# flushed (platter.h). First the disk itself is tried; then what was acked is there (P1), dense (P2),
+# flushed (platter.h). First the disk itself is tried, and what reads after a failed flush; then what was acked is there (P1), dense (P2),
 # unchanged (P3), and one cut for an engine elsewhere (P10): both ways of writing the WAL, and the third
 # that btrfs takes. Then the same loop must find the loss when the flush, or that of the directory, is
 # taken away; last, what another log loses.
@@ -30,6 +30,7 @@ try() {
 for fs in ext4 ext4-4k xfs btrfs; do
 	try selftest "$fs"
 	((!cannot)) || exit 77
+	try flush "$fs"
 done
 
 each=$((cuts / 8))
