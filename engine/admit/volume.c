@@ -43,14 +43,16 @@ void volume_free(struct volume *v)
 		mem_free(env, w);
 	}
 	volume_charge(v, -(int64_t)(v->group_cap * sizeof *v->group));
-	share_leave(v);
 	mem_free(env, v->ring);
 	mem_free(env, v->group);
 	mem_free(env, v->uri);
 	manifest_fini(&v->manifest, env);
 	if (v->store)
 		store_close(v->store);
-	lane_put(v->engine, v->lane);
+	if (v->lane) {
+		share_add(v, -(int64_t)v->unstored_bytes);
+		lane_put(v->engine, v->lane);
+	}
 	pthread_mutex_destroy(&v->lock);
 	mem_free(env, v);
 }

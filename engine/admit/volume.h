@@ -22,7 +22,6 @@
 
 struct engine;
 struct reader_item;
-struct store_share;
 struct built_round;
 
 enum { ROUNDS_MAX = 16 }; /* of one volume, built and not yet stored */
@@ -97,7 +96,6 @@ struct volume {
 	uint32_t volume_no; /* in the WAL's table */
 	uint32_t index_no;  /* in LMDB */
 	struct store *store;
-	struct store_share *share; /* with the other volumes of its store */
 	uint64_t segment_bytes;
 	uint32_t upload_interval_ms;
 	bool read_only;
@@ -219,9 +217,7 @@ bool volume_waits(struct volume *v, const struct firn_cq *cq,
                   uint64_t user_data);                     /* takes the lock */
 void volume_wait_push(struct volume *v, struct waiter *w); /* stored list */
 
-/* ---- share of the WAL (share.c), volume locked but for the first two ---- */
-int share_join(struct volume *v); /* by its URI; FIRN_ENOMEM. Takes engine.lock */
-void share_leave(struct volume *v);
+/* ---- share of the WAL (share.c), volume locked ---- */
 void share_add(struct volume *v, int64_t bytes); /* un-stored, of the volume and of its store */
 uint64_t volume_unstored_limit(struct volume *v);
 bool volume_over_share(struct volume *v); /* the volume, or its store, has more than that */

@@ -61,7 +61,6 @@ struct engine {
 	uint32_t n_volume, cap_volume;
 	struct firn_cq *cqs; /* list */
 	uint32_t n_cq, n_reader;
-	struct store_share *shares; /* what the volumes of each store have not stored */
 	struct upload_job *job_first, *job_last; /* attaches and detaches, in order */
 	struct uploader uploads;
 	bool stopping, upload_kicked;

@@ -458,7 +458,7 @@ static int prepare(struct attach *a)
 		return fail(a->err, FIRN_EINVAL, 0, "attach",
 		            "the store's URI is longer than %zu bytes", sizeof a->row.uri - 1);
 	v->uri = mem_dup(a->e->env, shown, strlen(shown) + 1);
-	if (!v->uri || share_join(v))
+	if (!v->uri)
 		return fail(a->err, FIRN_ENOMEM, 0, "attach", "no memory");
 	rc = already_here(a);
 	if (rc || j->attach_flags & FIRN_ATTACH_READ_ONLY)

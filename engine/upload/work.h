@@ -36,6 +36,7 @@ struct upload_lane {
 	uint32_t refs;          /* volumes and tasks */
 	uint32_t n_task, n_put; /* queued or running */
 	atomic_ullong held;     /* bytes of memory that its volumes' rounds take */
+	atomic_ullong unstored; /* bytes in the WAL that its volumes have not stored */
 };
 
 /* Lives in what it works on: handing it over allocates nothing. */
