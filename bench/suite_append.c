@@ -10,6 +10,8 @@ static const struct workload workloads[] = {
 	  RAW_DIRECT },
 	{ "raw-log-16", "log that syncs each record, 16 callers, 1 KiB", raw_log_run, 1024, 16, 0 },
 	{ "raw-group-16", "16 callers, one bare flush for all, 1 KiB", raw_group_run, 1024, 16, 0 },
+	{ "raw-read-1g", "bare pread of the same bytes, nothing cached", raw_read_run, 4 << 20, 1,
+	  RAW_BUFFERED },
 	{ "rocksdb-1", "RocksDB, synced put, 1 caller, 1 KiB", rocksdb_run, 1024, 1, 0 },
 	{ "rocksdb-16", "RocksDB, synced put, 16 callers, 1 KiB", rocksdb_run, 1024, 16, 0 },
 #ifndef BENCH_BASELINES_ONLY
@@ -48,6 +50,8 @@ static const struct claim claims[] = {
 	{ "32 volumes over one, 1 KiB", "flood-1k-v32", "flood-1k", FIG_RATE, 0, 0.95, 0 },
 	{ "32 volumes over one, 16 KiB", "flood-16k-v32", "flood-16k", FIG_RATE, 0, 0.95, 0 },
 	{ "seconds to the first read, 1 GiB of WAL", "recovery", NULL, FIG_SECONDS, 1, 1, 2 },
+	{ "the same over a bare read of these bytes", "recovery", "raw-read-1g", FIG_SECONDS, 1, 0,
+	  0 },
 };
 
 const struct suite append_suite = { "append", workloads, sizeof workloads / sizeof workloads[0],

@@ -3,8 +3,9 @@
 
 static const struct workload workloads[] = {
 	{ "memcpy", "memcpy out of 64 MiB, 1 MiB pieces", raw_memcpy_run, 1 << 20, 1, 0 },
-	{ "pread-1", "bare O_DIRECT pread, 1 MiB, 1 thread", raw_read_run, 1 << 20, 1, 0 },
-	{ "pread-8", "bare O_DIRECT pread, 1 MiB, 8 threads", raw_read_run, 1 << 20, 8, 0 },
+	{ "pread-1", "bare O_DIRECT pread, 1 MiB, 1 thread", raw_read_run, 1 << 20, 1, RAW_DIRECT },
+	{ "pread-8", "bare O_DIRECT pread, 1 MiB, 8 threads", raw_read_run, 1 << 20, 8,
+	  RAW_DIRECT },
 #ifndef BENCH_BASELINES_ONLY
 	{ "replay-cache", "firn, replay from the cache, slices handed out", replay_run, 16384, 1,
 	  REPLAY_CACHE },
