@@ -6,7 +6,8 @@
  * A group that fails with any valid later group of its run behind it in the file, or that leaves the
  * chain to the next file or the run's seal open, is rot: damage of what was acked, never "torn"
  * (PROTOCOL 11). Damage does not stop the scan: whether a volume is hit is shown by its revs, which
- * must run unbroken across (S15). */
+ * must run unbroken across (S15). A group that verifies and breaks the chain all the same is of a copy
+ * that went its own way (12): its revs say nothing, so no volume that needs this WAL is attached. */
 #include "engine/wal/scan.h"
 #include "engine/base/error.h"
 #include "engine/base/le.h"
@@ -237,6 +238,13 @@ static void damage(struct scan_state *s, uint64_t file_no, uint64_t pos, const c
 	s->wal->env->log(s->wal->env->ctx, FIRN_LOG_ERROR, "wal", s->scan->damage);
 }
 
+/* All that was read is whole, and is not what was written: one side of this place is of another history. */
+static void foreign(struct scan_state *s, uint64_t file_no, uint64_t pos, const char *what)
+{
+	damage(s, file_no, pos, what);
+	memcpy(s->foreign, s->scan->damage, sizeof s->foreign);
+}
+
 /* Nothing acked was in it: the group behind says that all between is a directory. */
 static void lost_directory(struct scan_state *s, uint64_t file_no, uint64_t pos)
 {
@@ -301,8 +309,7 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 	               s->file[i - 1].file_no + 1 == f->file_no;
 	uint64_t file_end_sum = s->last_sum;
 	uint64_t n_before = s->scan->n_groups;
-	uint32_t lost =
-	        0; /* a directory that does not verify lies right before pos, so many bytes */
+	bool follows = true; /* nothing was passed over between the group before and pos */
 	f->range_from = WAL_PAGE;
 	win->len = 0;
 	if (seal != UINT64_MAX && seal >> 32 < f->file_no)
@@ -314,12 +321,15 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 			return fail_context(err, rc, "%016llx.wal: group at %llu",
 			                    (unsigned long long)f->file_no,
 			                    (unsigned long long)pos);
-		if (rc == 0 && pos == WAL_PAGE && chained && h.prev_sum != file_end_sum)
-			damage(s, f->file_no - 1, s->end_lsn & 0xffffffffu,
-			       "what was written last does not verify");
-		else if (rc == 0 && pos > WAL_PAGE && h.prev_sum != s->last_sum &&
-		         !(lost && h.directory_len == lost))
-			damage(s, f->file_no, pos, "does not follow the group before");
+		if (rc == 0 && pos == WAL_PAGE && chained && h.prev_sum != file_end_sum) {
+			if (h.durable_lsn > s->end_lsn)
+				damage(s, f->file_no - 1, s->end_lsn & 0xffffffffu,
+				       "what was written last does not verify");
+			else
+				foreign(s, f->file_no, pos, "does not follow the file before");
+		} else if (rc == 0 && pos > WAL_PAGE && follows && h.prev_sum != s->last_sum) {
+			foreign(s, f->file_no, pos, "does not follow the group before");
+		}
 		if (rc == 0) {
 			rc = take_group(s, f, at(win, pos, (size_t)wal_group_len(h.used)), &h);
 			if (rc)
@@ -328,7 +338,7 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 				            (unsigned long long)f->file_no,
 				            (unsigned long long)pos);
 			pos += wal_group_len(h.used);
-			lost = 0;
+			follows = true;
 			continue;
 		}
 		uint64_t next = 0;
@@ -338,8 +348,8 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 			            (unsigned long long)f->file_no);
 		if (!next && seal >> 32 != f->file_no)
 			break;
-		lost = next && h.directory_len == next - pos ? h.directory_len : 0;
-		if (lost)
+		follows = false;
+		if (next && h.directory_len == next - pos)
 			lost_directory(s, f->file_no, pos);
 		else
 			damage(s, f->file_no, pos, "does not verify, but later ones do");
@@ -351,7 +361,7 @@ static int scan_file(struct scan_state *s, uint32_t i, struct window *win, struc
 	if (wf && f->range_from < pos && wal_range_add(w, wf, f->range_from, (uint32_t)pos, 0))
 		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
 	if (seal >> 32 == f->file_no && pos >= end && s->last_sum != seal_sum)
-		damage(s, f->file_no, end, "differs from what was sealed");
+		foreign(s, f->file_no, end, "what stands before it is not what was sealed");
 	/* Header and first group are one write: alone, in the newest file, they may be torn. */
 	bool newest = i + 1 == s->n_file || !s->file[i + 1].live;
 	if (f->header_bad && !(newest && s->scan->n_groups - n_before <= 1))
@@ -464,6 +474,9 @@ int scan_all(struct scan_state *s, struct firn_error *err)
 		if (s->scan->damage_at && f->seen < s->scan->damage_at) {
 			f->missing = UINT64_MAX;
 			memcpy(f->why, s->scan->damage, sizeof f->why);
+		} else if (s->foreign[0] && f->run_last > f->missing) {
+			f->missing = f->run_last;
+			memcpy(f->why, s->foreign, sizeof f->why);
 		}
 	}
 	return rc;

@@ -22,6 +22,8 @@ struct scan_state {
 	size_t cap_seal;
 	uint64_t last_sum, end_lsn; /* of the newest good group */
 	uint64_t last_run;
+	char foreign
+	        [200]; /* a group that is whole and is not the one that stood there: where; else empty */
 };
 
 int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err);

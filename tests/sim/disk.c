@@ -1,49 +1,10 @@
-#include "tests/sim/disk.h"
+#include "tests/sim/disk_int.h"
 #include "tests/sim/gate.h"
 #include "tests/sim/node.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct pending { /* written, not flushed */
-	struct pending *next;
-	uint64_t pos;
-	size_t len;
-	uint8_t data[];
-};
-
-struct inode {
-	struct inode *next;
-	uint8_t *seen, *safe; /* what reads see; what a power cut leaves */
-	uint64_t seen_len, safe_len, cap;
-	struct pending *first, *last;
-	uint32_t owner;   /* process that holds the lock; 0 none */
-	uint32_t n_ghost; /* writes of dead processes still on their way: the lock lives */
-	uint32_t id;
-	bool is_dir;
-};
-
-struct name {
-	char path[160];
-	struct inode *inode; /* NULL: removed */
-};
-
-struct name_op { /* not yet made durable, in order */
-	struct name_op *next;
-	char dir[160];
-	struct name set[2];
-	uint32_t n;
-};
-
-struct disk {
-	uint32_t node, n_inode;
-	uint64_t capacity;
-	struct inode *inodes;
-	struct name *seen, *safe;
-	uint32_t n_seen, n_safe, cap_seen, cap_safe;
-	struct name_op *first, *last;
-};
 
 struct handle {
 	struct inode *inode;
@@ -71,7 +32,7 @@ static struct disk *disk_of(void *ctx)
 
 /* ---- names */
 
-static struct name *find(struct name *a, uint32_t n, const char *path)
+struct name *disk_find(struct name *a, uint32_t n, const char *path)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (a[i].inode && !strcmp(a[i].path, path))
@@ -79,10 +40,10 @@ static struct name *find(struct name *a, uint32_t n, const char *path)
 	return NULL;
 }
 
-static void set_name(struct name **a, uint32_t *n, uint32_t *cap, const char *path,
-                     struct inode *inode)
+void disk_set_name(struct name **a, uint32_t *n, uint32_t *cap, const char *path,
+                   struct inode *inode)
 {
-	struct name *x = find(*a, *n, path);
+	struct name *x = disk_find(*a, *n, path);
 	if (!x && inode) {
 		for (uint32_t i = 0; i < *n && !x; i++)
 			if (!(*a)[i].inode)
@@ -114,11 +75,11 @@ static void name_op(struct disk *d, const char *gone, const char *path, struct i
 	if (gone) {
 		(void)snprintf(op->set[op->n].path, sizeof op->set[0].path, "%s", gone);
 		op->set[op->n++].inode = NULL;
-		set_name(&d->seen, &d->n_seen, &d->cap_seen, gone, NULL);
+		disk_set_name(&d->seen, &d->n_seen, &d->cap_seen, gone, NULL);
 	}
 	(void)snprintf(op->set[op->n].path, sizeof op->set[0].path, "%s", path);
 	op->set[op->n++].inode = inode;
-	set_name(&d->seen, &d->n_seen, &d->cap_seen, path, inode);
+	disk_set_name(&d->seen, &d->n_seen, &d->cap_seen, path, inode);
 	if (d->last)
 		d->last->next = op;
 	else
@@ -129,12 +90,13 @@ static void name_op(struct disk *d, const char *gone, const char *path, struct i
 static void name_apply(struct disk *d, const struct name_op *op)
 {
 	for (uint32_t i = 0; i < op->n; i++)
-		set_name(&d->safe, &d->n_safe, &d->cap_safe, op->set[i].path, op->set[i].inode);
+		disk_set_name(&d->safe, &d->n_safe, &d->cap_safe, op->set[i].path,
+		              op->set[i].inode);
 }
 
 /* ---- bytes */
 
-static void grow(struct inode *n, uint64_t len)
+void disk_grow(struct inode *n, uint64_t len)
 {
 	if (len <= n->cap)
 		return;
@@ -150,7 +112,7 @@ static void grow(struct inode *n, uint64_t len)
 
 static void write_seen(struct inode *n, const uint8_t *data, size_t len, uint64_t pos)
 {
-	grow(n, pos + len);
+	disk_grow(n, pos + len);
 	memcpy(n->seen + pos, data, len);
 	if (pos + len > n->seen_len)
 		n->seen_len = pos + len;
@@ -166,7 +128,7 @@ static void write_seen(struct inode *n, const uint8_t *data, size_t len, uint64_
 
 static void write_safe(struct inode *n, const struct pending *p, size_t from, size_t to)
 {
-	grow(n, p->pos + p->len);
+	disk_grow(n, p->pos + p->len);
 	memcpy(n->safe + p->pos + from, p->data + from, to - from);
 	if (p->pos + to > n->safe_len)
 		n->safe_len = p->pos + to;
@@ -309,63 +271,8 @@ void disk_power_cut(struct disk *d)
 	d->n_seen = 0;
 	for (uint32_t i = 0; i < d->n_safe; i++)
 		if (d->safe[i].inode)
-			set_name(&d->seen, &d->n_seen, &d->cap_seen, d->safe[i].path,
-			         d->safe[i].inode);
-}
-
-static bool is_wal(const struct name *x)
-{
-	size_t len = strlen(x->path);
-	return x->inode && len > 4 && !strcmp(x->path + len - 4, ".wal");
-}
-
-bool disk_rot(struct disk *d)
-{
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < d->n_seen; i++)
-		n += is_wal(&d->seen[i]);
-	if (!n)
-		return false;
-	uint64_t k = rng_below(&W.rng, n);
-	for (uint32_t i = 0; i < d->n_seen; i++)
-		if (is_wal(&d->seen[i]) && k-- == 0) {
-			struct inode *x = d->seen[i].inode;
-			uint64_t end = x->seen_len;
-			while (end && !x->seen[end - 1])
-				end--;
-			if (!end)
-				return false;
-			uint64_t at = rng_below(&W.rng, end);
-			x->seen[at] ^= (uint8_t)(1u << rng_below(&W.rng, 8));
-			x->safe[at] = x->seen[at];
-			sim_trace("disk %u: a bit of %s at %llu flips", d->node, d->seen[i].path,
-			          (unsigned long long)at);
-			return true;
-		}
-	return false;
-}
-
-bool disk_rot_at(struct disk *d, const void *bytes, size_t len)
-{
-	uint8_t *at = NULL, *safe = NULL;
-	for (uint32_t i = 0; i < d->n_seen; i++)
-		if (is_wal(&d->seen[i])) {
-			struct inode *n = d->seen[i].inode;
-			for (uint64_t from = 0; from + len <= n->seen_len;) {
-				uint8_t *found = memmem(n->seen + from, n->seen_len - from, bytes,
-				                        len);
-				if (!found)
-					break;
-				at = found;
-				safe = n->safe + (found - n->seen);
-				from = (uint64_t)(found - n->seen) + 1;
-			}
-		}
-	if (!at)
-		return false;
-	*at ^= 4;
-	*safe = *at;
-	return true;
+			disk_set_name(&d->seen, &d->n_seen, &d->cap_seen, d->safe[i].path,
+			              d->safe[i].inode);
 }
 
 /* ---- operations */
@@ -373,7 +280,7 @@ bool disk_rot_at(struct disk *d, const void *bytes, size_t len)
 static int f_open(void *ctx, const char *path, uint32_t flags, void **file)
 {
 	struct disk *d = disk_of(ctx);
-	struct name *x = find(d->seen, d->n_seen, path);
+	struct name *x = disk_find(d->seen, d->n_seen, path);
 	sched_maybe_yield();
 	if (x && flags & FIRN_OPEN_EXCLUSIVE)
 		return -EEXIST;
@@ -387,7 +294,7 @@ static int f_open(void *ctx, const char *path, uint32_t flags, void **file)
 		n->id = ++d->n_inode;
 		n->next = d->inodes;
 		d->inodes = n;
-		grow(n, 4096);
+		disk_grow(n, 4096);
 		name_op(d, NULL, path, n);
 	}
 	struct handle *h = calloc(1, sizeof *h);
@@ -556,7 +463,7 @@ static int f_lock(void *ctx, void *file)
 static int f_rename(void *ctx, const char *from, const char *to)
 {
 	struct disk *d = disk_of(ctx);
-	struct name *x = find(d->seen, d->n_seen, from);
+	struct name *x = disk_find(d->seen, d->n_seen, from);
 	struct gate *gate;
 	enum gate_how how = gate_at(GATE_RENAME, to, &gate);
 	gate_pass(gate);
@@ -573,7 +480,7 @@ static int f_remove(void *ctx, const char *path)
 {
 	struct disk *d = disk_of(ctx);
 	sched_maybe_yield();
-	if (!find(d->seen, d->n_seen, path))
+	if (!disk_find(d->seen, d->n_seen, path))
 		return -ENOENT;
 	name_op(d, NULL, path, NULL);
 	return 0;

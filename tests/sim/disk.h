@@ -22,4 +22,11 @@ bool disk_busy(const struct disk *d);     /* a write is on its way */
 bool disk_rot(struct disk *d);
 /* Flips a bit in the last place of a WAL file that holds these bytes; false: there is none. */
 bool disk_rot_at(struct disk *d, const void *bytes, size_t len);
+/* The WAL file that holds these bytes is gone; false: there is none. */
+bool disk_lose(struct disk *d, const void *bytes, size_t len);
+/* From a copy that went its own way: these bytes, in pages, in the file and place where the copy has them; `whole`: all
+ * of that file. False: the copy has them not, or in no file that is here. */
+bool disk_graft(struct disk *d, const struct disk *from, const void *bytes, size_t len, bool whole);
+/* A snapshot of what is on the platter, as the disk of `node`; paths below `dir` are below `as` there. */
+struct disk *disk_copy(const struct disk *d, uint32_t node, const char *dir, const char *as);
 #endif

@@ -159,6 +159,45 @@ static void index_moves(struct node *n)
 	copy_file(from, to);
 }
 
+/* ---- snapshots */
+
+struct shot {
+	struct disk *disk;
+	char dir[200], index[300];
+};
+
+struct shot *node_shot(const struct node *n)
+{
+	static uint32_t number;
+	struct shot *s = calloc(1, sizeof *s);
+	char from[320];
+	s->disk = disk_copy(n->disk, n->number, n->dir, n->dir);
+	(void)snprintf(s->dir, sizeof s->dir, "%s", n->dir);
+	(void)snprintf(s->index, sizeof s->index, "%s/shot-%u.mdb", n->dir, ++number);
+	(void)snprintf(from, sizeof from, "%s/index/data.mdb", n->dir);
+	copy_file(from, s->index);
+	return s;
+}
+
+void node_restore(struct node *n, const struct shot *s)
+{
+	char dir[256], away[300], to[320];
+	(void)snprintf(dir, sizeof dir, "%s/index", n->dir);
+	(void)snprintf(away, sizeof away, "%s/index-before-%u", n->dir, ++n->n_restored);
+	(void)rename(dir, away);
+	(void)mkdir(dir, 0700);
+	(void)snprintf(to, sizeof to, "%s/data.mdb", dir);
+	copy_file(s->index, to);
+	n->disk = disk_copy(s->disk, n->number, s->dir,
+	                    n->dir); /* late writes go to the other one */
+	sim_trace("node %u: its disk is an earlier one", n->number);
+}
+
+const struct disk *shot_disk(const struct shot *s)
+{
+	return s->disk;
+}
+
 void node_kill(struct node *n, bool power)
 {
 	uint32_t process = n->process;

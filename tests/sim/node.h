@@ -6,7 +6,7 @@
 
 struct block;
 struct node {
-	uint32_t number, boots;
+	uint32_t number, boots, n_restored;
 	uint32_t process; /* of this boot; 0: down */
 	struct disk *disk;
 	char dir[200]; /* of the engine: names on the simulated disk, a real folder for the index */
@@ -27,5 +27,10 @@ int node_open(struct node *n, struct firn_error *err);
 void node_kill(struct node *n, bool power);
 /* The engine was closed: the process ends by itself. */
 void node_down(struct node *n);
+/* A snapshot of its disk and index: to be put back, or put into another machine. */
+struct shot;
+struct shot *node_shot(const struct node *n);
+void node_restore(struct node *n, const struct shot *s); /* of a node that is down */
+const struct disk *shot_disk(const struct shot *s);
 enum { NODE_MEMORY = 16 << 20, NODE_WAL = 8 << 20 };
 #endif

@@ -6,8 +6,12 @@
 
 /* The store does not answer until then (virtual ns); 0: it is there. */
 void store_outage(uint64_t until_ns);
+/* It answers that it has conditions and does not look at these: 1 << FIRN_STORE_IF_... */
+void store_ignores(uint32_t conditions);
 /* It has lost what came after an earlier moment; false: there is no such moment. */
 void store_remember(void);
 bool store_roll_back(void);
 uint64_t store_puts(void);
+uint64_t store_puts_to(
+        const char *prefix); /* to objects that are there, by the beginning of their key */
 #endif

@@ -1,4 +1,5 @@
 /* Histories of the manifest: answers that are lost, commits that land late, stores and indexes that went backwards. */
+#include "engine/index/tx.h"
 #include "tests/sim/history/history.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -273,6 +274,42 @@ static void index_rots(void)
 	}
 }
 
+/* A row of the index is gone and all else in it is right: offsets that were stored are missing, not skipped, and not the end. */
+static void row_is_gone(void)
+{
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	for (const char *word = "abc"; *word; word++) {
+		say_bytes(v, s, (uint8_t)*word, 64);
+		store_now(&a, v);
+	}
+	say(v, s, "d");
+	for (uint64_t gone = 1; gone < 3; gone++) { /* between others, and before the tail */
+		char dir[300];
+		struct index *index;
+		struct index_tx tx;
+		kill9(&a);
+		(void)snprintf(dir, sizeof dir, "%s/index", a.node->dir);
+		MUST(index_open(&a.node->env, dir, &index, NULL));
+		MUST(index_tx_write(index, &tx, NULL));
+		index_key_u64(&tx.key, 1, INDEX_EXTENT, s, gone);
+		MUST(index_tx_del(&tx));
+		MUST(index_tx_commit(&tx));
+		index_close(index);
+		power_on(&a);
+		v = attach(&a, "v");
+		const struct firn_fetched *f = NULL;
+		int rc = firn_stream_read(v, s, gone, 1 << 20, 10 * SECOND, &f, NULL);
+		firn_release(f);
+		SIM_CHECK("P5", rc == FIRN_ECORRUPT,
+		          "offset %llu was stored and its row is gone: reading it: %s",
+		          (unsigned long long)gone, firn_code_name(rc));
+	}
+}
+
 const struct history commit_histories[] = {
 	{ "7", "P8", "lost answers to commits fence nobody and commit nothing twice",
 	  lost_answers },
@@ -282,6 +319,7 @@ const struct history commit_histories[] = {
 	{ "8c", "P5", "a bucket that goes backwards under a writer is noticed",
 	  bucket_rolled_back_under_a_writer },
 	{ "15", "P6", "a rotten index is made anew and never believed", index_rots },
+	{ "15b", "P5", "a row that is gone is damage, not a gap and not the end", row_is_gone },
 	{ "S1", "P4", "who has drained a volume does not go on with it",
 	  clean_and_then_not_resumed },
 	{ "S9", "P8", "a late attach of its own fences nobody", own_late_attach },

@@ -13,11 +13,13 @@ void box_init(struct box *b, uint32_t number)
 
 int try_power_on(struct box *b, struct firn_error *err)
 {
-	char interval[48];
+	char interval[48], file_bytes[40];
 	struct node *n = b->node;
+	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=%uM",
+	               b->file_mib ? b->file_mib : 1);
 	(void)snprintf(interval, sizeof interval, "upload_interval_ms=%u",
 	               b->upload_interval_ms ? b->upload_interval_ms : 3600 * SECOND);
-	const char *options[] = { "wal_io=pwrite", "wal_file_bytes=1M", interval, NULL };
+	const char *options[] = { "wal_io=pwrite", file_bytes, interval, NULL };
 	struct firn_engine_opts o = { .struct_size = sizeof o,
 		                      .dir = n->dir,
 		                      .wal_bytes = b->wal_bytes ? b->wal_bytes : NODE_WAL,
@@ -75,8 +77,8 @@ void wait_ms(uint64_t ms)
 
 /* ---- volumes */
 
-int try_attach(struct box *b, const char *name, uint32_t flags, struct firn_volume **out,
-               struct firn_error *err)
+static int attach_how(struct box *b, const char *name, uint32_t flags, const char *takeover,
+                      struct firn_volume **out, struct firn_error *err)
 {
 	struct firn_attach a = FIRN_ATTACH_INIT;
 	struct firn_event ev = { 0 };
@@ -86,11 +88,24 @@ int try_attach(struct box *b, const char *name, uint32_t flags, struct firn_volu
 	a.name = name;
 	a.node = node;
 	a.attach_flags = flags;
+	a.takeover = takeover;
 	int rc = firn_engine_call(b->node->engine, &a.req, &ev, err);
 	const struct firn_attached *got = rc ? NULL : ev.result;
 	*out = got ? got->volume : NULL;
 	firn_release(ev.result);
 	return rc;
+}
+
+int try_attach(struct box *b, const char *name, uint32_t flags, struct firn_volume **out,
+               struct firn_error *err)
+{
+	return attach_how(b, name, flags, NULL, out, err);
+}
+
+int try_takeover(struct box *b, const char *name, const char *takeover, struct firn_volume **out,
+                 struct firn_error *err)
+{
+	return attach_how(b, name, 0, takeover, out, err);
 }
 
 static struct firn_volume *must_attach(struct box *b, const char *name, uint32_t flags)
@@ -187,6 +202,22 @@ void rot(struct box *b, uint8_t letter)
 	uint8_t bytes[32];
 	noise(letter, bytes, sizeof bytes);
 	EXPECT("script", disk_rot_at(b->node->disk, bytes, sizeof bytes));
+}
+
+void lose(struct box *b, uint8_t letter)
+{
+	uint8_t bytes[32];
+	noise(letter, bytes, sizeof bytes);
+	EXPECT("script", disk_lose(b->node->disk, bytes, sizeof bytes));
+}
+
+void graft(struct box *b, const struct disk *copy, uint8_t letter, size_t len, bool whole)
+{
+	uint8_t *bytes = malloc(len);
+	noise(letter, bytes, len);
+	bool done = disk_graft(b->node->disk, copy, bytes, len, whole);
+	free(bytes);
+	EXPECT("script", done);
 }
 
 void say_bytes(struct firn_volume *v, uint64_t s, uint8_t letter, size_t len)

@@ -21,7 +21,7 @@ struct history {
 };
 /* By file; each list ends with one without a number. */
 extern const struct history wal_histories[], write_histories[], commit_histories[],
-        shared_histories[], scale_histories[];
+        shared_histories[], scale_histories[], copy_histories[];
 
 enum { SECOND = 1000 }; /* ms */
 
@@ -32,6 +32,7 @@ struct box {
 	struct firn_cq *cq;
 	uint64_t wal_bytes;          /* 0: 8 MiB in files of 1 MiB */
 	uint32_t upload_interval_ms; /* 0: an hour: nothing is stored that was not asked for */
+	uint32_t file_mib;           /* of a WAL file; 0: 1 */
 };
 void box_init(struct box *b, uint32_t number);
 int try_power_on(struct box *b, struct firn_error *err);
@@ -47,6 +48,9 @@ void wait_ms(uint64_t ms);
 
 int try_attach(struct box *b, const char *name, uint32_t flags, struct firn_volume **out,
                struct firn_error *err);
+/* takeover: NULL, or what the operator says of the original. */
+int try_takeover(struct box *b, const char *name, const char *takeover, struct firn_volume **out,
+                 struct firn_error *err);
 struct firn_volume *attach(struct box *b, const char *name);
 struct firn_volume *look(struct box *b, const char *name); /* read-only: what is stored */
 int detach(struct box *b, struct firn_volume *v, uint32_t mode);
@@ -63,6 +67,10 @@ void say(struct firn_volume *v, uint64_t s, const char *word);
 void say_bytes(struct firn_volume *v, uint64_t s, uint8_t letter, size_t len);
 /* A bit of what say_bytes() wrote, 32 bytes or more, flips in the WAL. */
 void rot(struct box *b, uint8_t letter);
+/* The WAL file that holds it is gone. */
+void lose(struct box *b, uint8_t letter);
+/* The group of it, or its whole file, comes from a copy of the disk that went its own way. */
+void graft(struct box *b, const struct disk *copy, uint8_t letter, size_t len, bool whole);
 /* All of it, from start to the end: letters; '.' for a skipped offset. At most 255. */
 void hear(struct firn_volume *v, uint64_t s, char out[256]);
 void expect_word(struct firn_volume *v, uint64_t s, const char *word, const char *when);

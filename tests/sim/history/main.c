@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const struct history *const lists[] = { wal_histories, write_histories, commit_histories,
-	                                       shared_histories, scale_histories };
+static const struct history *const lists[] = { wal_histories,    write_histories, commit_histories,
+	                                       shared_histories, scale_histories, copy_histories };
 
 static const struct history *now;
 

@@ -81,6 +81,41 @@ static void share(void)
 	shut_down(&a, v, FIRN_DETACH_DRAIN);
 }
 
+/* The disk hangs in a flush; writers that do not wait go on: refused long before memory is full, and told when it is better. */
+static void disk_hangs(void)
+{
+	enum { LEN = 64 << 10 };
+	struct box a;
+	uint8_t *bytes = calloc(1, LEN);
+	uint64_t taken = 0;
+	int rc;
+	box_init(&a, 0);
+	a.wal_bytes = 128 << 20;
+	a.file_mib = 16;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	wait_ms(SECOND); /* spares are made */
+	struct gate *g = gate_set(GATE_WRITE, ".wal", 0, GATE_HOLD);
+	while (!(rc = firn_stream_append_async(v, s, bytes, LEN, 1, 0, a.cq, 1)) && taken < 1000)
+		taken++;
+	SIM_CHECK("P7", rc == FIRN_EFULL, "%llu records of 64 KiB taken while the disk hangs: %s",
+	          (unsigned long long)taken, firn_code_name(rc));
+	EXPECT("P7", taken * LEN <= NODE_MEMORY / 4 && a.node->memory_most <= NODE_MEMORY);
+	EXPECT("P1", quiet(&a, 60 * SECOND));
+	gate_open(g);
+	bool writable = false;
+	for (uint64_t i = 0; i < taken + 1; i++) {
+		struct firn_event ev = outcome(&a);
+		MUST(ev.code);
+		writable |= ev.kind == FIRN_EV_WRITABLE;
+	}
+	EXPECT("P8", writable);
+	EXPECT("P1", mark(v, s, FIRN_MARK_DURABLE) == taken);
+	free(bytes);
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
 /* Queues by the hundred, drained before any upload: no payload, hardly a request, and each knows where it goes on. */
 static void drained_queues(void)
 {
@@ -116,6 +151,7 @@ static void drained_queues(void)
 
 const struct history scale_histories[] = {
 	{ "5", "P8", "in an outage what left memory is read from the log", outage },
+	{ "5b", "P7", "a disk that hangs refuses writers before memory is full", disk_hangs },
 	{ "S14", "P2", "drained queues cost no payload and know where they go on", drained_queues },
 	{ "S16", "P7", "a share that is full refuses, tells when there is room, and drains",
 	  share },

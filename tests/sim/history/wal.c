@@ -117,6 +117,39 @@ static void judged_twice(void)
 	expect_word(attach(&a, "v"), s, "abce", "recovery 3");
 }
 
+/* The file that holds the seal is done with long before the file whose tail it sealed; then the late write lands. */
+static void seal_outlives_its_file(void)
+{
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	struct gate *g = gate_set(GATE_WRITE, ".wal", 0, GATE_HOLD_FREE);
+	begin_say(&a, v, s, 'd', 1);
+	gate_wait(g);
+	kill9(&a);
+	power_on(&a);
+	v = attach(&a, "v");
+	struct firn_volume *w = attach(&a, "w");
+	uint64_t t = stream(w, "room");
+	for (uint32_t i = 0; i < 12; i++) {
+		say_bytes(w, t, 'x', 250 << 10);
+		if (i % 3 == 2)
+			store_now(&a, w);
+	}
+	wait_ms(SECOND);
+	say(v, s, "X"); /* where "d" would have been */
+	gate_open(g);
+	wait_ms(1);
+	for (uint32_t i = 0; i < 2; i++) {
+		kill9(&a);
+		power_on(&a);
+		expect_word(attach(&a, "v"), s, "abcX", "a tail that was judged");
+	}
+}
+
 /* A group whose places hold an older lap: sums are right, positions are not. */
 static void older_lap(void)
 {
@@ -141,6 +174,28 @@ static void older_lap(void)
 			expect_word(v, s, word, "after a lap");
 		}
 	}
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
+/* The same within one run: the groups of the lap before have the same run, the same lengths, sums that are right. */
+static void older_lap_of_this_run(void)
+{
+	struct box a;
+	char word[256] = { 0 };
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	for (uint32_t i = 0; i < 90; i++) { /* 22 MiB through 8 */
+		word[i] = (char)('A' + i % 26);
+		say_bytes(v, s, (uint8_t)word[i], 250 << 10);
+		if (i % 8 == 7)
+			store_now(&a, v);
+	}
+	kill9(&a);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_word(v, s, word, "after laps of one run");
 	shut_down(&a, v, FIRN_DETACH_DRAIN);
 }
 
@@ -332,9 +387,13 @@ const struct history wal_histories[] = {
 	  late_write_holds_the_lock },
 	{ "4b", "P3", "what recovery served is there after a power cut", served_and_then_gone },
 	{ "4c", "P3", "a tail is judged once", judged_twice },
+	{ "4d", "P3", "nor when the file that holds the seal has been used again",
+	  seal_outlives_its_file },
 	{ "11", "P5", "rot in the last acked group is not taken for a torn tail",
 	  rot_is_not_a_torn_tail },
 	{ "16a", "P3", "groups of an older lap are not replayed", older_lap },
+	{ "16d", "P1", "nor taken for damage, when they are of the same run",
+	  older_lap_of_this_run },
 	{ "16b", "P1", "a torn write hurts only itself", torn_write_hurts_only_itself },
 	{ "16c", "P1", "names are durable before what lies under them is acked",
 	  names_are_durable_before_an_ack },

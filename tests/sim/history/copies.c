@@ -1,0 +1,235 @@
+/* Histories of copies, of files that are gone or not ours, and of a store that lies about its conditions. */
+#include "tests/sim/history/history.h"
+#include <firn/store.h>
+
+/* Refused with this code and these words, and nothing of the volume was written. */
+static void refused(struct box *b, const char *takeover, int code, const char *words)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_volume *v;
+	uint64_t puts = store_puts_to("v/");
+	int rc = try_takeover(b, "v", takeover, &v, &err);
+	SIM_CHECK("P5", rc == code, "attached, or refused as something else: %s: %s",
+	          firn_code_name(rc), err.text);
+	SIM_CHECK("P5", strstr(err.text, words), "\"%s\" does not say \"%s\"", err.text, words);
+	SIM_CHECK("P5", store_puts_to("v/") == puts, "a refused attach has written to the volume");
+}
+
+/* ---- 6 */
+
+static void conditions_that_are_none(void)
+{
+	static const uint32_t lies[] = { 1u << FIRN_STORE_IF_ABSENT, 1u << FIRN_STORE_IF_MATCH,
+		                         1u << FIRN_STORE_IF_ABSENT | 1u << FIRN_STORE_IF_MATCH };
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	for (uint32_t i = 0; i < 3; i++) {
+		kill9(&a);
+		store_ignores(lies[i]);
+		power_on(&a);
+		refused(&a, NULL, FIRN_EUNSUPPORTED, "does not keep them");
+	}
+	kill9(&a);
+	store_ignores(0);
+	power_on(&a);
+	expect_word(attach(&a, "v"), s, "abc", "on a store that keeps its word again");
+}
+
+/* ---- 12 */
+
+/* Last night's snapshot is put back: of an attachment before this one. The original, put back in its turn, goes on. */
+static void older_snapshot(void)
+{
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	struct shot *night = node_shot(a.node);
+	kill9(&a);
+	power_on(&a);
+	v = attach(&a, "v");
+	say(v, s, "def");
+	kill9(&a);
+	struct shot *newest = node_shot(a.node);
+	node_restore(a.node, night);
+	power_on(&a);
+	refused(&a, NULL, FIRN_ELOST, "not in this one");
+	refused(&a, "moved", FIRN_ELOST, "not in this one");
+	kill9(&a);
+	node_restore(a.node, newest);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_word(v, s, "abcdef", "the original");
+	say(v, s, "g");
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
+/* A snapshot of the same attachment: its nonce is right, its end is below what the manifest knows to be durable. */
+static void snapshot_of_this_attachment(void)
+{
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "ab");
+	struct firn_flush f = FIRN_FLUSH_INIT;
+	const struct firn_req *r = &f.req;
+	f.volume = v;
+	f.mark = FIRN_MARK_STORED;
+	f.req.cq = a.cq;
+	struct gate *g = gate_set(GATE_PUT, "/seg/", 0, GATE_HOLD);
+	EXPECT("script", firn_engine_submit(a.node->engine, &r, 1, NULL) == 1);
+	gate_wait(g);
+	struct shot *shot = node_shot(a.node);
+	say(v, s, "cd");
+	gate_open(g);
+	EXPECT("script", outcome(&a).code == 0);
+	EXPECT("script", rev_stored(v) == 3 && rev_durable(v) == 5);
+	kill9(&a);
+	struct shot *newest = node_shot(a.node);
+	node_restore(a.node, shot);
+	power_on(&a);
+	refused(&a, NULL, FIRN_ECORRUPT, "the WAL went backwards");
+	refused(&a, "moved", FIRN_ECORRUPT, "the WAL went backwards");
+	kill9(&a);
+	node_restore(a.node, newest);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_word(v, s, "abcd", "the original");
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
+/* The disk is cloned while A runs, and the clone boots. */
+static void clone(void)
+{
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	node_restore(b.node, node_shot(a.node));
+	sched_become(0);
+	power_on(&b);
+	refused(&b, NULL, FIRN_ELOST, "takeover=moved");
+	kill9(&b);
+	sched_become(a.node->process);
+	say(v, s, "d");
+	store_now(&a, v);
+	kill9(&a); /* for good, says the operator */
+	power_on(&b);
+	struct firn_error err = FIRN_ERROR_INIT;
+	MUST(try_takeover(&b, "v", "moved", &v, &err));
+	expect_word(v, s, "abcd", "the clone: it lacks only what is stored");
+	say(v, s, "e");
+	struct firn_volume *moved = v;
+	sched_become(0);
+	power_on(&a); /* it was not gone for good */
+	refused(&a, NULL, FIRN_ELOST, "not in this one");
+	sched_become(b.node->process);
+	say(moved, s, "f");
+	expect_word(moved, s, "abcdef", "the one that has it");
+	shut_down(&b, moved, FIRN_DETACH_DRAIN);
+}
+
+/* A copy with its own copy of the store went its own way: same numbers, other bytes, all sums right. What is grafted from
+ * it into the original does not follow what stands before it, or what stands behind does not follow it. */
+static void files_of_a_copy(void)
+{
+	enum { LEN = 150 << 10 };
+	static const struct {
+		uint8_t n, letter;
+		bool whole, sealed;
+		const char *words;
+	} graft_of[] = { { 20, 'i', false, false, "does not follow the group before" },
+		         { 20, 'i', true, false, "does not follow the file before" },
+		         { 3, 'a', true, true, "not what was sealed" } };
+	struct shot *way[2];
+	struct box a;
+	box_init(&a, 0);
+	a.wal_bytes = 64 << 20;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "a");
+	kill9(&a);
+	struct shot *begin = node_shot(a.node);
+	store_remember();
+	for (uint32_t g = 0; g < 3; g++) {
+		for (uint8_t i = 0; i < 2; i++) {
+			EXPECT("script", store_roll_back());
+			node_restore(a.node, begin);
+			power_on(&a);
+			v = attach(&a, "v");
+			for (uint8_t k = 0; k < graft_of[g].n; k++)
+				say_bytes(v, s, (uint8_t)((i ? 'A' : 'a') + k), LEN);
+			kill9(&a);
+			way[i] = node_shot(a.node);
+		}
+		if (graft_of[g].sealed) {
+			power_on(&a);
+			kill9(&a);
+		}
+		graft(&a, shot_disk(way[0]), graft_of[g].letter, LEN, graft_of[g].whole);
+		power_on(&a);
+		refused(&a, NULL, FIRN_ECORRUPT, graft_of[g].words);
+		kill9(&a);
+	}
+}
+
+/* ---- 8 */
+
+/* A file of the WAL is gone: an old one, or one between others. What is missing is named. */
+static void file_is_gone(void)
+{
+	enum { LEN = 150 << 10 };
+	static const struct {
+		uint8_t letter;
+		const char *words;
+	} gone[] = { { 'a', "writes 2 to" }, { 'i', ".wal, group at 4096: writes " } };
+	struct box a;
+	box_init(&a, 0);
+	a.wal_bytes = 64 << 20;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	store_now(&a, v);
+	for (uint8_t k = 0; k < 20; k++)
+		say_bytes(v, s, (uint8_t)('a' + k), LEN);
+	kill9(&a);
+	struct shot *whole = node_shot(a.node);
+	for (uint32_t i = 0; i < 2; i++) {
+		lose(&a, gone[i].letter);
+		power_on(&a);
+		refused(&a, NULL, FIRN_ECORRUPT, gone[i].words);
+		kill9(&a);
+		node_restore(a.node, whole);
+	}
+	power_on(&a);
+	expect_word(attach(&a, "v"), s, "abcdefghijklmnopqrst", "with all its files");
+}
+
+const struct history copy_histories[] = {
+	{ "6", "P4", "a store that does not keep its conditions is refused",
+	  conditions_that_are_none },
+	{ "8d", "P5", "a file of the WAL that is gone is named, and nothing is changed",
+	  file_is_gone },
+	{ "12a", "P5", "an older snapshot of the WAL is refused, the original goes on",
+	  older_snapshot },
+	{ "12b", "P5", "and so is one of this attachment that ends too early",
+	  snapshot_of_this_attachment },
+	{ "12c", "P4",
+	  "a clone is refused until the original is said to be gone, and then the original is",
+	  clone },
+	{ "12d", "P5", "groups and files of a copy that went its own way are no part of the log",
+	  files_of_a_copy },
+	{ 0 },
+};
