@@ -312,9 +312,10 @@ static int raise_epoch(struct attach *a)
 			rc = 0;
 			break;
 		}
-		if (s == SETTLED_FENCED)
+		if (s == SETTLED_FENCED || s == SETTLED_MOVED)
 			rc = fail(a->err, FIRN_EFENCED, 0, "attach",
-			          "%s: another engine attached it at this moment", v->name);
+			          "%s: another engine %s at this moment", v->name,
+			          s == SETTLED_MOVED ? "wrote to it" : "attached it");
 		else if (s == SETTLED_UNCHANGED && tries < 5)
 			rc = 0;
 		else if (s == SETTLED_WRONG || s == SETTLED_UNKNOWN)
@@ -491,8 +492,8 @@ static int given_up(struct attach *a)
 	return 0;
 }
 
-/* An attach that this WAL wrote before a crash has landed in between (PROTOCOL S9): the manifest is ours, and the base
- * to start over from. With anybody else's the refusal stays what it was. */
+/* An attach or a commit that this WAL sent before a crash has landed in between (PROTOCOL S9): the manifest is ours, and
+ * the base to start over from. With anybody else's the refusal stays what it was. */
 static bool fenced_by_myself(struct attach *a)
 {
 	struct volume *v = a->v;

@@ -170,6 +170,10 @@ enum settled settle(struct volume *v, const struct manifest *sent, struct store_
 	else if (!rc && sent->seq > 1 && now.seq == sent->seq - 1 &&
 	         !memcmp(now.nonce, volume->manifest.nonce, 16))
 		s = SETTLED_UNCHANGED;
+	else if (!rc && sent->epoch > volume->manifest.epoch &&
+	         now.epoch == volume->manifest.epoch && now.seq > volume->manifest.seq &&
+	         !memcmp(now.nonce, volume->manifest.nonce, 16))
+		s = SETTLED_MOVED;
 	else if (!rc && (now.epoch > sent->epoch ||
 	                 (now.epoch == sent->epoch && memcmp(now.nonce, sent->nonce, 16))))
 		s = SETTLED_FENCED;

@@ -44,7 +44,14 @@ void note_fenced(struct engine *e, const uint8_t id[16], const char *name);
 void volume_retry(struct volume *v, const struct firn_error *err);
 void volume_away(struct volume *v, const struct firn_error *err);
 
-enum settled { SETTLED_MINE, SETTLED_UNCHANGED, SETTLED_FENCED, SETTLED_WRONG, SETTLED_UNKNOWN };
+enum settled {
+	SETTLED_MINE,
+	SETTLED_UNCHANGED,
+	SETTLED_MOVED, /* of an attach: the writer before it, whom the manifest named, has committed once more */
+	SETTLED_FENCED,
+	SETTLED_WRONG,
+	SETTLED_UNKNOWN
+};
 /* After anything but a clear success of a CAS: what does the store hold (PROTOCOL 7)? On MINE *version is
  * filled. */
 enum settled settle(struct volume *v, const struct manifest *sent, struct store_version *version,

@@ -6,17 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void begin_store(struct box *b, struct firn_volume *v, uint64_t user_data)
-{
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	const struct firn_req *r = &f.req;
-	f.volume = v;
-	f.mark = FIRN_MARK_STORED;
-	f.req.cq = b->cq;
-	f.req.user_data = user_data;
-	EXPECT("script", firn_engine_submit(b->node->engine, &r, 1, NULL) == 1);
-}
-
 /* The answer to a commit is lost; it was done, was not, or is done later: no healthy writer takes itself for fenced, and
  * nothing is committed twice. */
 static void lost_answers(void)
@@ -188,6 +177,46 @@ static void own_late_attach(void)
 	}
 }
 
+/* A commit of A's is on its way when A dies; A comes back and looks; it lands; A swaps: the store did not go backwards. */
+static void own_late_commit(void)
+{
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	struct gate *late = gate_set(GATE_PUT, "/manifest", 0, GATE_LATE);
+	struct gate *asked = gate_set(GATE_GET, "/manifest", 0, GATE_HOLD);
+	begin_store(&a, v, 1);
+	gate_wait(late);
+	gate_wait(asked);
+	kill9(&a);
+	gate_open(asked);
+	power_on(&a);
+	struct firn_attach at = FIRN_ATTACH_INIT;
+	const struct firn_req *r = &at.req;
+	at.store = "mem:";
+	at.name = "v";
+	at.req.cq = a.cq;
+	struct gate *mine = gate_set(GATE_PUT, "/manifest", 0, GATE_HOLD);
+	EXPECT("script", firn_engine_submit(a.node->engine, &r, 1, NULL) == 1);
+	gate_wait(mine);
+	gate_open(late);
+	wait_ms(10);
+	gate_open(mine);
+	struct firn_event ev = { 0 };
+	EXPECT("P8", firn_cq_reap(a.cq, &ev, sizeof ev, 1, 600 * SECOND) == 1);
+	SIM_CHECK("P8", ev.code == 0, "not attached because of a commit of its own: %s",
+	          firn_code_name(ev.code));
+	v = ((const struct firn_attached *)ev.result)->volume;
+	firn_release(ev.result);
+	EXPECT("P10", rev_stored(v) == 4);
+	say(v, s, "d");
+	expect_word(v, s, "abcd", "after it");
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
 /* A drains V, the clean manifest lands, A dies before it notes that. B attaches. A must not go on. */
 static void clean_and_then_not_resumed(void)
 {
@@ -323,5 +352,6 @@ const struct history commit_histories[] = {
 	{ "S1", "P4", "who has drained a volume does not go on with it",
 	  clean_and_then_not_resumed },
 	{ "S9", "P8", "a late attach of its own fences nobody", own_late_attach },
+	{ "S9b", "P8", "nor does a late commit of its own", own_late_commit },
 	{ 0 },
 };

@@ -79,13 +79,8 @@ static void snapshot_of_this_attachment(void)
 	struct firn_volume *v = attach(&a, "v");
 	uint64_t s = stream(v, "room");
 	say(v, s, "ab");
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	const struct firn_req *r = &f.req;
-	f.volume = v;
-	f.mark = FIRN_MARK_STORED;
-	f.req.cq = a.cq;
 	struct gate *g = gate_set(GATE_PUT, "/seg/", 0, GATE_HOLD);
-	EXPECT("script", firn_engine_submit(a.node->engine, &r, 1, NULL) == 1);
+	begin_store(&a, v, 0);
 	gate_wait(g);
 	struct shot *shot = node_shot(a.node);
 	say(v, s, "cd");

@@ -13,13 +13,15 @@ void box_init(struct box *b, uint32_t number)
 
 int try_power_on(struct box *b, struct firn_error *err)
 {
-	char interval[48], file_bytes[40];
+	char interval[48], file_bytes[40], segment_bytes[40];
 	struct node *n = b->node;
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=%uM",
 	               b->file_mib ? b->file_mib : 1);
 	(void)snprintf(interval, sizeof interval, "upload_interval_ms=%u",
 	               b->upload_interval_ms ? b->upload_interval_ms : 3600 * SECOND);
-	const char *options[] = { "wal_io=pwrite", file_bytes, interval, NULL };
+	(void)snprintf(segment_bytes, sizeof segment_bytes, "segment_bytes=%uK", b->segment_kib);
+	const char *options[] = { "wal_io=pwrite", file_bytes, interval,
+		                  b->segment_kib ? segment_bytes : NULL, NULL };
 	struct firn_engine_opts o = { .struct_size = sizeof o,
 		                      .dir = n->dir,
 		                      .wal_bytes = b->wal_bytes ? b->wal_bytes : NODE_WAL,
@@ -148,6 +150,17 @@ void store_now(struct box *b, struct firn_volume *v)
 	f.req.timeout_ms = 600 * SECOND;
 	MUST(firn_engine_call(b->node->engine, &f.req, &ev, NULL));
 	firn_release(ev.result);
+}
+
+void begin_store(struct box *b, struct firn_volume *v, uint64_t user_data)
+{
+	struct firn_flush f = FIRN_FLUSH_INIT;
+	const struct firn_req *r = &f.req;
+	f.volume = v;
+	f.mark = FIRN_MARK_STORED;
+	f.req.cq = b->cq;
+	f.req.user_data = user_data;
+	EXPECT("script", firn_engine_submit(b->node->engine, &r, 1, NULL) == 1);
 }
 
 static struct firn_volume_info info_of(struct firn_volume *v)

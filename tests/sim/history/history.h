@@ -32,6 +32,7 @@ struct box {
 	struct firn_cq *cq;
 	uint64_t wal_bytes;          /* 0: 8 MiB in files of 1 MiB */
 	uint32_t upload_interval_ms; /* 0: an hour: nothing is stored that was not asked for */
+	uint32_t segment_kib;        /* 0: as the engine likes */
 	uint32_t file_mib;           /* of a WAL file; 0: 1 */
 };
 void box_init(struct box *b, uint32_t number);
@@ -55,6 +56,7 @@ struct firn_volume *attach(struct box *b, const char *name);
 struct firn_volume *look(struct box *b, const char *name); /* read-only: what is stored */
 int detach(struct box *b, struct firn_volume *v, uint32_t mode);
 void store_now(struct box *b, struct firn_volume *v);
+void begin_store(struct box *b, struct firn_volume *v, uint64_t user_data); /* not waited for */
 uint64_t rev_durable(struct firn_volume *v);
 uint64_t rev_stored(struct firn_volume *v);
 

@@ -113,13 +113,8 @@ static void later_trim(void)
 	uint64_t s = stream(v, "queue");
 	say(v, s, "abc");
 	MUST(put(&a, v, "done", "none"));
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	const struct firn_req *r = &f.req;
-	f.volume = v;
-	f.mark = FIRN_MARK_STORED;
-	f.req.cq = a.cq;
 	struct gate *g = gate_set(GATE_PUT, "/seg/", 0, GATE_HOLD);
-	EXPECT("script", firn_engine_submit(a.node->engine, &r, 1, NULL) == 1);
+	begin_store(&a, v, 0);
 	gate_wait(g);
 	struct firn_op op[2] = { { .kind = FIRN_OP_TRIM, .stream = s },
 		                 { .kind = FIRN_OP_KV_PUT, .stream = FIRN_STREAM_VOLUME } };
@@ -150,6 +145,35 @@ static void later_trim(void)
 	EXPECT("P2", mark(v, s, FIRN_MARK_ASSIGNED) == 3 && mark(v, s, FIRN_MARK_START) == 3);
 }
 
+/* What others see after each commit of A's, the next of which stands at `swap`, up to the trim: write 1 made the stream, each
+ * later one appended a letter. */
+static void look_at_cuts(struct box *a, struct box *b, uint64_t s, const char *word,
+                         uint64_t trimmed, struct gate *swap)
+{
+	uint64_t last = 0;
+	uint32_t n = 0;
+	while (last < trimmed) {
+		gate_wait(swap);
+		struct gate *next = gate_set(GATE_PUT, "/manifest", 0, GATE_HOLD);
+		gate_open(swap);
+		swap = next;
+		wait_ms(20);
+		sched_become(0);
+		power_on(b);
+		struct firn_volume *seen = look(b, "v");
+		last = rev_stored(seen);
+		char part[256];
+		(void)snprintf(part, sizeof part, "%.*s",
+		               last < trimmed && last ? (int)last - 1 : 0, word);
+		if (last)
+			expect_word(seen, s, part, "a cut before the trim");
+		n += last > 1 && last < trimmed;
+		kill9(b);
+		sched_become(a->node->process);
+	}
+	EXPECT("script", n > 0); /* it was not all one round */
+}
+
 /* The trim stands in the log before the rounds are built that hold what it trims, and behind them. */
 static void trim_behind_the_rounds(void)
 {
@@ -169,36 +193,39 @@ static void trim_behind_the_rounds(void)
 	}
 	MUST(trim(&a, v, s, N));
 	gate_wait(g);
-	uint64_t last = 0, trimmed = rev_durable(v);
-	uint32_t n = 0;
+	uint64_t trimmed = rev_durable(v);
 	struct gate *swap = gate_set(GATE_PUT, "/manifest", 0, GATE_HOLD);
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	const struct firn_req *r = &f.req;
-	f.volume = v;
-	f.mark = FIRN_MARK_STORED;
-	f.req.cq = a.cq;
-	EXPECT("script", firn_engine_submit(a.node->engine, &r, 1, NULL) == 1);
+	begin_store(&a, v, 0);
 	gate_open(g);
-	while (last < trimmed) {
-		gate_wait(swap);
-		struct gate *next = gate_set(GATE_PUT, "/manifest", 0, GATE_HOLD);
-		gate_open(swap);
-		swap = next;
-		wait_ms(20);
-		sched_become(0);
-		power_on(&b);
-		struct firn_volume *seen = look(&b, "v");
-		last = rev_stored(seen);
-		char part[256];
-		(void)snprintf(part, sizeof part, "%.*s",
-		               last < trimmed && last ? (int)last - 1 : 0, word);
-		if (last)
-			expect_word(seen, s, part, "a cut before the trim");
-		n += last && last < trimmed;
-		kill9(&b);
-		sched_become(a.node->process);
+	look_at_cuts(&a, &b, s, word, trimmed, swap);
+	EXPECT("P10", outcome(&a).code == 0);
+}
+
+/* All of it is in the log when the first round is built: after a restart, say. */
+static void trim_before_the_rounds(void)
+{
+	enum { N = 24 };
+	char word[256] = { 0 };
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "queue");
+	store_now(&a, v);
+	for (uint32_t i = 0; i < N; i++) {
+		word[i] = (char)('a' + i);
+		say_bytes(v, s, (uint8_t)word[i], 30 << 10);
 	}
-	EXPECT("script", n > 0); /* it was not all one round */
+	MUST(trim(&a, v, s, N));
+	uint64_t trimmed = rev_durable(v);
+	kill9(&a);
+	a.segment_kib = 64;
+	power_on(&a);
+	struct gate *swap = gate_set(GATE_PUT, "/manifest", 1, GATE_HOLD); /* behind the attach */
+	v = attach(&a, "v");
+	begin_store(&a, v, 0);
+	look_at_cuts(&a, &b, s, word, trimmed, swap);
 	EXPECT("P10", outcome(&a).code == 0);
 }
 
@@ -213,13 +240,8 @@ static void later_delete(void)
 	uint64_t s = stream(v, "room"), t = stream(v, "stays");
 	say(v, s, "abc");
 	say(v, t, "x");
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	const struct firn_req *r = &f.req;
-	f.volume = v;
-	f.mark = FIRN_MARK_STORED;
-	f.req.cq = a.cq;
 	struct gate *g = gate_set(GATE_PUT, "/seg/", 0, GATE_HOLD);
-	EXPECT("script", firn_engine_submit(a.node->engine, &r, 1, NULL) == 1);
+	begin_store(&a, v, 0);
 	gate_wait(g);
 	struct firn_op op = { .kind = FIRN_OP_DELETE, .stream = s };
 	MUST(write_ops(&a, v, &op, 1, NULL));
@@ -289,6 +311,8 @@ const struct history shared_histories[] = {
 	{ "S8a", "P10", "a round does not anticipate a later trim", later_trim },
 	{ "S8c", "P10", "nor a trim that is in the log already, behind it",
 	  trim_behind_the_rounds },
+	{ "S8d", "P10", "nor when all of it is in the log before the first round is built",
+	  trim_before_the_rounds },
 	{ "S8b", "P10", "nor a later deletion", later_delete },
 	{ "S19", "P1", "an index that is lost with several volumes in it", index_lost },
 	{ 0 },
