@@ -2,8 +2,9 @@
  *
  *   zero-filled --> spare --switch--> current --> older --all stored--> spare (renamed)
  *
- * A new file is filled with zeros and synced with its directory before use: writing into unwritten
- * extents would cost a journal commit at every flush. A file is never written by a later run. */
+ * A new file is filled with zeros and synced before use: writing into unwritten extents would cost a
+ * journal commit at every flush. Its name is made durable when it becomes a WAL file; a spare whose name
+ * a power cut takes holds nothing. A file is never written by a later run. */
 #include "engine/api/engine.h"
 #include "engine/wal/file.h"
 #include "engine/base/error.h"
@@ -65,7 +66,7 @@ int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t
 	return 0;
 }
 
-/* Fills an open file with zeros and makes it and its name durable. */
+/* Fills an open file with zeros and flushes them. */
 static int fill(struct wal *w, void *file)
 {
 	void *zero = mem_alloc_pages(w->env, FILL_BYTES);
@@ -81,8 +82,7 @@ static int fill(struct wal *w, void *file)
 			n = -ENOSPC;
 	}
 	mem_free(w->env, zero);
-	int rc = n < 0 ? (int)n : w->env->files->sync(w->env->ctx, file);
-	return rc ? rc : w->env->files->sync_dir(w->env->ctx, w->dir);
+	return n < 0 ? (int)n : w->env->files->sync(w->env->ctx, file);
 }
 
 /* A new zero-filled file becomes a spare. */
