@@ -274,6 +274,8 @@ int volume_load(struct volume *v, const struct wal_found *found, uint64_t *repla
 {
 	const struct manifest *m = &v->manifest;
 	v->rev_assigned = v->rev_published = v->rev_durable = v->rev_stored = m->rev_stored;
+	/* Nothing to go on from under a new epoch, which every attach begins: ids hold the epoch. The manifest carries
+	 * the counter for who goes on under the old one (PROTOCOL 13). */
 	if (m->next_stream > v->next_stream)
 		v->next_stream = m->next_stream;
 	int rc = load_rows(v, err);

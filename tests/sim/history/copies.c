@@ -7,6 +7,7 @@ static void refused(struct box *b, const char *takeover, int code, const char *w
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_volume *v;
+	wait_ms(20); /* requests of the dead writer have arrived */
 	uint64_t puts = store_puts_to("v/");
 	int rc = try_takeover(b, "v", takeover, &v, &err);
 	SIM_CHECK("P5", rc == code, "attached, or refused as something else: %s: %s",
