@@ -81,8 +81,11 @@ int code_of_errno(int neg_errno)
 	switch (-neg_errno) {
 	case ENOSPC:
 	case EDQUOT:
+	case EFBIG: /* a limit on the size of files */
 		return FIRN_ENOSPC;
 	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
 		return FIRN_ENOMEM;
 	case ENOENT:
 	case ENOTDIR:

@@ -10,8 +10,9 @@ int wal_file_make_room(struct wal *w, uint32_t len, uint64_t places);
 int wal_range_close(struct wal *w);
 /* Locked: groups at [from, to) of a file are all there. FIRN_ENOMEM. */
 int wal_range_add(struct wal *w, struct wal_file *f, uint32_t from, uint32_t to, uint32_t at);
-/* A file's reading handle; w->readers is held shared. NULL: it is gone. */
-void *wal_file_reader(struct wal *w, uint64_t file_no);
+/* A file's reading handle; w->readers is held shared. FIRN_ENOENT: the file went; FIRN_ENOMEM, FIRN_EIO: it
+ * is there, but cannot be opened now. */
+int wal_file_reader(struct wal *w, uint64_t file_no, void **reader, struct firn_error *err);
 void wal_publish_done(struct wal *w); /* commit.c: the unpublished group, if there is one */
 /* Locked: rows of volumes that left cleanly, and of which no file holds a record, are dropped. */
 void wal_table_sweep(struct wal *w);

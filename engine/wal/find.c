@@ -50,16 +50,17 @@ static bool next_stretch(struct wal *w, uint64_t lsn, struct stretch *out)
 	return found;
 }
 
-/* 0, FIRN_ENOENT (the file went), FIRN_EIO. */
+/* 0, FIRN_ENOENT (the file went), FIRN_EIO, FIRN_ENOMEM: it is there and cannot be read now. */
 static int read_at(struct find *f, uint64_t file_no, void *to, size_t len, uint64_t pos)
 {
 	struct wal *w = f->w;
 	pthread_rwlock_rdlock(&w->readers);
-	void *reader = wal_file_reader(w, file_no);
-	int64_t n = reader ? w->env->files->read(w->env->ctx, reader, to, len, pos) : 0;
+	void *reader;
+	int rc = wal_file_reader(w, file_no, &reader, f->err);
+	int64_t n = rc ? 0 : w->env->files->read(w->env->ctx, reader, to, len, pos);
 	pthread_rwlock_unlock(&w->readers);
-	if (!reader)
-		return FIRN_ENOENT;
+	if (rc)
+		return rc;
 	return n == (int64_t)len ? 0
 	                         : fail(f->err, FIRN_EIO, n < 0 ? (int)-n : 0, "wal",
 	                                "%016llx.wal: read at %llu", (unsigned long long)file_no,
@@ -246,5 +247,7 @@ int wal_find(struct wal *w, const struct wal_query *q, struct wal_place *out, ui
 		rc = rc == FIRN_ENOENT ? 0 : rc; /* its file went: nothing of it is wanted */
 	}
 	*n = f.n;
-	return rc == FIRN_ENOMEM ? fail(err, rc, 0, "wal", "no memory to look for a batch") : rc;
+	return rc == FIRN_ENOMEM && !(err && err->code)
+	               ? fail(err, rc, 0, "wal", "no memory to look for a batch")
+	               : rc;
 }

@@ -26,19 +26,21 @@ int wal_view_tail(struct wal *w, uint64_t lsn, struct wal_view *out)
 	return rc;
 }
 
-void *wal_file_reader(struct wal *w, uint64_t file_no)
+int wal_file_reader(struct wal *w, uint64_t file_no, void **reader, struct firn_error *err)
 {
+	char path[4200];
+	wal_file_path(w->dir, file_no, path, sizeof path);
 	pthread_mutex_lock(&w->lock);
 	struct wal_file *f = wal_file_find(w, file_no);
-	if (f && !f->reader) {
-		char path[4200];
-		wal_file_path(w->dir, file_no, path, sizeof path);
-		if (wal_file_open(w, path, FIRN_OPEN_READ_ONLY, &f->reader))
-			f->reader = NULL;
-	}
-	void *reader = f ? f->reader : NULL;
+	int rc = f && !f->reader ? wal_file_open(w, path, FIRN_OPEN_READ_ONLY, &f->reader) : 0;
+	if (rc)
+		f->reader = NULL;
+	*reader = f ? f->reader : NULL;
 	pthread_mutex_unlock(&w->lock);
-	return reader;
+	return rc ? fail(err, code_of_errno(rc) == FIRN_ENOMEM ? FIRN_ENOMEM : FIRN_EIO, -rc, "wal",
+	                 "open %s", path)
+	       : !f ? FIRN_ENOENT
+	            : 0;
 }
 
 static int check(struct wal *w, struct wal_chunk *c, uint64_t lsn, uint32_t len,
@@ -60,6 +62,27 @@ static int check(struct wal *w, struct wal_chunk *c, uint64_t lsn, uint32_t len,
 	return 0;
 }
 
+static int read_group(struct wal *w, uint64_t lsn, void *to, uint32_t len, struct firn_error *err)
+{
+	unsigned long long file_no = lsn >> 32, pos = lsn & 0xffffffffu;
+	void *reader;
+	int64_t n = 0;
+	pthread_rwlock_rdlock(&w->readers);
+	int rc = wal_file_reader(w, file_no, &reader, err);
+	if (!rc)
+		n = w->env->files->read(w->env->ctx, reader, to, len, pos);
+	pthread_rwlock_unlock(&w->readers);
+	if (rc == FIRN_ENOENT)
+		return fail(err, rc, 0, "wal", "%016llx.wal is gone", file_no);
+	if (n < 0)
+		return fail(err, FIRN_EIO, (int)-n, "wal", "%016llx.wal: read at %llu", file_no,
+		            pos);
+	if (!rc && n != (int64_t)len)
+		return fail(err, FIRN_ECORRUPT, 0, "wal", "%016llx.wal: ends before %llu", file_no,
+		            pos + len);
+	return rc;
+}
+
 int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *out,
                   struct firn_error *err)
 {
@@ -67,25 +90,8 @@ int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *ou
 	if (!c)
 		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory to read a group of %u bytes",
 		            len);
-	pthread_rwlock_rdlock(&w->readers);
-	void *reader = wal_file_reader(w, lsn >> 32);
-	int64_t n = reader ? w->env->files->read(w->env->ctx, reader, c->data, len,
-	                                         lsn & 0xffffffffu)
-	                   : 0;
-	pthread_rwlock_unlock(&w->readers);
-	int rc;
-	if (!reader)
-		rc = fail(err, FIRN_ENOENT, 0, "wal", "%016llx.wal is gone",
-		          (unsigned long long)(lsn >> 32));
-	else if (n < 0)
-		rc = fail(err, FIRN_EIO, (int)-n, "wal", "%016llx.wal: read at %llu",
-		          (unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu));
-	else if (n != (int64_t)len)
-		rc = fail(err, FIRN_ECORRUPT, 0, "wal", "%016llx.wal: ends before %llu",
-		          (unsigned long long)(lsn >> 32),
-		          (unsigned long long)(lsn & 0xffffffffu) + len);
-	else
-		rc = check(w, c, lsn, len, out, err);
+	int rc = read_group(w, lsn, c->data, len, err);
+	rc = rc ? rc : check(w, c, lsn, len, out, err);
 	if (rc)
 		wal_chunk_release(c);
 	return rc;

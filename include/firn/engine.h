@@ -15,7 +15,8 @@
  *  Threads    All calls may be made from any thread at any time, except: one thread at a time per
  *             firn_reader, one in firn_cq_reap() per queue, and no call on a handle that is being
  *             or has been closed. Nothing is thread-local. The engine's threads block all signals.
- *             After fork() the child must not touch a handle; exec is fine.
+ *             After fork() the child must not touch a handle; exec is fine. A process with a limit
+ *             on the size of files ignores SIGXFSZ: then it is FIRN_ENOSPC.
  *  Zero       A struct that stands alone begins with its size: set it, also in one the library
  *             fills. Zero means default everywhere else; fields are only appended. A caller newer
  *             than the library is accepted if the tail the library does not know is zero, else

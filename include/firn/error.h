@@ -18,7 +18,7 @@ enum firn_code {
 	FIRN_OK = 0,
 	FIRN_EINVAL = -1,     /* an argument is out of its limits, or a handle of another */
 	                      /* engine */
-	FIRN_ENOMEM = -2,     /* no memory: nothing was done */
+	FIRN_ENOMEM = -2,     /* no memory, or no more open files allowed: nothing was done */
 	FIRN_EAGAIN = -3,     /* no free slot in the queue, or the reader pins too much: */
 	                      /* reap or release first */
 	FIRN_EFULL = -4,      /* memory or WAL budget used up; one FIRN_EV_WRITABLE follows */

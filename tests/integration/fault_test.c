@@ -121,3 +121,34 @@ Test(fault, a_close_waits_for_the_group_in_flight)
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	site_remove(&site);
 }
+
+/* A file that cannot be opened for want of descriptors is not one that went: nothing is missing, nothing is
+ * passed over, and once there are some all of it is there. */
+Test(fault, a_wal_file_that_cannot_be_opened_now_is_no_gap)
+{
+	struct site site;
+	struct host h;
+	struct faulty f;
+	struct firn_error err = FIRN_ERROR_INIT;
+	char *text;
+	site_make(&site);
+	host_init(&h, &site, "a");
+	host_start(&h);
+	uint64_t s = new_stream(&h, "s");
+	say(&h, s, "kept");
+	host_stop(&h, FIRN_DETACH_KEEP_WAL);
+	faulty_init(&f, env_default());
+	f.lasting = true;
+	h.opts.env = &f.env;
+	host_open(&h);
+	faulty_arm(&f, FAULT_OPEN_TO_READ, -EMFILE, 1);
+	cr_expect_eq(host_try_attach(&h, "v", 0, NULL, &h.volume, &err), FIRN_ENOMEM, "%s",
+	             err.text);
+	f.kinds = 0;
+	host_attach(&h, "v");
+	cr_expect_eq(read_stream(&h, s, 0, &text), 0);
+	cr_expect_str_eq(text, "kept");
+	free(text);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&site);
+}

@@ -21,7 +21,8 @@ static bool fails(struct faulty *f, uint32_t kind)
 static int f_open(void *ctx, const char *path, uint32_t flags, void **file)
 {
 	struct faulty *f = ctx;
-	if (fails(f, FAULT_NAMES) || (flags & FIRN_OPEN_CREATE && fails(f, FAULT_CREATE)))
+	if (fails(f, FAULT_NAMES) || (flags & FIRN_OPEN_CREATE && fails(f, FAULT_CREATE)) ||
+	    (flags & FIRN_OPEN_READ_ONLY && fails(f, FAULT_OPEN_TO_READ)))
 		return f->error;
 	return BASE(f)->open(CTX(f), path, flags, file);
 }

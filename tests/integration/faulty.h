@@ -10,7 +10,8 @@ enum fault_kind {
 	FAULT_NAMES = 2,
 	FAULT_ALLOC = 4,
 	FAULT_READS = 8,
-	FAULT_CREATE = 16
+	FAULT_CREATE = 16,
+	FAULT_OPEN_TO_READ = 32
 };
 
 struct faulty {

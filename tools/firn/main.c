@@ -142,6 +142,8 @@ int main(int argc, char **argv)
 	argp_err_exit_status = TROUBLE;
 	/* `firn read | head` ends with an error on write, and so with an orderly detach. */
 	signal(SIGPIPE, SIG_IGN);
+	/* A limit on the size of files is an error like a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
 
 	int first = 0;
 	argp_parse(&main_argp, argc, argv, ARGP_IN_ORDER, NULL, &first);

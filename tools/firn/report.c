@@ -1,5 +1,6 @@
 /* How errors are told: what failed, then what to do about it. */
 #include "tools/firn/command.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,9 +50,26 @@ static const struct advice *find_advice(int code)
 	return NULL;
 }
 
-static int tell(const struct common *c, int code, const char *text, bool retry)
+/* What the system said can be better known than what it was taken for. */
+static const struct advice *of_errno(int sys_errno)
 {
-	const struct advice *a = find_advice(code);
+	static const struct advice files = {
+		FIRN_ENOMEM, TROUBLE,
+		"allow it more open files (ulimit -n, or LimitNOFILE= of its unit)"
+	};
+	static const struct advice size = {
+		FIRN_ENOSPC, TROUBLE,
+		"allow it larger files (ulimit -f), or give a smaller --wal-size"
+	};
+	return sys_errno == EMFILE || sys_errno == ENFILE ? &files
+	       : sys_errno == EFBIG                       ? &size
+	                                                  : NULL;
+}
+
+static int tell(const struct common *c, int code, int sys_errno, const char *text, bool retry)
+{
+	const struct advice *a = of_errno(sys_errno);
+	a = a ? a : find_advice(code);
 	fflush(stdout);
 	fprintf(stderr, "%s: %s (%s)\n", c->name, text, firn_code_name(code));
 	if (retry && code != FIRN_EBUSY)
@@ -64,12 +82,13 @@ static int tell(const struct common *c, int code, const char *text, bool retry)
 
 int report(const struct common *c, const struct firn_error *err)
 {
-	return tell(c, err->code, err->text[0] ? err->text : "failed", err->flags & FIRN_ERR_RETRY);
+	return tell(c, err->code, err->sys, err->text[0] ? err->text : "failed",
+	            err->flags & FIRN_ERR_RETRY);
 }
 
 int report_code(const struct common *c, int code, const char *what)
 {
-	return tell(c, code, what, false);
+	return tell(c, code, 0, what, false);
 }
 
 int complain(const struct common *c, int exit_code, const char *fmt, ...)
