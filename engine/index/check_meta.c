@@ -72,12 +72,26 @@ static int meta_read(int fd, uint64_t pos, unsigned slot, struct check_meta *m,
 	return meta_get(page, slot, m, err);
 }
 
+/* One of the two is of a format that is not known: both are written by the same LMDB, so it is damage. */
+static int odd_one(int fd, const struct check_meta *first, struct firn_error *err)
+{
+	struct check_meta second;
+	struct firn_error unasked = { .struct_size = sizeof unasked };
+	return meta_read(fd, first->page_size, 1, &second, &unasked)
+	               ? FIRN_EUNSUPPORTED
+	               : bad(err, 0, "its format is not that of meta page 1");
+}
+
 int index_check_metas(int fd, struct check_meta meta[2], struct firn_error *err)
 {
 	struct check_meta m[2];
 	int rc = meta_read(fd, 0, 0, &m[0], err);
+	if (rc == FIRN_EUNSUPPORTED)
+		return odd_one(fd, &m[0], err);
 	if (rc == 0)
 		rc = meta_read(fd, m[0].page_size, 1, &m[1], err);
+	if (rc == FIRN_EUNSUPPORTED)
+		rc = bad(err, 1, "its format is not that of meta page 0");
 	if (rc)
 		return rc;
 	if (m[0].page_size != m[1].page_size)
