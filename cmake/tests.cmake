@@ -198,7 +198,7 @@ if(NOT FIRN_FUZZ)
     endif()
     add_test(NAME ${test} COMMAND bash ${file})
     firn_test_properties(${test} ${label} 240)
-    if(test MATCHES "conformance/(minio|versitygw|libs3)_test") # may have to build its server first
+    if(test MATCHES "conformance/(minio|versitygw)_test") # may have to build its server first
       if(NOT FIRN_S3)
         set_tests_properties(${test} PROPERTIES DISABLED TRUE)
       endif()

@@ -1,341 +1,17 @@
 /* Attach: become the writer of a volume (DESIGN 5, PROTOCOL 4.1, 4.2, 4.7).
  *
- *   GET manifest -> compare with WAL and index (nothing changed until here, P5)
- *   -> INTENT record with a new nonce, flushed -> CAS epoch + 1 with that nonce -> load, replay -> serve */
+ *   GET manifest -> compare with WAL and index (nothing changed until here, P5: meet.c)
+ *   -> INTENT record with a new nonce, flushed -> CAS epoch + 1 with that nonce (raise.c) -> load, replay -> serve
+ *        |
+ *        +-- the store is away: resume.c */
 #include "engine/api/engine.h"
 #include "engine/api/handle.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/upload/upload.h"
+#include "engine/upload/attach.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-struct attach {
-	struct engine *e;
-	struct upload_job *job;
-	struct volume *v;
-	struct wal_volume_row row;
-	bool known, create; /* the WAL's table has it; there is no manifest */
-	struct wal_found *found,
-	        found_copy; /* the groups stay the scan's until the volume has joined */
-	uint64_t replayed;
-	int64_t last_commit_ms;
-	struct firn_error *err;
-};
-
-static bool zero(const uint8_t id[16])
-{
-	static const uint8_t none[16];
-	return !memcmp(id, none, 16);
-}
-
-static int check_name_known(struct attach *a)
-{
-	struct wal_volume_row row;
-	bool gone = wal_gone_name(&a->e->wal, a->v->uri, a->v->name);
-	if (!gone && wal_row_find_name(&a->e->wal, a->v->uri, a->v->name, &row))
-		return 0;
-	if (!gone && zero(row.nonce) &&
-	    !row.rev) /* an intent alone: perhaps no manifest ever came of it */
-		return 0;
-	return fail(
-	        a->err, FIRN_ECORRUPT, 0, "attach",
-	        "%s: the WAL knows this volume, the store has no manifest of it: the store went backwards",
-	        a->v->name);
-}
-
-static int read_manifest(struct attach *a)
-{
-	struct volume *v = a->v;
-	struct buf b;
-	char key[400];
-	buf_init(&b, a->e->env);
-	int rc = manifest_key(v->name, key, sizeof key);
-	if (rc)
-		return fail(a->err, FIRN_EINVAL, 0, "attach", "%s is not a volume name", v->name);
-	rc = store_get_all(v->store, key, MANIFEST_MAX_BYTES, &b, &v->version, a->err);
-	if (rc == FIRN_ENOENT) {
-		a->create = true;
-		rc = check_name_known(a);
-		if (!rc && !(a->job->attach_flags & FIRN_ATTACH_CREATE))
-			rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", v->uri,
-			          v->name);
-	} else if (!rc) {
-		rc = manifest_decode(a->e->env, b.data, b.len, &v->manifest, a->err);
-		rc = rc ? fail_context(a->err, rc, "%s", key) : 0;
-		if (!rc && !(a->job->attach_flags & FIRN_ATTACH_READ_ONLY))
-			rc = manifest_writable(&v->manifest, a->err);
-		a->last_commit_ms = v->manifest.committed_ms;
-	}
-	buf_fini(&b);
-	return rc;
-}
-
-static bool nonce_is_mine(const struct wal_volume_row *row, const uint8_t nonce[16])
-{
-	if (!memcmp(row->nonce, nonce, 16))
-		return true;
-	for (uint32_t i = 0; i < row->n_intent; i++)
-		if (!memcmp(row->intent[i], nonce, 16))
-			return true;
-	return false;
-}
-
-static int not_this_wal(struct attach *a)
-{
-	const struct manifest *m = &a->v->manifest;
-	return fail(
-	        a->err, FIRN_ELOST, 0, "attach",
-	        "%s: acked writes above %llu lie in the WAL of node %s (last commit %lld ms, durable then %llu), "
-	        "not in this one",
-	        a->v->name, (unsigned long long)m->rev_stored, m->node[0] ? m->node : "?",
-	        (long long)m->committed_ms, (unsigned long long)m->rev_durable);
-}
-
-/* What could not be read now must neither be compared nor written down: it would pass for a copy. */
-static int identity_now(struct attach *a, struct firn_identity *out)
-{
-	memset(out, 0, sizeof *out);
-	int rc = a->e->env->files->identity(a->e->env->ctx, a->e->wal.dir, out);
-	return rc < 0 ? fail(a->err, FIRN_EIO, -rc, "attach", "%s: where %s lies cannot be read",
-	                     a->v->name, a->e->wal.dir)
-	              : 0;
-}
-
-static int check_identity(struct attach *a)
-{
-	struct firn_identity now;
-	const struct wal_identity *was = &a->row.identity;
-	int rc = identity_now(a, &now);
-	if (rc)
-		return rc;
-	const char *what = now.fs_id != was->fs_id                 ? "file system"
-	                   : now.inode != was->inode               ? "directory"
-	                   : memcmp(now.machine, was->machine, 16) ? "machine"
-	                                                           : NULL;
-	if (!what || (a->job->takeover && !strcmp(a->job->takeover, "moved")))
-		return 0;
-	return fail(a->err, FIRN_ELOST, 0, "attach",
-	            "%s: the WAL lies on another %s than it was written on: a copy? "
-	            "If the original is gone for good, say takeover=moved",
-	            a->v->name, what);
-}
-
-/* The list of what was found moves when other volumes come and go; an entry is its volume's alone. */
-static void find_in_scan(struct attach *a)
-{
-	pthread_mutex_lock(&a->e->lock);
-	struct wal_found *f = a->known ? wal_scan_find(&a->e->scan, a->row.volume_no) : NULL;
-	if (f) {
-		a->found_copy = *f;
-		a->found = &a->found_copy;
-	}
-	pthread_mutex_unlock(&a->e->lock);
-}
-
-/* The WAL must be the one the manifest means, and whole above what is stored. */
-static int check_wal(struct attach *a)
-{
-	struct volume *v = a->v;
-	const struct manifest *m = &v->manifest;
-	a->known = !wal_row_find(&a->e->wal, m->volume_id, &a->row);
-	find_in_scan(a);
-	/* Numbers rise over all takeovers: a manifest below what this WAL saw settled is an older one. */
-	uint64_t seen = m->state == MANIFEST_CLEAN ? a->row.rev : a->row.rev_stored;
-	if (!a->known)
-		seen = wal_gone_rev(&a->e->wal, m->volume_id);
-	bool fenced = a->known && a->row.flags & WAL_VOLUME_FENCED;
-	if (fenced && nonce_is_mine(&a->row, m->nonce) && m->state != MANIFEST_CLEAN)
-		return fail(
-		        a->err, FIRN_ECORRUPT, 0, "attach",
-		        "%s: the store went backwards: its manifest names a writer that this WAL knows to be fenced",
-		        v->name);
-	if (fenced && seen > m->rev_stored)
-		return fail(
-		        a->err, FIRN_EFENCED, 0, "attach",
-		        "%s: this WAL holds writes up to %llu of a writer that was fenced; the volume went on "
-		        "without them and ends at %llu",
-		        v->name, (unsigned long long)seen, (unsigned long long)m->rev_stored);
-	if (seen > m->rev_stored)
-		return fail(
-		        a->err, FIRN_ECORRUPT, 0, "attach",
-		        "%s: the store went backwards: its manifest ends at write %llu, this WAL knows of %llu",
-		        v->name, (unsigned long long)m->rev_stored, (unsigned long long)seen);
-	if (m->state == MANIFEST_CLEAN) {
-		a->found = NULL; /* all of it is stored: whatever the WAL has is older */
-		return 0;
-	}
-	if (!a->known || !nonce_is_mine(&a->row, m->nonce)) {
-		if (a->known && !(a->row.flags & WAL_VOLUME_DETACHED) && m->epoch > a->row.epoch &&
-		    !(a->job->attach_flags & FIRN_ATTACH_CHECK))
-			note_fenced(a->e, m->volume_id, v->name);
-		return not_this_wal(a);
-	}
-	int rc = check_identity(a);
-	if (rc)
-		return rc;
-	if (a->found && a->found->missing > m->rev_stored)
-		return fail(a->err, FIRN_ECORRUPT, 0, "attach", "%s: %s", v->name, a->found->why);
-	uint64_t end = a->row.rev > m->rev_stored ? a->row.rev : m->rev_stored;
-	if (end < m->rev_durable)
-		return fail(
-		        a->err, FIRN_ECORRUPT, 0, "attach",
-		        "%s: the WAL ends at write %llu, but %llu was acked: the WAL went backwards",
-		        v->name, (unsigned long long)end, (unsigned long long)m->rev_durable);
-	bool begins = a->found && a->found->run_last && a->found->run_first <= m->rev_stored + 1;
-	bool ends = begins && a->found->run_last >= a->row.rev;
-	if (a->row.rev > m->rev_stored && !(begins && ends))
-		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
-		            "%s: writes %llu to %llu are not all in the WAL", v->name,
-		            (unsigned long long)m->rev_stored + 1, (unsigned long long)a->row.rev);
-	return 0;
-}
-
-static int check_index(struct attach *a)
-{
-	struct index_volume iv;
-	int rc = index_volume_get(a->e->index, a->v->manifest.volume_id, &iv, a->err);
-	if (rc == FIRN_ENOENT)
-		return 0;
-	if (!rc && iv.seq > a->v->manifest.seq)
-		return fail(
-		        a->err, FIRN_ECORRUPT, 0, "attach",
-		        "%s: the store went backwards: its manifest is version %llu, the index saw %llu",
-		        a->v->name, (unsigned long long)a->v->manifest.seq,
-		        (unsigned long long)iv.seq);
-	return rc;
-}
-
-/* The volume as it will be, in the WAL's table and as a durable record, before the store hears of it. */
-static int write_intent(struct attach *a)
-{
-	struct volume *v = a->v;
-	const struct manifest *m = &v->manifest;
-	const struct firn_env *env = a->e->env;
-	struct wal_volume_row *r = &a->row;
-	if (!a->known)
-		memset(r, 0, sizeof *r);
-	memcpy(r->id, m->volume_id, 16);
-	if (a->create)
-		env->random(env->ctx, r->id, 16);
-	memcpy(v->id, r->id, 16);
-	env->random(env->ctx, v->nonce, 16);
-	memcpy(&v->nonce64, v->nonce, 8);
-	v->epoch = m->epoch + 1;
-	if (m->epoch && !zero(m->nonce) && a->known && nonce_is_mine(r, m->nonce))
-		memcpy(r->nonce, m->nonce, 16); /* the one it means: settled */
-	if (r->n_intent == WAL_MAX_INTENTS) {
-		memmove(r->intent[0], r->intent[1], (WAL_MAX_INTENTS - 1) * 16);
-		r->n_intent--;
-	}
-	memcpy(r->intent[r->n_intent++], v->nonce, 16);
-	r->flags = 0;
-	r->epoch = v->epoch;
-	if (m->state == MANIFEST_CLEAN && m->rev_stored > r->rev)
-		r->rev = m->rev_stored;
-	r->rev_stored = m->rev_stored;
-	struct firn_identity id;
-	int rc = identity_now(a, &id);
-	if (rc)
-		return rc;
-	r->identity.fs_id = id.fs_id;
-	r->identity.inode = id.inode;
-	memcpy(r->identity.machine, id.machine, 16);
-	(void)snprintf(r->name, sizeof r->name, "%s", v->name);
-	(void)snprintf(r->uri, sizeof r->uri, "%s", v->uri);
-	(void)snprintf(r->node, sizeof r->node, "%s", v->node);
-	rc = wal_row_set(&a->e->wal, r);
-	if (rc)
-		return fail(
-		        a->err, rc, 0, "attach", "%s",
-		        rc == FIRN_EFULL
-		                ? "too many volumes for the WAL's table: drain some, or give wal_file_bytes more"
-		                : "no memory");
-	v->volume_no = r->volume_no;
-	return wal_control(&a->e->wal, WAL_INTENT, r, a->err);
-}
-
-static int make_next(struct attach *a, struct manifest *next)
-{
-	struct volume *v = a->v;
-	int rc = manifest_copy(&v->manifest, next, a->e->env);
-	if (rc)
-		return rc;
-	if (a->create) {
-		memcpy(next->volume_id, v->id, 16);
-		(void)snprintf(next->name, sizeof next->name, "%s", v->name);
-	}
-	next->seq++;
-	next->epoch = v->epoch;
-	next->state = MANIFEST_DIRTY;
-	memcpy(next->nonce, v->nonce, 16);
-	next->next_stream = 1;
-	next->next_segment = 1;
-	next->committed_ms = a->e->env->now_ms(a->e->env->ctx);
-	(void)snprintf(next->node, sizeof next->node, "%s", v->node);
-	uint64_t end = a->found ? a->row.rev : next->rev_stored;
-	next->rev_durable = end > next->rev_stored ? end : next->rev_stored;
-	struct manifest_log log = { .kind = MANIFEST_LOG_LOCAL };
-	memcpy(log.id, a->e->wal.wal_id, 16);
-	next->n_log = 0;
-	return manifest_add_log(next, a->e->env, &log);
-}
-
-/* The CAS that makes us the writer. */
-static int raise_epoch(struct attach *a)
-{
-	struct volume *v = a->v;
-	struct manifest next;
-	struct buf body;
-	struct store_version version = { 0 };
-	char key[400];
-	uint32_t row = 0;
-	manifest_init(&next);
-	buf_init(&body, a->e->env);
-	(void)manifest_key(v->name, key, sizeof key);
-	int rc = make_next(a, &next);
-	rc = rc ? rc : manifest_encode(&next, &body);
-	if (rc == FIRN_EINVAL)
-		rc = fail(a->err, rc, 0, "attach", "the next manifest breaks a rule: %s",
-		          manifest_check(&next, &row));
-	else if (rc)
-		rc = fail(a->err, rc, 0, "attach", "no memory for the manifest");
-	for (int tries = 0; !rc; tries++) {
-		struct iovec iov = { body.data, body.len };
-		rc = store_put(v->store, key, &iov, 1, a->create ? STORE_IF_ABSENT : STORE_IF_MATCH,
-		               &v->version, &version, a->err);
-		if (!rc)
-			break;
-		enum settled s = settle(v, &next, &version, a->err);
-		if (s == SETTLED_MINE) {
-			rc = 0;
-			break;
-		}
-		if (s == SETTLED_FENCED || s == SETTLED_MOVED)
-			rc = fail(a->err, FIRN_EFENCED, 0, "attach",
-			          "%s: another engine %s at this moment", v->name,
-			          s == SETTLED_MOVED ? "wrote to it" : "attached it");
-		else if (s == SETTLED_UNCHANGED && tries < 5)
-			rc = 0;
-		else if (s == SETTLED_WRONG || s == SETTLED_UNKNOWN)
-			rc = a->err->code = s == SETTLED_WRONG ? FIRN_ECORRUPT : FIRN_ESTORE;
-	}
-	if (!rc) {
-		v->version = version;
-		manifest_fini(&v->manifest, a->e->env);
-		v->manifest = next;
-		v->next_segment = next.next_segment;
-		v->next_stream = 1;
-		memcpy(a->row.nonce, v->nonce, 16);
-		a->row.n_intent = 0;
-		(void)wal_row_set(&a->e->wal, &a->row);
-	} else {
-		manifest_fini(&next, a->e->env);
-	}
-	buf_fini(&body);
-	return rc;
-}
 
 static int join_engine(struct attach *a)
 {
@@ -366,6 +42,8 @@ static int join_engine(struct attach *a)
 	return rc ? fail(a->err, rc, 0, "attach", "no memory") : 0;
 }
 
+#define RESUME_AFTER_NS UINT64_C(5000000000)
+
 struct answer { /* what the caller gets; made first, so that nobody is attached without being told */
 	struct firn_attached attached;
 	struct firn_lost lost;
@@ -381,6 +59,8 @@ static void answer_fill(struct answer *r, const struct attach *a, int rc)
 		                              .epoch = rc || check ? m->epoch : a->v->epoch,
 		                              .last_commit_ms = a->last_commit_ms,
 		                              .survives = FIRN_SURVIVES_PROCESS_AND_POWER,
+		                              .flags = rc || !a->resumed ? 0
+		                                                         : FIRN_ATTACHED_RESUMED,
 		                              .lost_size = sizeof r->lost };
 	if (rc != FIRN_ELOST)
 		return;
@@ -425,7 +105,7 @@ static int others_have_id(struct attach *a)
 }
 
 /* The same under another spelling of the URI: two writers in one engine. */
-static int already_here_by_id(struct attach *a)
+int attach_already_here(struct attach *a)
 {
 	int rc = others_have_id(a);
 	pthread_rwlock_rdlock(&a->e->volumes_lock);
@@ -461,10 +141,7 @@ static int prepare(struct attach *a)
 	v->uri = mem_dup(a->e->env, shown, strlen(shown) + 1);
 	if (!v->uri)
 		return fail(a->err, FIRN_ENOMEM, 0, "attach", "no memory");
-	rc = already_here(a);
-	if (rc || j->attach_flags & FIRN_ATTACH_READ_ONLY)
-		return rc;
-	return store_probe(v->store, a->err);
+	return already_here(a);
 }
 
 /* No ownership: the cut that the manifest names, as it is now. Nothing is written, locally but the index. */
@@ -500,7 +177,7 @@ static bool fenced_by_myself(struct attach *a)
 	struct firn_error refusal = *a->err;
 	manifest_fini(&v->manifest, a->e->env);
 	a->create = false;
-	if (!read_manifest(a) && !a->create &&
+	if (!attach_read_manifest(a) && !a->create &&
 	    !wal_row_find(&a->e->wal, v->manifest.volume_id, &a->row) &&
 	    nonce_is_mine(&a->row, v->manifest.nonce))
 		return true;
@@ -511,41 +188,76 @@ static bool fenced_by_myself(struct attach *a)
 /* Compares, and changes nothing. */
 static int judge(struct attach *a, bool reads)
 {
-	int rc = a->create ? 0 : already_here_by_id(a);
+	int rc = a->create ? 0 : attach_already_here(a);
 	if (!rc && a->create && reads)
 		rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", a->v->uri,
 		          a->v->name);
 	if (!rc && !a->create && !reads)
-		rc = check_wal(a);
-	return rc || a->create ? rc : check_index(a);
+		rc = attach_check_wal(a);
+	return rc || a->create ? rc : attach_check_index(a);
+}
+
+/* What the store says of the volume. Who may go on without an answer does not wait for it for long. */
+static int ask(struct attach *a, bool reads)
+{
+	struct store *s = a->v->store;
+	const struct firn_env *env = a->e->env;
+	const char *refused = reads ? "" : resume_refused(a);
+	uint64_t patience = RESUME_AFTER_NS, was = 0, now = env->mono_ns(env->ctx);
+	if (a->job->deadline_ns && a->job->deadline_ns < now + 4 * patience)
+		patience = a->job->deadline_ns > now ? (a->job->deadline_ns - now) / 4 : 0;
+	if (!refused)
+		was = store_patience(s, patience);
+	int rc = reads ? 0 : store_probe(s, a->err);
+	rc = rc ? rc : attach_read_manifest(a);
+	if (!refused)
+		(void)store_patience(s, was);
+	a->known = false; /* told by name so far; the id decides */
+	if (rc != FIRN_ESTORE || !(a->err->flags & FIRN_ERR_RETRY) || reads)
+		return rc;
+	a->resumed = !refused;
+	return refused ? fail_context(a->err, rc, "%s; %s", a->v->name, refused) : 0;
+}
+
+/* The writer of what the manifest says, under a number of its own. */
+static int become_writer(struct attach *a)
+{
+	int rc = 0;
+	for (uint32_t tries = 0;; tries++) {
+		/* Before the volume is touched: are all segments there that the manifest names (P5)? */
+		rc = a->create ? 0 : index_catch_up(a->v, a->err);
+		rc = rc ? rc : given_up(a);
+		rc = rc ? rc : attach_write_intent(a);
+		rc = rc ? rc : attach_raise_epoch(a);
+		if (rc != FIRN_EFENCED || tries == WAL_MAX_INTENTS || !fenced_by_myself(a))
+			return rc;
+		rc = judge(a, false);
+		if (rc)
+			return rc;
+	}
 }
 
 static int attach(struct attach *a)
 {
 	bool reads = a->job->attach_flags & FIRN_ATTACH_READ_ONLY;
 	int rc = prepare(a);
-	rc = rc ? rc : read_manifest(a);
-	rc = rc ? rc : judge(a, reads);
+	rc = rc ? rc : ask(a, reads);
+	if (!rc)
+		rc = a->resumed ? resume_begin(a) : judge(a, reads);
 	if (rc || a->job->attach_flags & FIRN_ATTACH_CHECK)
 		return rc;
 	if (reads)
 		read_only(a);
-	for (uint32_t tries = 0; !reads; tries++) {
-		/* Before the volume is touched: are all segments there that the manifest names (P5)? */
-		rc = a->create ? 0 : index_catch_up(a->v, a->err);
-		rc = rc ? rc : given_up(a);
-		rc = rc ? rc : write_intent(a);
-		rc = rc ? rc : raise_epoch(a);
-		if (rc != FIRN_EFENCED || tries == WAL_MAX_INTENTS || !fenced_by_myself(a))
-			break;
-		rc = judge(a, false);
-		if (rc)
-			break;
-	}
-	rc = rc ? rc : index_catch_up(a->v, a->err);
+	else if (!a->resumed)
+		rc = become_writer(a);
+	rc = rc || a->resumed ? rc : index_catch_up(a->v, a->err);
 	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
 	rc = rc ? rc : given_up(a);
-	return rc ? rc : join_engine(a);
+	rc = rc ? rc : join_engine(a);
+	if (!rc && a->resumed)
+		engine_log(a->e, FIRN_LOG_WARN, "upload", a->v->name,
+		           "the store is away: it goes on without, and stores nothing");
+	return rc;
 }
 
 int attach_run(struct engine *e, struct upload_job *j)

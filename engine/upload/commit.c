@@ -9,7 +9,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/upload/upload.h"
+#include "engine/upload/attach.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -45,8 +45,16 @@ void volume_fenced(struct volume *v)
 	note_fenced(v->engine, v->id, v->name);
 }
 
-/* The store went backwards or holds something foreign: nothing is sent any more. */
-static void volume_stop(struct volume *v, const struct firn_error *err)
+void volume_back(struct volume *v)
+{
+	char text[120];
+	set_state(v, FIRN_STATE_OPEN, NULL);
+	(void)snprintf(text, sizeof text, "the store is back: writer number %llu",
+	               (unsigned long long)v->epoch);
+	engine_log(v->engine, FIRN_LOG_INFO, "upload", v->name, text);
+}
+
+void volume_stop(struct volume *v, const struct firn_error *err)
 {
 	pthread_mutex_lock(&v->lock);
 	v->stopped = true;
@@ -219,24 +227,27 @@ static int send_body(struct volume *v, struct commit *c, struct firn_error *err)
 	return rc ? 1 : 0;
 }
 
+void volume_stream_stored(struct volume *v, const struct stream_state *st, uint64_t bytes)
+{
+	struct stream *s = volume_stream(v, st->stream);
+	if (!s)
+		return;
+	if (s->deleted && s->delete_rev <= v->rev_stored) {
+		stream_free(v, s);
+		return;
+	}
+	s->stored = st->next;
+	s->stored_start = st->start;
+	s->stored_bytes += bytes;
+	stream_tail_drop(v, s, s->stored);
+	read_notify(v, s);
+}
+
 /* What the round says of its streams is stored. Locked. */
 static void move_marks(struct volume *v, const struct built_round *b)
 {
-	for (uint32_t i = 0; i < b->n_stream; i++) {
-		const struct round_stream *rs = &b->stream[i];
-		struct stream *s = volume_stream(v, rs->state.stream);
-		if (!s)
-			continue;
-		if (s->deleted && s->delete_rev <= v->rev_stored) {
-			stream_free(v, s);
-			continue;
-		}
-		s->stored = rs->state.next;
-		s->stored_start = rs->state.start;
-		s->stored_bytes += rs->payload;
-		stream_tail_drop(v, s, s->stored);
-		read_notify(v, s);
-	}
+	for (uint32_t i = 0; i < b->n_stream; i++)
+		volume_stream_stored(v, &b->stream[i].state, b->stream[i].payload);
 }
 
 static int apply_index(struct volume *v, struct commit *c, struct firn_error *err)
@@ -341,13 +352,13 @@ int commit_run(struct volume *v)
 {
 	struct firn_error err = { .struct_size = sizeof err };
 	int did = 0;
-	if (!v->commit)
-		v->commit = commit_new(v);
-	if (v->commit) {
-		did = commit_try(v, v->commit);
-	} else {
+	if (v->resumed) {
+		did = resume_run(v);
+	} else if (!v->commit && !(v->commit = commit_new(v))) {
 		(void)fail(&err, FIRN_ENOMEM, 0, "upload", "no memory for a commit");
 		volume_retry(v, &err);
+	} else {
+		did = commit_try(v, v->commit);
 	}
 	pthread_mutex_lock(&v->lock);
 	v->committing = false; /* from here on a detach may free the volume */

@@ -170,7 +170,8 @@ static int drain(struct engine *e, struct upload_job *j)
 		                v->name),
 		           &err, false, false);
 	pthread_mutex_lock(&v->lock);
-	bool stored = !v->commit && !volume_unstored(v) && !v->n_putting && !v->building;
+	bool stored = !v->commit && !volume_unstored(v) && !v->n_putting && !v->building &&
+	              !v->resumed;
 	pthread_mutex_unlock(&v->lock);
 	if (!stored)
 		return 0; /* the steps of the volume go on storing */

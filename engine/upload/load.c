@@ -3,7 +3,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/upload/upload.h"
+#include "engine/upload/attach.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -50,9 +50,14 @@ static int apply_some(struct volume *v, struct segment_footer **footer, uint32_t
 		                  .next_stream = m->next_stream,
 		                  .n_footer = n,
 		                  .footer = footer };
+	struct resume_cut cut = { 0 };
 	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
 	memcpy(c.nonce, m->nonce, sizeof c.nonce);
-	return index_apply(v->engine->index, &c, err);
+	int rc = v->resumed ? resume_measure(v, rev_stored, &cut, err) : 0;
+	rc = rc ? rc : index_apply(v->engine->index, &c, err);
+	if (!rc && v->resumed)
+		resume_stored(v, footer, n, &cut);
+	return rc;
 }
 
 static int apply_above(struct volume *v, uint64_t rev, struct firn_error *err)

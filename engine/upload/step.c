@@ -62,7 +62,7 @@ static bool holds_oldest(const struct look *l, const struct volume *v)
 static bool build_due(const struct look *l, const struct volume *v)
 {
 	struct unbuilt u;
-	if (v->n_round == ROUNDS_MAX || !rounds_unbuilt(v, &u))
+	if (v->resumed || v->n_round == ROUNDS_MAX || !rounds_unbuilt(v, &u))
 		return false;
 	if (u.bytes >= v->segment_bytes)
 		return true;
@@ -82,7 +82,7 @@ static bool waited_for(const struct volume *v, uint64_t rev)
 /* Locked: what is up is to be committed now, or a commit under way goes on. */
 static bool commit_due(const struct look *l, const struct volume *v)
 {
-	if (v->commit)
+	if (v->commit || v->resumed)
 		return true;
 	uint64_t bytes;
 	uint32_t n = rounds_ready(v, &bytes);
@@ -210,8 +210,8 @@ static void look_at_wal(struct look *l)
 	for (uint32_t i = 0; l->half_full && i < e->n_volume; i++) {
 		struct volume *v = e->volume[i];
 		pthread_mutex_lock(&v->lock);
-		uint64_t file = volume_unstored(v) && able(l, v) ? volume_oldest_lsn(v) >> 32
-		                                                 : UINT64_MAX;
+		bool may = volume_unstored(v) && able(l, v) && !v->resumed;
+		uint64_t file = may ? volume_oldest_lsn(v) >> 32 : UINT64_MAX;
 		pthread_mutex_unlock(&v->lock);
 		if (file < l->oldest_file)
 			l->oldest_file = file;

@@ -38,6 +38,11 @@ int commit_clean(struct volume *v, struct firn_error *err);
 /* Next manifest of a volume: a copy of the settled one with seq + 1 and today's figures. */
 int commit_next(struct volume *v, struct manifest *next);
 void volume_fenced(struct volume *v);
+/* The store went backwards or holds something foreign: nothing is sent any more. */
+void volume_stop(struct volume *v, const struct firn_error *err);
+void volume_back(struct volume *v); /* its store is back */
+/* Of a cut that has become the settled one, volume locked: the stream's part of it, `bytes` of payload. */
+void volume_stream_stored(struct volume *v, const struct stream_state *st, uint64_t bytes);
 /* A FENCE record, once: this WAL's writer of the volume has been replaced, its right to resume is over (S1). */
 void note_fenced(struct engine *e, const uint8_t id[16], const char *name);
 /* Something failed that may work later; the first of a row is logged. away: it was the store. */

@@ -94,11 +94,13 @@ struct wal_identity {
 	uint8_t machine[16];
 };
 #define WAL_MAX_INTENTS 8u
-/* CLEAN: the manifest is known to say so; nothing that this WAL holds of the volume is needed. */
+/* CLEAN: the manifest is known to say so; nothing that this WAL holds of the volume is needed. FROM_CLEAN: the
+ * intents are for a manifest that was clean, so the nonce before them has no right to resume (S1). */
 enum wal_volume_flag {
 	WAL_VOLUME_DETACHED = 1,
 	WAL_VOLUME_FENCED = 2,
 	WAL_VOLUME_CLEAN = 4,
+	WAL_VOLUME_FROM_CLEAN = 8,
 };
 struct wal_volume_row {
 	uint32_t volume_no, flags, n_intent, mark; /* mark: of the reader, not on disk */

@@ -70,7 +70,8 @@ static void take_text(struct cur *c, char *to, size_t cap, size_t len)
 
 int wal_row_decode(struct cur *c, struct wal_volume_row *out)
 {
-	const uint32_t known = WAL_VOLUME_DETACHED | WAL_VOLUME_FENCED | WAL_VOLUME_CLEAN;
+	const uint32_t known = WAL_VOLUME_DETACHED | WAL_VOLUME_FENCED | WAL_VOLUME_CLEAN |
+	                       WAL_VOLUME_FROM_CLEAN;
 	memset(out, 0, sizeof *out);
 	size_t left = cur_left(c);
 	uint32_t len = cur_u32(c);

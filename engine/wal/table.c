@@ -34,11 +34,15 @@ int wal_row_find_name(struct wal *w, const char *uri, const char *name, struct w
 {
 	int rc = FIRN_ENOENT;
 	pthread_mutex_lock(&w->lock);
-	for (uint32_t i = 0; i < w->n_row && rc; i++)
-		if (!strcmp(w->row[i].uri, uri) && !strcmp(w->row[i].name, name)) {
-			*out = w->row[i];
+	for (uint32_t i = 0; i < w->n_row; i++) {
+		const struct wal_volume_row *row = &w->row[i];
+		/* Of an attempt to make the volume that came to nothing an intent alone stays, under an id of its own. */
+		if (!strcmp(row->uri, uri) && !strcmp(row->name, name) &&
+		    (rc || row->rev > out->rev)) {
+			*out = *row;
 			rc = 0;
 		}
+	}
 	pthread_mutex_unlock(&w->lock);
 	return rc;
 }
@@ -159,6 +163,8 @@ static int set_locked(struct wal *w, struct wal_volume_row *row)
 			else if (row->volume_no >= w->next_volume_no)
 				w->next_volume_no = row->volume_no + 1;
 			w->table_bytes += row_bytes(row) - row_bytes(&w->row[i]);
+			if (w->pos && w->row[i].rev > row->rev) /* written meanwhile */
+				row->rev = w->row[i].rev;
 			w->row[i] = *row;
 			return 0;
 		}

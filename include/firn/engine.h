@@ -315,7 +315,9 @@ enum firn_survives {
 
 /* Request: become the writer of a volume. All volumes of an engine share its WAL and group commit.
  * If the process died with acked writes not yet stored, they are replayed from the WAL before the
- * event.
+ * event. While the store is away a volume that was attached from this directory, and not detached with
+ * DRAIN, is attached all the same when WAL and index are whole: FIRN_ATTACHED_RESUMED. The store is asked for
+ * 5 s then, or for a quarter of the time-out if that is less.
  * event.result is a const struct firn_attached * on success and also with FIRN_ELOST (volume is
  * NULL then); a const struct firn_error * with other codes. With CHECK the code is that of a real
  * attach, the result's volume is NULL, and nothing was changed. A time-out or cancel after the
@@ -328,12 +330,11 @@ enum firn_survives {
  *                    changed
  *  FIRN_EFENCED      another engine attached it at the same moment, or has it since the WAL was
  *                    written
- *  FIRN_ESTORE       the store is away (RETRY) or refused
+ *  FIRN_ESTORE       the store is away (RETRY) or refused; the text says why the volume cannot go on without it
  *  FIRN_EFULL        no room in the WAL for the volume
  *  FIRN_EIO, FIRN_ENOSPC    the local disk failed or is full
- *  FIRN_EUNSUPPORTED the store has no compare-and-swap and its URI does not say
- *                    exclusive=trust-me, the URI has no backend, the volume a newer format, or
- *                    takeover is set
+ *  FIRN_EUNSUPPORTED the store has no compare-and-swap, the URI no backend, the volume a newer
+ *                    format, or takeover is set
  *  FIRN_ETIMEDOUT, FIRN_ECANCELED    not attached
  * Since 0.1. */
 struct firn_attach {
@@ -360,6 +361,14 @@ struct firn_lost {
 	uint8_t nonce[16];
 };
 
+/* firn_attached.flags. Since 0.1. */
+enum firn_attached_flag {
+	FIRN_ATTACHED_RESUMED = 1 /* the store is away and the volume went on without it: its */
+	                          /* state is STORE_AWAY, its epoch the old one, nothing is */
+	                          /* stored until the store is back. Then FIRN_EV_VOLUME says */
+	                          /* OPEN, or FENCED if another engine was made the writer */
+};
+
 /* Result of an attach. Valid until released; the volume until its detach, however long the
  * result lives. Since 0.1. */
 struct firn_attached {
@@ -368,10 +377,12 @@ struct firn_attached {
 	struct firn_volume *volume;   /* NULL with CHECK and FIRN_ELOST */
 	uint64_t epoch;               /* number of this writer */
 	uint64_t replayed_bytes;      /* from the WAL */
-	int64_t last_commit_ms;       /* of the manifest; 0 = new volume */
+	int64_t last_commit_ms;       /* of the manifest; 0 = new volume, or RESUMED */
 	const struct firn_lost *lost; /* n_lost entries, lost_size apart; oldest first */
 	uint32_t survives;            /* enum firn_survives */
 	uint32_t lost_size;
+	uint32_t flags; /* enum firn_attached_flag */
+	uint32_t _pad;
 };
 
 /* How much is done before the volume is let go. Since 0.1. */

@@ -98,10 +98,8 @@ static void clean_share(struct trial *t, unsigned i, void *arg)
 		if (k && !strcmp(c->run->key[k], c->run->key[k - 1]))
 			continue;
 		struct ask *a = ask_key(t, FIRN_STORE_DELETE, c->run->key[k]);
-		int rc = ask_do(t, a, false);
 
-		/* FIRN_EINVAL: its PUT was refused, too. */
-		if (rc != FIRN_OK && rc != FIRN_EINVAL)
+		if (ask_do(t, a, false) != FIRN_OK)
 			__atomic_add_fetch(&c->n_failed, 1, __ATOMIC_RELAXED);
 		host_ask_free(a);
 	}
@@ -157,12 +155,7 @@ static void run_one(struct run *run, const struct group *group, const struct che
 	free(t);
 }
 
-static bool is_wanted(const struct group *group, const char *only, const char *without)
-{
-	return (!only || !strcmp(only, group->name)) && (!without || strcmp(without, group->name));
-}
-
-bool run_checks(struct run *run, const char *only, const char *without, struct firn_error *err)
+bool run_checks(struct run *run, const char *group, struct firn_error *err)
 {
 	uint64_t chance = 0;
 	size_t n = 0;
@@ -181,7 +174,7 @@ bool run_checks(struct run *run, const char *only, const char *without, struct f
 		out_of_memory();
 	for (size_t g = 0; g < n_all_groups; g++)
 		for (size_t i = 0; i < all_groups[g]->n && !run->hung; i++)
-			if (is_wanted(all_groups[g], only, without))
+			if (!group || !strcmp(group, all_groups[g]->name))
 				run_one(run, all_groups[g], &all_groups[g]->check[i],
 				        &run->outcome[run->n_outcome++]);
 	return true;

@@ -239,11 +239,18 @@ Test(store_fault, a_restart_in_an_outage_loses_nothing, .init = setup, .fini = t
 	cr_expect_eq(say(&a, s, "3"), 2, "still attached and open");
 	host_stop(&a, FIRN_DETACH_KEEP_WAL);
 	host_open(&a);
-	rc = host_try_attach(&a, "v", 0, NULL, &a.volume, &err);
-	cr_expect_eq(rc, FIRN_ESTORE, "%s", firn_code_name(rc));
-	cr_expect(err.flags & FIRN_ERR_RETRY);
-	atomic_store(&flaky->away, 0);
 	host_attach(&a, "v");
-	has_all(&a, s, "123");
+	cr_expect_eq(state_of(&a), FIRN_STATE_STORE_AWAY);
+	cr_expect_eq(say(&a, s, "4"), 3, "it goes on without the store");
+	cr_expect_eq(read_stream(&a, s, 1, NULL), 0, "what is only in the WAL is read");
+	host_open(&b);
+	rc = host_try_attach(&b, "v", 0, NULL, &b.volume, &err);
+	cr_expect_eq(rc, FIRN_ESTORE, "who has no part in it does not: %s", firn_code_name(rc));
+	cr_expect(err.flags & FIRN_ERR_RETRY);
+	host_close(&b);
+	atomic_store(&flaky->away, 0);
+	store_all(&a);
+	cr_expect_eq(state_of(&a), FIRN_STATE_OPEN);
+	has_all(&a, s, "1234");
 	host_stop(&a, FIRN_DETACH_DRAIN);
 }

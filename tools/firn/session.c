@@ -38,6 +38,8 @@ static int attach(struct session *s, const struct common *c, uint32_t flags)
 	s->epoch = attached->epoch;
 	s->replayed_bytes = attached->replayed_bytes;
 	s->last_commit_ms = attached->last_commit_ms;
+	if (attached->flags & FIRN_ATTACHED_RESUMED)
+		(void)fprintf(stderr, "%s: the store is away; going on without it\n", c->volume);
 	firn_release(attached);
 	return DONE;
 }
