@@ -3,7 +3,8 @@
  *	circuit ─► gate ─► slot ─► (hedge) ─► answer ─► gate, circuit
  *
  * A hedge: a GET that is not answered within hedge_ms is asked a second time, and the first useful
- * answer wins. Both own their memory, so that the loser may end when it likes. */
+ * answer wins. Both own their memory, so that the loser may end when it likes: its place in the gate is
+ * taken until then. Without memory for that, or without a place, it is asked once. */
 #include "engine/store/internal.h"
 #include <stdio.h>
 
@@ -42,11 +43,14 @@ static struct store_slot *hedge(struct store *s, struct store_slot *first,
 	uint64_t now = s->env->mono_ns(s->env->ctx);
 	struct store_slot *second, *winner;
 
-	if (slot_wait_either(first, NULL, now + s->hedge_ns) || !slot_may_hedge(s, HEDGES_MAX))
+	if (slot_wait_either(first, NULL, now + s->hedge_ns) || !slot_may_hedge(s, HEDGES_MAX) ||
+	    gate_try(s, ask))
 		return first;
 	second = send(s, ask, deadline, 1, 1);
-	if (!second)
+	if (!second) {
+		gate_leave(s);
 		return first;
+	}
 	winner = slot_wait_either(first, second, deadline);
 	if (winner && !is_useful(winner)) /* the other one may do better */
 		winner = slot_wait_either(winner == first ? second : NULL,
@@ -73,6 +77,10 @@ static int send_and_wait(struct store *s, const struct firn_store_request *ask, 
 	int hedged = s->hedge_ns && ask->op == FIRN_STORE_GET && ask->len <= HEDGE_BYTES_MAX;
 	struct store_slot *slot = send(s, ask, deadline, again, hedged);
 
+	if (!slot && hedged) {
+		hedged = 0;
+		slot = send(s, ask, deadline, again, 0);
+	}
 	if (!slot)
 		return FIRN_ENOMEM;
 	if (hedged)

@@ -7,7 +7,7 @@
  * Three classes, by what is asked: swaps (a conditional PUT or commit: a volume waits for it), reads, and
  * the rest (segments, lists, deletes). A less urgent one waits while a more urgent one does, and of
  * max_in_flight the last place is never given to the rest, so that a swap does not wait for a segment.
- * Without a limit there is no gate. */
+ * Without a limit there is no gate. A hedge goes only where it need not wait, and counts like any other. */
 #include "engine/base/wait.h"
 #include "engine/store/internal.h"
 #include <errno.h>
@@ -89,12 +89,34 @@ int gate_enter(struct store *s, const struct firn_store_request *ask, uint64_t d
 	return late ? -1 : 0;
 }
 
-void gate_leave(struct store *s)
+int gate_try(struct store *s, const struct firn_store_request *ask)
+{
+	struct gate *g = &s->gate;
+	int may = 1;
+
+	if (!is_limited(s))
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	uint64_t now = s->env->mono_ns(s->env->ctx);
+
+	may = has_place_synced(g, class_of(ask)) && due_synced(g) <= now;
+	if (may)
+		take_synced(g, now, ask->len);
+	pthread_mutex_unlock(&s->lock);
+	return may ? 0 : -1;
+}
+
+void gate_leave_synced(struct store *s)
 {
 	if (!is_limited(s))
 		return;
-	pthread_mutex_lock(&s->lock);
 	s->gate.n_running--;
 	pthread_cond_broadcast(&s->gate.changed);
+}
+
+void gate_leave(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	gate_leave_synced(s);
 	pthread_mutex_unlock(&s->lock);
 }

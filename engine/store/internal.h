@@ -29,7 +29,8 @@ struct store_slot {
 	uint32_t state;    /* enum slot_state, under store->lock */
 	uint32_t again;    /* not the first attempt */
 	uint32_t given_up; /* lost by a back end that never answered, not as a hedge */
-	uint32_t _pad;
+	uint32_t
+	        has_place; /* in the gate, of the loser of a hedge: given back when it is answered */
 	uint64_t begin_ns;
 };
 
@@ -132,7 +133,10 @@ int store_attempt(struct store *s, const struct firn_store_request *ask, uint64_
 int circuit_enter(struct store *s, uint64_t deadline_ns);
 void circuit_leave(struct store *s, uint32_t outcome);
 int gate_enter(struct store *s, const struct firn_store_request *ask, uint64_t deadline_ns);
+/* Does not wait: 0, or -1 if there is no place, or not yet. */
+int gate_try(struct store *s, const struct firn_store_request *ask);
 void gate_leave(struct store *s);
+void gate_leave_synced(struct store *s); /* under store->lock */
 
 /* call.c */
 /* Asks until it is answered for good, at most for the store's deadline; `once`: no second attempt.

@@ -27,6 +27,15 @@ void meter_count(struct meter *m, const struct firn_store_request *answer, uint6
 	op->latency[bucket_of(took_ns / 1000u)]++;
 }
 
+void meter_count_lost(struct meter *m, uint32_t op, int again)
+{
+	if (op >= METER_OPS)
+		return;
+	m->op[op].n_sent++;
+	m->op[op].n_again += again != 0;
+	m->op[op].n_ambiguous++;
+}
+
 uint64_t meter_latency_us(const struct meter_op *op, uint32_t permille)
 {
 	uint64_t below = 0, want = (op->n_sent * permille + 999) / 1000;

@@ -36,6 +36,8 @@ struct meter_prices {
 
 void meter_count(struct meter *m, const struct firn_store_request *answer, uint64_t took_ns,
                  int again);
+/* One that was given up unanswered: in doubt, and of no latency. */
+void meter_count_lost(struct meter *m, uint32_t op, int again);
 /* Upper end of the bucket in which the given share (0 to 1000 of 1000) of attempts has ended, in
  * microseconds; 0 without any. */
 uint64_t meter_latency_us(const struct meter_op *op, uint32_t permille);

@@ -190,6 +190,21 @@ void slot_submit(struct store_slot *slot)
 	s->plugin.submit(s->handle, req);
 }
 
+/* What the store was asked and answered to nobody; it bills it all the same. */
+static void end_loser_synced(struct store_slot *slot)
+{
+	struct store *s = slot->store;
+	uint64_t now = s->env->mono_ns(s->env->ctx);
+
+	if (slot->req.got > slot->req.len) /* nobody has looked at its answer */
+		slot->req.got = 0;
+	if (slot->req.code != FIRN_ECANCELED) /* else it never went out */
+		meter_count(&s->meter, &slot->req, now - slot->begin_ns, slot->again != 0);
+	if (slot->has_place)
+		gate_leave_synced(s);
+	slot->has_place = 0;
+}
+
 void slot_complete(struct firn_store_request *req)
 {
 	struct store_slot *slot = (struct store_slot *)(void *)req;
@@ -203,6 +218,8 @@ void slot_complete(struct firn_store_request *req)
 	} else if (slot->state == SLOT_LOST) {
 		s->n_lost -= slot->given_up;
 		s->n_loser -= !slot->given_up;
+		if (!slot->given_up)
+			end_loser_synced(slot);
 		s->n_in_flight--;
 		slot_free_own(slot);
 		free_synced(slot);
@@ -297,6 +314,7 @@ static int wait_late_synced(struct store_slot *slot)
 	slot->state = SLOT_LOST;
 	slot->given_up = 1;
 	s->n_lost++;
+	meter_count_lost(&s->meter, slot->req.op, slot->again != 0);
 	return 1;
 }
 
@@ -368,7 +386,9 @@ void slot_let_go(struct store_slot *slot)
 	s->plugin.cancel(s->handle, &slot->req);
 	pthread_mutex_lock(&s->lock);
 	done = slot->state == SLOT_DONE;
+	slot->has_place = 1;
 	if (done) {
+		end_loser_synced(slot);
 		slot_free_own(slot);
 		free_synced(slot);
 	} else {

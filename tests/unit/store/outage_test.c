@@ -221,6 +221,84 @@ Test(outage, a_hedge_helps_when_an_answer_is_lost_and_never_repeats_a_put)
 	store_close(t.store);
 }
 
+/* Until the losers are answered, too: n_loser and what hangs on it. */
+static void wait_for_losers(void)
+{
+	for (uint32_t n = 1; n;) {
+		pthread_mutex_lock(&t.store->lock);
+		n = t.store->n_loser;
+		pthread_mutex_unlock(&t.store->lock);
+		(void)usleep(1000);
+	}
+}
+
+static void get_some(int n)
+{
+	char back[5];
+	size_t got = 0;
+
+	for (int i = 0; i < n; i++)
+		cr_assert_eq(store_get(t.store, "k", 0, back, sizeof back, &got, &t.err), FIRN_OK,
+		             "%s", t.err.text);
+}
+
+Test(outage, a_hedge_takes_a_place_in_the_gate_or_does_not_go)
+{
+	open_it("fault:latency_ms=20:mem:%s?hedge_ms=2&max_in_flight=1", "full");
+	(void)put(&t, "k", "bytes");
+	get_some(5);
+	cr_assert_eq(meter_now().n_hedge, 0u, "the only place is the first one's");
+	store_close(t.store);
+	open_it("fault:latency_ms=20:mem:%s?hedge_ms=2&max_in_flight=3", "room");
+	(void)put(&t, "k", "bytes");
+	get_some(5);
+	cr_assert_gt(meter_now().n_hedge, 0u);
+	wait_for_losers();
+	cr_assert_eq(t.store->gate.n_running, 0u, "every place is given back");
+	store_close(t.store);
+}
+
+/* It is what the store sees and bills. */
+Test(outage, both_of_a_hedge_are_counted)
+{
+	open_it("fault:latency_ms=20:mem:%s?hedge_ms=2", "both");
+	(void)put(&t, "k", "bytes");
+	get_some(5);
+	wait_for_losers();
+	struct meter m = meter_now();
+
+	cr_assert_eq(m.n_hedge, 5u);
+	cr_assert_eq(m.op[FIRN_STORE_GET].n_sent, 10u);
+	cr_assert_eq(m.op[FIRN_STORE_GET].n_again, 5u);
+	store_close(t.store);
+}
+
+static void *alloc_small(void *ctx, size_t size, size_t align)
+{
+	(void)ctx;
+	return size < 100000 ? env_default()->alloc(env_default()->ctx, size, align) : NULL;
+}
+
+/* A hedge costs a copy of the request. Where there is no memory for one it is a GET like any other. */
+Test(outage, without_memory_for_a_hedge_a_read_is_asked_once)
+{
+	static uint8_t back[200000];
+	struct firn_env env = *env_default();
+	size_t got = 0;
+
+	open_it("mem:%s", "poor");
+	(void)put(&t, "k", "bytes");
+	env.alloc = alloc_small;
+	struct store *poor;
+
+	cr_assert_eq(store_open(&env, "mem:poor?hedge_ms=1000", &poor, &t.err), FIRN_OK);
+	cr_assert_eq(store_get(poor, "k", 0, back, sizeof back, &got, &t.err), FIRN_OK, "%s",
+	             t.err.text);
+	cr_assert_eq(got, 5u);
+	store_close(poor);
+	store_close(t.store);
+}
+
 /* ---- what is counted ---- */
 
 Test(outage, requests_bytes_and_outcomes_are_counted)
