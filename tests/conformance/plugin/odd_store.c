@@ -11,6 +11,7 @@
  *	                         ?mode=twice        completes every request twice
  *	                         ?mode=never        completes no request
  *	                         ?mode=late&ms=N    completes N ms late, whatever is cancelled
+ *	                         ?mode=held         completes when odd_hold(handle, 0) says so
  *	                         ?mode=nonsense     answers that contradict themselves
  *	                         ?open=null         opens without a handle */
 #define _POSIX_C_SOURCE 200809L /* nanosleep */
@@ -38,7 +39,18 @@ struct odd {
 	unsigned times, say; /* the first `times` requests end with outcome `say` */
 	unsigned ms;
 	char lie[16], mode[16];
+	pthread_cond_t changed;
+	int held;
+	struct late
+	        *late; /* joined by close: no thread may run in here when the code is unloaded */
 };
+
+struct late {
+	struct late *next;
+	pthread_t thread;
+};
+
+void odd_hold(void *handle, int held);
 
 /* Requests that are never answered are remembered here, so that no leak checker takes them for one. */
 static struct firn_store_request *unanswered[256];
@@ -199,9 +211,39 @@ static void *late_main(void *arg)
 
 		(void)nanosleep(&t, NULL);
 	}
+	pthread_mutex_lock(&o->lock);
+	while (o->held)
+		pthread_cond_wait(&o->changed, &o->lock);
+	pthread_mutex_unlock(&o->lock);
 	perform(o, req);
 	firn_store_complete(req);
 	return NULL;
+}
+
+static void begin_late(struct odd *o, struct firn_store_request *req)
+{
+	struct late *l = malloc(sizeof *l);
+
+	req->backend[0] = o;
+	if (!l)
+		abort();
+	pthread_mutex_lock(&o->lock);
+	l->next = o->late;
+	o->late = l;
+	if (pthread_create(&l->thread, NULL, late_main, req))
+		abort();
+	pthread_mutex_unlock(&o->lock);
+}
+
+/* For the test, which finds it with dlsym(). */
+void odd_hold(void *handle, int held)
+{
+	struct odd *o = handle;
+
+	pthread_mutex_lock(&o->lock);
+	o->held = held;
+	pthread_cond_broadcast(&o->changed);
+	pthread_mutex_unlock(&o->lock);
 }
 
 static void odd_submit(void *handle, struct firn_store_request *req)
@@ -216,13 +258,9 @@ static void odd_submit(void *handle, struct firn_store_request *req)
 		pthread_mutex_lock(&o->lock);
 		unanswered[o->n_waiting++ % 256] = req;
 		pthread_mutex_unlock(&o->lock);
-	} else if (!strcmp(o->mode, "thread") || !strcmp(o->mode, "late")) {
-		pthread_t t;
-
-		req->backend[0] = o;
-		if (pthread_create(&t, NULL, late_main, req))
-			abort();
-		(void)pthread_detach(t);
+	} else if (!strcmp(o->mode, "thread") || !strcmp(o->mode, "late") ||
+	           !strcmp(o->mode, "held")) {
+		begin_late(o, req);
 	} else {
 		perform(o, req);
 		firn_store_complete(req);
@@ -268,6 +306,7 @@ static int odd_open(const struct firn_store_config *c, void **handle, struct fir
 		return FIRN_ENOMEM;
 	o->host = c->host;
 	(void)pthread_mutex_init(&o->lock, NULL);
+	(void)pthread_cond_init(&o->changed, NULL);
 	for (uint32_t i = 0; i < c->n_param; i++) {
 		const char *name = c->param[i].name, *value = c->param[i].value;
 
@@ -289,13 +328,23 @@ static int odd_open(const struct firn_store_config *c, void **handle, struct fir
 			return FIRN_EINVAL;
 		}
 	}
+	o->held = !strcmp(o->mode, "held");
 	*handle = o;
 	return FIRN_OK;
 }
 
 static void odd_close(void *handle)
 {
-	free(handle);
+	struct odd *o = handle;
+
+	while (o->late) {
+		struct late *l = o->late;
+
+		o->late = l->next;
+		(void)pthread_join(l->thread, NULL);
+		free(l);
+	}
+	free(o);
 }
 
 static void odd_info(void *handle, struct firn_store_info *info)
