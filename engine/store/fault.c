@@ -67,6 +67,22 @@ static uint64_t now_ns(const struct fault *f)
 	return f->env->mono_ns(f->env->ctx);
 }
 
+static int is_away(const struct fault *f)
+{
+	const struct fault_script *s = &f->script;
+	const struct firn_files *files = f->env->files;
+	uint64_t ms = (now_ns(f) - f->opened_ns) / 1000000u;
+	void *file = NULL;
+
+	if (s->outage_while[0] &&
+	    !files->open(f->env->ctx, s->outage_while, FIRN_OPEN_READ_ONLY, &file)) {
+		(void)files->close(f->env->ctx, file);
+		return 1;
+	}
+	return s->outage_for_ms && ms >= s->outage_from_ms &&
+	       ms - s->outage_from_ms < s->outage_for_ms;
+}
+
 static enum verdict draw(const struct fault *f, const struct firn_store_request *req,
                          uint64_t chance)
 {
@@ -78,11 +94,9 @@ static enum verdict draw(const struct fault *f, const struct firn_store_request 
 		{ s->throttle, THROTTLE }, { s->reset, RESET },       { s->dropped, DROP },
 		{ s->lost, LOSE },         { s->truncate, TRUNCATE }, { s->flip, FLIP },
 	};
-	uint64_t ms = (now_ns(f) - f->opened_ns) / 1000000u;
 	uint32_t x = (uint32_t)(chance % 1000000u), sum = 0;
 
-	if (s->outage_for_ms && ms >= s->outage_from_ms &&
-	    ms - s->outage_from_ms < s->outage_for_ms)
+	if (is_away(f))
 		return OUTAGE;
 	for (size_t i = 0; i < sizeof lots / sizeof lots[0]; i++) {
 		sum += lots[i].share;

@@ -15,6 +15,8 @@
  *	truncate=P         ... of the GETs give fewer bytes than the range has, and say DONE
  *	flip=P             ... of the GETs have one bit flipped, and say DONE
  *	outage=FROM+FOR    from FROM ms after opening, for FOR ms, nothing gets through: RETRY
+ *	outage_while=PATH  nothing gets through as long as there is a file of that name; an absolute path
+ *	                   without , and :
  *	ignore=absent      put-if-absent is done without its condition, although claimed;
  *	ignore=match       put-if-match likewise; ignore=both
  *
@@ -23,7 +25,7 @@
 #define STORE_FAULT_H
 #include "engine/store/internal.h"
 
-enum { FAULT_DEPTH_MAX = 4 };
+enum { FAULT_DEPTH_MAX = 4, FAULT_PATH_MAX = 255 };
 
 struct fault_script {
 	uint64_t seed;
@@ -32,6 +34,7 @@ struct fault_script {
 	uint32_t latency_ms, jitter_ms, retry_after_ms;
 	uint32_t outage_from_ms, outage_for_ms;
 	uint32_t ignore; /* bits: 1 << enum firn_store_condition */
+	char outage_while[FAULT_PATH_MAX + 1];
 };
 
 /* If the URI begins with fault: reads the script, sets *rest to what follows it and returns 1;

@@ -5,7 +5,7 @@
 
 enum { MS_MAX = 3600000, MILLION = 1000000 };
 
-enum kind { NUMBER, PER_CENT, MILLISECONDS, OUTAGE, IGNORE };
+enum kind { NUMBER, PER_CENT, MILLISECONDS, OUTAGE, PATH, IGNORE };
 
 static const struct field {
 	const char *name;
@@ -23,6 +23,7 @@ static const struct field {
 	{ "jitter_ms", MILLISECONDS, offsetof(struct fault_script, jitter_ms) },
 	{ "retry_after_ms", MILLISECONDS, offsetof(struct fault_script, retry_after_ms) },
 	{ "outage", OUTAGE, 0 },
+	{ "outage_while", PATH, offsetof(struct fault_script, outage_while) },
 	{ "ignore", IGNORE, 0 },
 };
 
@@ -74,6 +75,17 @@ static const char *read_outage(const char *p, struct fault_script *script)
 	return p;
 }
 
+static const char *read_path(const char *p, char *path)
+{
+	size_t len = strcspn(p, ",:");
+
+	if (*p != '/' || len > FAULT_PATH_MAX)
+		return NULL;
+	memcpy(path, p, len);
+	path[len] = 0;
+	return p + len;
+}
+
 static const char *read_ignore(const char *p, struct fault_script *script)
 {
 	static const struct {
@@ -119,6 +131,8 @@ static const char *read_value(const char *p, const struct field *f, struct fault
 		return p;
 	case OUTAGE:
 		return read_outage(p, script);
+	case PATH:
+		return read_path(p, (char *)at);
 	case IGNORE:
 		return read_ignore(p, script);
 	}
@@ -150,7 +164,8 @@ int fault_parse(const char *uri, struct fault_script *script, const char **rest,
 			return bad(
 			        err, uri, name,
 			        "no such fault; there are seed, latency_ms, jitter_ms, throttle, "
-			        "retry_after_ms, reset, dropped, lost, truncate, flip, outage, ignore");
+			        "retry_after_ms, reset, dropped, lost, truncate, flip, outage, "
+			        "outage_while, ignore");
 		p += len;
 		p = *p == '=' ? read_value(p + 1, &fields[i], script) : NULL;
 		if (!p || (*p != ',' && *p != ':'))

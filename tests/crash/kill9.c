@@ -1,4 +1,4 @@
-/* kill9 DIR KILLS SEED WAL_IO: the loop. See kill9.h. */
+/* kill9 DIR KILLS SEED WAL_IO STORE: the loop. See kill9.h. */
 #include "tests/crash/kill9.h"
 #include <errno.h>
 #include <signal.h>
@@ -111,8 +111,8 @@ static int loop(struct model *m, const char *dir, unsigned want)
 
 int main(int argc, char **argv)
 {
-	if (argc != 5) {
-		fprintf(stderr, "usage: kill9 DIR KILLS SEED pwrite|uring|auto\n");
+	if (argc != 6 || strlen(argv[5]) >= sizeof((struct model *)0)->store) {
+		fprintf(stderr, "usage: kill9 DIR KILLS SEED pwrite|uring|auto STORE-URI\n");
 		return 2;
 	}
 	struct model *m = mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -125,6 +125,6 @@ int main(int argc, char **argv)
 	snprintf(m->wal_io, sizeof m->wal_io, "%s", argv[4]);
 	snprintf(m->dir, sizeof m->dir, "%s/engine-1", argv[1]);
 	snprintf(m->elsewhere, sizeof m->elsewhere, "%s/elsewhere", argv[1]);
-	snprintf(m->store, sizeof m->store, "file://%s/store", argv[1]);
+	snprintf(m->store, sizeof m->store, "%s", argv[5]);
 	return loop(m, argv[1], (unsigned)strtoul(argv[2], NULL, 10));
 }

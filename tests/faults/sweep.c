@@ -399,7 +399,7 @@ static void life_begin(struct sweep *s, const struct scenario *sc, enum way way)
 {
 	memset(s, 0, sizeof *s);
 	s->scenario = sc;
-	site_make(&s->site);
+	site_make_on_files(&s->site);
 	faulty_init(&s->faulty, way == WAY_URING ? env_default() : env_default_pwrite());
 	struct host *both[] = { &s->a, &s->b };
 	for (int i = 0; i < 2; i++) {

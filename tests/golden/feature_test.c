@@ -86,7 +86,7 @@ static void says(uint32_t flags, int code, const char *words)
 	struct host h;
 	struct firn_error err = FIRN_ERROR_INIT;
 	char differs[200];
-	site_make(&site);
+	site_make_on_files(&site);
 	cr_assert_eq(golden_unpack(&g, site.dir), 0);
 	host_init(&h, &site, "a");
 	int rc = host_try_open(&h, &err);

@@ -210,7 +210,7 @@ Test(golden_flip, what_nothing_reads_changes_nothing, .init = setup, .fini = tea
 			f->data[pos] ^= (uint8_t)(1u << chance(8));
 	}
 	cr_assert_gt(n, 0);
-	site_make(&site);
+	site_make_on_files(&site);
 	cr_assert_eq(golden_unpack(&g, site.dir), 0);
 	golden_path("v1", ".expected", path, sizeof path);
 	FILE *f = fopen(path, "r");

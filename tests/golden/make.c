@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct site site = { GOLDEN_DIR, "file://" GOLDEN_DIR "/store" };
+static struct site site = { .dir = GOLDEN_DIR,
+	                    .uri = "file://" GOLDEN_DIR "/store",
+	                    .on_files = true };
 static struct host host;
 
 /* Dies as by kill -9, with an idle group behind the last acked one, so that all of the tail is proven. */

@@ -27,7 +27,7 @@ static void opens(const char *name)
 	struct host h;
 	char path[4200];
 	cr_assert_eq(golden_load(&g, name), 0, "%s.pack", name);
-	site_make(&site);
+	site_make_on_files(&site);
 	cr_assert_eq(golden_unpack(&g, site.dir), 0);
 	host_init(&h, &site, "a");
 	golden_path(name, ".expected", path, sizeof path);

@@ -32,6 +32,7 @@ static void patch_manifest(size_t at, uint64_t value, size_t len)
 {
 	char path[160];
 	uint8_t body[4096];
+	site_pull(&site);
 	(void)snprintf(path, sizeof path, "%s/store/v/manifest", site.dir);
 	(void)chmod(path, 0600);
 	FILE *f = fopen(path, "r+");
@@ -45,6 +46,7 @@ static void patch_manifest(size_t at, uint64_t value, size_t len)
 	rewind(f);
 	cr_assert_eq(fwrite(body, 1, n, f), n);
 	cr_assert_eq(fclose(f), 0);
+	site_push(&site);
 }
 
 static void attach_says(uint32_t flags, int code, const char *words)

@@ -41,6 +41,7 @@ static void teardown(void)
  * store's own probe leaves. */
 static char *bytes_of_site(void)
 {
+	site_pull(&site);
 	return site_ask(&site, "find . -type f ! -name 'lock*' ! -name '*.spare' ! -path '*/.firn*'"
 	                       " -print0 | sort -z | xargs -0 md5sum");
 }
@@ -243,18 +244,20 @@ Test(attach, a_store_that_went_backwards_is_refused, .init = setup, .fini = tear
 {
 	host_start(&a);
 	uint64_t s = some_work(&a);
-	site_run(&site, "cp store/v/manifest dirty");
+	site_change_store(&site, "cp store/v/manifest dirty");
 	host_stop(&a, FIRN_DETACH_DRAIN);
-	site_run(&site, "cp store/v/manifest clean");
+	site_change_store(&site, "cp store/v/manifest clean");
 	host_start(&a);
 	say(&a, s, "6");
 	store_all(&a);
 	say(&a, s, "7");
 	host_stop(&a, FIRN_DETACH_KEEP_WAL);
-	site_run(&site, "cp store/v/manifest newest");
+	site_change_store(&site, "cp store/v/manifest newest");
 	const char *const older[] = { "dirty", "clean" };
 	for (int i = 0; i < 2; i++) {
+		site_pull(&site);
 		site_run(&site, "cp %s store/v/manifest", older[i]);
+		site_push(&site);
 		host_open(&a);
 		struct firn_error err = FIRN_ERROR_INIT;
 		struct firn_volume *v;
@@ -268,7 +271,7 @@ Test(attach, a_store_that_went_backwards_is_refused, .init = setup, .fini = tear
 		host_close(&a);
 	}
 	is_refused_at(&a, FIRN_ECORRUPT, "backwards");
-	site_run(&site, "cp newest store/v/manifest");
+	site_change_store(&site, "cp newest store/v/manifest");
 	host_start(&a);
 	has_all(&a, s, "1234567");
 	host_stop(&a, FIRN_DETACH_KEEP_WAL);
@@ -279,9 +282,9 @@ static void manifest_removed(uint32_t mode)
 	host_start(&a);
 	uint64_t s = some_work(&a);
 	host_stop(&a, mode);
-	site_run(&site, "mv store/v/manifest aside");
+	site_change_store(&site, "mv store/v/manifest aside");
 	is_refused_at(&a, FIRN_ECORRUPT, "backwards");
-	site_run(&site, "mv aside store/v/manifest");
+	site_change_store(&site, "mv aside store/v/manifest");
 	host_start(&a);
 	has_all(&a, s, "12345");
 	host_stop(&a, FIRN_DETACH_KEEP_WAL);
@@ -464,7 +467,7 @@ Test(attach, a_writer_that_was_replaced_while_it_was_away_is_fenced_for_good, .i
 	(void)some_work(&a);
 	host_stop(&a, FIRN_DETACH_ABORT);
 	cr_expect_eq(row_flags(&a), 0);
-	site_run(&site, "rm -rf b && cp -a a b && cp -a store before");
+	site_change_store(&site, "rm -rf b && cp -a a b && cp -a store before");
 	host_open(&b);
 	struct firn_error err = FIRN_ERROR_INIT;
 	cr_assert_eq(host_try_attach(&b, "v", 0, "moved", &b.volume, &err), 0, "%s", err.text);
@@ -480,12 +483,12 @@ Test(attach, a_writer_that_was_replaced_while_it_was_away_is_fenced_for_good, .i
 	cr_expect_eq(row_flags(&a), WAL_VOLUME_FENCED);
 	host_stop(&b, FIRN_DETACH_ABORT);
 	/* The manifest of before names A again: not a reason to go on. */
-	site_run(&site, "mv store after && mv before store");
+	site_change_store(&site, "mv store after && mv before store");
 	host_open(&a);
 	cr_expect_eq(host_try_attach(&a, "v", 0, NULL, &a.volume, &err), FIRN_ECORRUPT);
 	cr_expect(strstr(err.text, "fenced"), "%s", err.text);
 	host_close(&a);
-	site_run(&site, "rm -rf store && mv after store");
+	site_change_store(&site, "rm -rf store && mv after store");
 	host_start(&b);
 	host_stop(&b, FIRN_DETACH_DRAIN);
 	host_start(&a);
@@ -515,20 +518,26 @@ Test(attach, what_a_fenced_writer_acked_alone_is_not_taken_for_the_volume, .init
 	host_close(&a);
 }
 
+static char *bytes_of_store(void)
+{
+	site_pull(&site);
+	return site_ask(&site, "find store -type f ! -path '*/.firn*' | sort | xargs md5sum");
+}
+
 Test(attach, read_only_sees_one_stored_cut_and_changes_nothing, .init = setup, .fini = teardown)
 {
 	host_start(&a);
 	uint64_t s = some_work(&a);
 	host_open(&b);
 	struct firn_error err = FIRN_ERROR_INIT;
-	char *was = site_ask(&site, "find store -type f ! -path '*/.firn*' | sort | xargs md5sum");
+	char *was = bytes_of_store();
 	cr_assert_eq(host_try_attach(&b, "v", FIRN_ATTACH_READ_ONLY, NULL, &b.volume, &err), 0,
 	             "%s", err.text);
 	has_all(&b, s, "123");
 	struct iovec iov = io_of("7");
 	cr_expect_eq(write_one(&b, op_append(s, &iov), NULL), FIRN_EREADONLY);
 	cr_expect_eq(host_detach(&b, b.volume, FIRN_DETACH_DRAIN, &err), 0);
-	char *now = site_ask(&site, "find store -type f ! -path '*/.firn*' | sort | xargs md5sum");
+	char *now = bytes_of_store();
 	expect_text(was, now, "read-only");
 	free(was);
 	free(now);

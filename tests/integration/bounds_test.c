@@ -118,6 +118,7 @@ Test(bounds, segments_that_wait_for_a_store_do_not_pile_up)
 	struct firn_error err = FIRN_ERROR_INIT;
 	char name[16];
 	site_make(&s);
+	site_uri_mortal(&s, "store", s.uri, sizeof s.uri);
 	host_init(&h, &s, "a");
 	h.opts.wal_bytes = 512 << 20;
 	h.opts.memory_bytes = 16 << 20;
@@ -131,9 +132,7 @@ Test(bounds, segments_that_wait_for_a_store_do_not_pile_up)
 		cr_assert_eq(firn_stream_open(v[i], "s", &id[i], &err), 0, "%s", err.text);
 		flush(&h, v[i]);
 	}
-	site_run(
-	        &s,
-	        "mkdir away && mv store/v* away && for i in $(seq 0 15); do touch store/v$i; done");
+	site_store_leaves(&s, "store");
 	uint64_t was = live;
 	for (int i = 0; i < N; i++)
 		cr_assert_eq(firn_stream_append(v[i], id[i], data, LEN, 1, 0, NULL, &err), 0, "%s",
@@ -142,7 +141,7 @@ Test(bounds, segments_that_wait_for_a_store_do_not_pile_up)
 	/* The tail share, 4 MiB; the bound of what waits, 2 MiB, and one more; noise. */
 	cr_expect_lt(live - was, (uint64_t)10 << 20, "%llu KiB more",
 	             (unsigned long long)((live - was) >> 10));
-	site_run(&s, "rm store/v* && mv away/* store");
+	site_store_returns(&s, "store");
 	for (int i = 0; i < N; i++)
 		cr_assert_eq(host_detach(&h, v[i], FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
 	host_close(&h);

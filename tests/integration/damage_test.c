@@ -121,6 +121,7 @@ static bool served_right(struct host *h, const char *was, const char *what)
 
 static void back_up(void)
 {
+	site_pull(&site);
 	site_run(&site, "rm -rf kept && mkdir kept && cp -a a store kept && rm -rf b");
 }
 
@@ -131,6 +132,7 @@ static void restore(void)
 	        &site,
 	        "chmod -R u+w store; rm -rf a/wal/* a/index* b store && mkdir -p a/index &&"
 	        " cp -a kept/a/wal/. a/wal/ && cp -a kept/a/index/. a/index/ && cp -a kept/store store");
+	site_push(&site);
 }
 
 static char *prepare(uint32_t mode)
@@ -165,6 +167,7 @@ static void hit_all(const char *find, uint32_t times, const char *was, struct ho
 			uint32_t bit = (uint32_t)chance(8);
 			free(data);
 			flip(path, pos, bit);
+			site_push(&site);
 			(void)snprintf(what, sizeof what, "%s, bit %u of byte %lu", name, bit, pos);
 			int rc = verify("-d a", &said);
 			const char *base = strrchr(name, '/') + 1;

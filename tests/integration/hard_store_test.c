@@ -15,7 +15,7 @@ static struct site behind(const struct site *s, const char *script)
 {
 	struct site out = *s;
 
-	(void)snprintf(out.uri, sizeof out.uri, "fault:%.50s:%.70s", script, s->uri);
+	(void)snprintf(out.uri, sizeof out.uri, "fault:%s:%.1900s", script, s->uri);
 	return out;
 }
 

@@ -12,16 +12,6 @@ TestSuite(notice, .timeout = 60);
 
 enum { LOG = 1u << (FIRN_EV_LOG - 64), VOLUME = 1u };
 
-static void store_goes(struct host *h)
-{
-	site_run(h->site, "mv store/v away && touch store/v");
-}
-
-static void store_returns(struct host *h)
-{
-	site_run(h->site, "rm store/v && mv away store/v");
-}
-
 /* The result is the caller's. */
 static bool reap(struct host *h, struct firn_event *ev, uint32_t ms)
 {
@@ -43,6 +33,7 @@ Test(notice, an_outage_is_told_as_state_and_as_a_line_of_the_log)
 	struct host h;
 	struct firn_event ev;
 	site_make(&s);
+	site_uri_mortal(&s, "store", s.uri, sizeof s.uri);
 	host_init(&h, &s, "a");
 	host_start(&h);
 	cr_assert_eq(firn_engine_notices(h.engine, h.cq, 1u << 5, 0), FIRN_EUNSUPPORTED);
@@ -51,7 +42,7 @@ Test(notice, an_outage_is_told_as_state_and_as_a_line_of_the_log)
 	struct firn_error err = FIRN_ERROR_INIT;
 	uint64_t id = new_stream(&h, "room");
 	store_all(&h);
-	store_goes(&h);
+	site_store_leaves(&s, "store");
 	(void)say(&h, id, "x");
 	f.req.timeout_ms = 300;
 	f.req.cq = h.cq;
@@ -78,7 +69,7 @@ Test(notice, an_outage_is_told_as_state_and_as_a_line_of_the_log)
 		}
 		firn_release(ev.result);
 	}
-	store_returns(&h);
+	site_store_returns(&s, "store");
 	do
 		cr_assert(await(&h, FIRN_EV_VOLUME, &ev));
 	while (ev.offset != FIRN_STATE_OPEN);
@@ -102,12 +93,13 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 	struct firn_error err = FIRN_ERROR_INIT;
 	static char data[256 << 10];
 	site_make(&s);
+	site_uri_mortal(&s, "store", s.uri, sizeof s.uri);
 	host_init(&h, &s, "a");
 	h.opts.wal_bytes = 8 << 20;
 	host_start(&h);
 	uint64_t id = new_stream(&h, "room");
 	store_all(&h);
-	store_goes(&h);
+	site_store_leaves(&s, "store");
 	uint32_t n = 0, taken = 0;
 	for (int refused = 0; refused < 20;) { /* until it stays full */
 		if (!write_async(&h, id, data, sizeof data, &err)) {
@@ -129,7 +121,7 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 	cr_assert(write_async(&h, id, data, sizeof data, &err));
 	struct firn_volume *other; /* of another store: its writes go on, and make no room for v */
 	uint64_t its;
-	(void)snprintf(s.uri, sizeof s.uri, "file://%s/elsewhere", s.dir);
+	site_uri(&s, "elsewhere", s.uri, sizeof s.uri);
 	cr_assert_eq(host_try_attach(&h, "other", FIRN_ATTACH_CREATE, NULL, &other, &err), 0, "%s",
 	             err.text);
 	cr_assert_eq(firn_stream_open(other, "s", &its, &err), 0, "%s", err.text);
@@ -138,7 +130,7 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 		             err.text);
 	cr_assert_not(reap_one(&h, &ev, 700), "told too early: kind %u", ev.kind);
 	cr_assert_eq(host_detach(&h, other, FIRN_DETACH_ABORT, &err), 0);
-	store_returns(&h);
+	site_store_returns(&s, "store");
 	cr_assert(await(&h, FIRN_EV_WRITABLE, &ev));
 	cr_assert_eq(write_async(&h, id, data, sizeof data, &err), 0);
 	cr_assert(await(&h, FIRN_REQ_WRITE, &ev));

@@ -7,11 +7,9 @@
 void bed_make(struct bed *b)
 {
 	memset(b, 0, sizeof *b);
-	(void)snprintf(b->dir, sizeof b->dir, "/tmp/firn-read-XXXXXX");
-	cr_assert_not_null(mkdtemp(b->dir));
-	(void)snprintf(b->uri, sizeof b->uri, "file://%s/store", b->dir);
+	site_make(&b->site);
 	b->opts.struct_size = sizeof b->opts;
-	b->opts.dir = b->dir;
+	b->opts.dir = b->site.dir;
 	b->opts.wal_bytes = 64 << 20;
 	b->opts.memory_bytes = 64 << 20;
 }
@@ -20,7 +18,8 @@ void bed_open(struct bed *b)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	cr_assert_eq(firn_engine_open(&b->opts, &b->engine, &err), 0, "%s", err.text);
-	cr_assert_eq(firn_volume_open(b->engine, b->uri, "v", &b->volume, &err), 0, "%s", err.text);
+	cr_assert_eq(firn_volume_open(b->engine, b->site.uri, "v", &b->volume, &err), 0, "%s",
+	             err.text);
 	cr_assert_eq(firn_cq_open(b->engine, NULL, &b->cq, &err), 0, "%s", err.text);
 }
 
@@ -42,9 +41,7 @@ void bed_close(struct bed *b, uint32_t mode)
 
 void bed_remove(struct bed *b)
 {
-	char command[128];
-	(void)snprintf(command, sizeof command, "rm -rf %s", b->dir);
-	cr_expect_eq(system(command), 0);
+	site_remove(&b->site);
 }
 
 static void write_op(struct bed *b, const struct firn_op *op, struct firn_event *ev)

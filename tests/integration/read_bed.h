@@ -1,11 +1,11 @@
-/* An engine, a volume in a file: store and one queue in a directory of their own, for reading
- * tests. */
+/* An engine, a volume and one queue in a site of their own, for reading tests. */
 #ifndef TESTS_READ_BED_H
 #define TESTS_READ_BED_H
+#include "tests/integration/site_store.h"
 #include <firn/firn.h>
 
 struct bed {
-	char dir[64], uri[96];
+	struct site site;
 	struct firn_engine *engine;
 	struct firn_volume *volume;
 	struct firn_cq *cq;

@@ -152,14 +152,13 @@ Test(read_life, results_stay_valid_after_everything_is_closed)
 /* One bit of every segment, in the middle of its blocks. */
 static void damage(const struct bed *b)
 {
-	char command[300];
-	(void)snprintf(
-	        command, sizeof command,
-	        "for f in $(find %s/store -path '*/seg/*' -type f); do"
+	site_pull(&b->site);
+	site_run(
+	        &b->site,
+	        "for f in $(find store -path '*/seg/*' -type f); do"
 	        " chmod u+w $f; printf '\\377\\001' | dd of=$f bs=1 seek=400 conv=notrunc 2>/dev/null;"
-	        " done",
-	        b->dir);
-	cr_assert_eq(system(command), 0);
+	        " done");
+	site_push(&b->site);
 }
 
 Test(read_life, a_damaged_segment_is_told_and_never_served)

@@ -68,9 +68,14 @@ Test(reattach, a_volume_under_another_spelling_of_its_uri_is_the_same_volume)
 	begin(&s, &h);
 	uint64_t id = new_stream(&h, "room");
 	store_all(&h);
-	site_run(&s, "ln -s store again");
 	other = s;
-	(void)snprintf(other.uri, sizeof other.uri, "file://%s/again", s.dir);
+	if (s.on_files) {
+		site_run(&s, "ln -s store again");
+		site_uri(&s, "again", other.uri, sizeof other.uri);
+	} else {
+		(void)strcat(other.uri,
+		             strchr(s.uri, '?') ? "&deadline_ms=29999" : "?deadline_ms=29999");
+	}
 	h.site = &other;
 	cr_assert_eq(host_try_attach(&h, "v", FIRN_ATTACH_CREATE, NULL, &second, &err), FIRN_EBUSY,
 	             "%s", err.text);
@@ -89,14 +94,14 @@ Test(reattach, a_clean_manifest_from_before_is_refused_even_without_an_index)
 	uint64_t id = new_stream(&h, "room");
 	(void)say(&h, id, "one ");
 	host_stop(&h, FIRN_DETACH_DRAIN);
-	site_run(&s, "cp -r store before");
+	site_change_store(&s, "cp -r store before");
 	host_start(&h);
 	(void)say(&h, id, "two ");
 	host_stop(&h, FIRN_DETACH_DRAIN);
-	site_run(&s, "mv store after && mv before store && rm -r a/index");
+	site_change_store(&s, "mv store after && mv before store && rm -r a/index");
 	host_open(&h);
 	expect_refused(&h, FIRN_ECORRUPT, "backwards");
-	site_run(&s, "mv store before && mv after store");
+	site_change_store(&s, "rm -rf store && mv after store");
 	host_attach(&h, "v");
 	expect_joined(&h, id, "one two ");
 	host_stop(&h, FIRN_DETACH_DRAIN);
@@ -119,12 +124,12 @@ Test(reattach, a_segment_that_is_gone_is_noticed_before_the_epoch_rises)
 	begin(&s, &h);
 	(void)say(&h, new_stream(&h, "room"), "one ");
 	host_stop(&h, FIRN_DETACH_DRAIN);
-	site_run(&s, "rm -r a/index && mv store/v/seg seg");
+	site_change_store(&s, "rm -r a/index && mv store/v/seg seg");
 	host_open(&h);
 	uint64_t was = epoch_of(&h);
 	expect_refused(&h, FIRN_ECORRUPT, "manifest");
 	cr_assert_eq(epoch_of(&h), was);
-	site_run(&s, "mv seg store/v/seg");
+	site_change_store(&s, "mv seg store/v/seg");
 	host_attach(&h, "v");
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	site_remove(&s);

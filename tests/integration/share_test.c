@@ -20,8 +20,8 @@ static struct firn_volume *attach(struct host *h, const char *store, const char 
 	struct firn_attach a = FIRN_ATTACH_INIT;
 	struct firn_event ev = { 0 };
 	struct firn_error err = FIRN_ERROR_INIT;
-	char uri[200];
-	(void)snprintf(uri, sizeof uri, "file://%s/%s", h->site->dir, store);
+	char uri[SITE_URI_MAX];
+	site_uri_mortal(h->site, store, uri, sizeof uri);
 	a.store = uri;
 	a.name = name;
 	a.attach_flags = FIRN_ATTACH_CREATE;
@@ -77,7 +77,7 @@ Test(share, volumes_of_one_store_that_is_away_take_one_share)
 	uint64_t id[3], n[3] = { 0 };
 	for (int i = 0; i < 3; i++)
 		id[i] = stream_in(&h, v[i]);
-	site_run(&s, "mkdir away && mv dead/one dead/two away/ && touch dead/one dead/two");
+	site_store_leaves(&s, "dead");
 	for (bool full[2] = { false, false }; !full[0] || !full[1];)
 		for (int i = 0; i < 2; i++) {
 			int rc = full[i] ? FIRN_ETIMEDOUT : append(&h, v[i], id[i], 500);
@@ -93,7 +93,7 @@ Test(share, volumes_of_one_store_that_is_away_take_one_share)
 	cr_expect_eq(info(v[2]).state, (uint32_t)FIRN_STATE_OPEN);
 	for (; n[2] < 3 * (64 << 20) / BYTES; n[2]++) /* the third goes round and round */
 		cr_assert_eq(append(&h, v[2], id[2], 30000), 0);
-	site_run(&s, "rm dead/one dead/two && mv away/one away/two dead/");
+	site_store_returns(&s, "dead");
 	for (int i = 0; i < 3; i++) {
 		h.volume = v[i];
 		cr_assert_eq(append(&h, v[i], id[i], 30000), 0, "room comes back");

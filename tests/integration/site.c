@@ -5,16 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-void site_make(struct site *s)
+static void make(struct site *s, bool on_files)
 {
 	const char *tmp = getenv("TMPDIR");
 	memset(s, 0, sizeof *s);
+	s->on_files = on_files;
 	(void)snprintf(s->dir, sizeof s->dir, "%s/firn-site-XXXXXX",
 	               tmp && strlen(tmp) < 40 ? tmp : "/tmp");
 	cr_assert_not_null(mkdtemp(s->dir));
-	(void)snprintf(s->uri, sizeof s->uri, "file://%s/store", s->dir);
+	/* A store may be older than this machine's scratch directory. */
+	(void)snprintf(s->prefix, sizeof s->prefix, "%.20s-%llx", strrchr(s->dir, '/') + 1,
+	               (unsigned long long)time(NULL));
+	site_uri(s, "store", s->uri, sizeof s->uri);
+}
+
+void site_make(struct site *s)
+{
+	make(s, !getenv("FIRN_TEST_STORE"));
+}
+
+void site_make_on_files(struct site *s)
+{
+	make(s, true);
 }
 
 char *site_ask(const struct site *s, const char *fmt, ...)
@@ -48,6 +63,7 @@ void site_run(const struct site *s, const char *fmt, ...)
 
 void site_remove(struct site *s)
 {
+	site_store_remove(s);
 	site_run(s, "chmod -R u+w . && rm -rf %s", s->dir);
 }
 

@@ -1,13 +1,10 @@
-/* A scratch directory with a store and any number of engine directories ("hosts") in it; writes and
- * attaches in one line; all that can be read of a volume as text, so that two moments compare. */
+/* Any number of engine directories ("hosts") in a site (site_store.h); writes and attaches in one line; all
+ * that can be read of a volume as text, so that two moments compare. */
 #ifndef TESTS_SITE_H
 #define TESTS_SITE_H
+#include "tests/integration/site_store.h"
 #include <firn/firn.h>
 #include <stdbool.h>
-
-struct site {
-	char dir[64], uri[128];
-};
 
 struct host {
 	const struct site *site;
@@ -17,13 +14,6 @@ struct host {
 	struct firn_volume *volume; /* the one attached last with host_attach() */
 	struct firn_cq *cq;
 };
-
-void site_make(struct site *s);
-void site_remove(struct site *s);
-/* A shell command in the site's directory; it must succeed. */
-void site_run(const struct site *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The output of one, NUL-terminated, to be freed. */
-char *site_ask(const struct site *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A host with small limits, directory `name` of the site; not open yet. */
 void host_init(struct host *h, const struct site *s, const char *name);

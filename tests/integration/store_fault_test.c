@@ -18,7 +18,7 @@ static struct flaky *flaky;
 
 static void setup(void)
 {
-	site_make(&site);
+	site_make_on_files(&site);
 	flaky = flaky_bed(&site, "deadline_ms=1000");
 	host_init(&a, &site, "a");
 	host_init(&b, &site, "b");

@@ -56,7 +56,6 @@ static void pair_start(struct pair *p, uint32_t flags)
 {
 	site_make(&site);
 	p->other = site;
-	(void)snprintf(p->other.uri, sizeof p->other.uri, "file://%s/store", site.dir);
 	p->flaky = flaky_bed(&site, "deadline_ms=60000");
 	host_init(&p->h, &site, "a");
 	p->h.opts.flags = flags;
@@ -260,7 +259,7 @@ Test(upload, a_crash_with_later_rounds_up_and_the_first_lost_leaves_nothing_miss
 {
 	struct lost l;
 	char name[64];
-	site_make(&site);
+	site_make_on_files(&site);
 	host_init(&l.h, &site, "a");
 	small_segments(&l.h);
 	fill(l.data, sizeof l.data);

@@ -3,6 +3,8 @@
 #include "engine/store/fault.h"
 #include "engine/store/internal.h"
 #include "tests/unit/store/bed.h"
+#include <stdlib.h>
+#include <unistd.h>
 
 static struct trial t;
 
@@ -39,6 +41,8 @@ Test(fault, a_script_is_read_strictly)
 		"fault:seed=18446744073709551616:mem:x",
 		"fault:latency_ms=3600001:mem:x",
 		"fault:outage=5:mem:x",
+		"fault:outage_while=relative:mem:x",
+		"fault:outage_while=:mem:x",
 		"fault:ignore=none:mem:x",
 		"fault:seed=1:fault:seed=1:fault:seed=1:fault:seed=1:fault:seed=1:mem:x",
 	};
@@ -132,6 +136,21 @@ Test(fault, what_is_lost_was_done_and_what_is_dropped_was_not)
 	close_it();
 	open_fault("seed=0");
 	cr_assert_eq(ask(FIRN_STORE_STAT, NULL)->req.size, 5u);
+	close_it();
+}
+
+Test(fault, an_outage_lasts_as_long_as_there_is_a_file)
+{
+	char path[] = "/tmp/firn-fault-XXXXXX", script[80];
+	int fd = mkstemp(path);
+
+	cr_assert_geq(fd, 0);
+	(void)close(fd);
+	(void)snprintf(script, sizeof script, "seed=1,outage_while=%s", path);
+	open_fault(script);
+	cr_expect_eq(put_outcome(), FIRN_STORE_RETRY);
+	cr_assert_eq(unlink(path), 0);
+	cr_expect_eq(put_outcome(), FIRN_STORE_DONE);
 	close_it();
 }
 

@@ -39,7 +39,7 @@ Test(wal_poison, a_failed_write_ends_writes_unknown_and_leaves_the_writer_asleep
 	struct firn_error err = FIRN_ERROR_INIT;
 	files.write_start = start_or_fail;
 	env.files = &files;
-	site_make(&s);
+	site_make_on_files(&s);
 	host_init(&h, &s, "a");
 	h.opts.env = &env;
 	host_start(&h);
