@@ -103,9 +103,9 @@ struct volume {
 
 	pthread_mutex_t lock;
 	/* guarded */
-	uint32_t state;           /* enum firn_state */
-	bool resumed;         /* without its store; until that has said that it may, nothing is stored */
-	uint64_t resumed_rev; /* newest durable write when it was */
+	uint32_t state; /* enum firn_state */
+	bool resumed;   /* without its store; until that has said that it may, nothing is stored */
+	uint64_t resumed_rev;     /* newest durable write when it was */
 	bool detach_job;          /* one is queued */
 	bool detaching, draining; /* no new writes; all is to be stored */
 	bool failed, stopped; /* the WAL is poisoned; the store went backwards: nothing is sent */

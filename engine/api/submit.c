@@ -63,6 +63,8 @@ static void push_job(struct engine *e, struct upload_job *j)
 	upload_kick(e);
 }
 
+enum { ABANDON_MS = 150000 };
+
 static int submit_attach(struct engine *e, const struct firn_attach *a, const struct completion *to,
                          struct firn_error *err)
 {
@@ -72,9 +74,17 @@ static int submit_attach(struct engine *e, const struct firn_attach *a, const st
 		            "store and name (1 to 255 bytes) must be set");
 	if (a->attach_flags & ~known)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "unknown attach flag");
-	if (a->takeover && strcmp(a->takeover, "moved") != 0)
+	bool abandon = a->takeover && !strcmp(a->takeover, "abandon");
+	if (a->takeover && strcmp(a->takeover, "moved") != 0 && !abandon)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "attach",
-		            "takeover=%s is not in this release", a->takeover);
+		            "takeover=%s: there are only moved and abandon", a->takeover);
+	uint32_t ms = a->req.timeout_ms || !to->call ? a->req.timeout_ms : 1;
+	if (abandon && ms && ms < ABANDON_MS && !(a->attach_flags & FIRN_ATTACH_CHECK))
+		return fail(
+		        err, FIRN_EINVAL, 0, "attach",
+		        "takeover=abandon watches the owner for two minutes: give a timeout_ms of "
+		        "%d or more",
+		        ABANDON_MS);
 	int rc = attach_options_check(a->options, err);
 	if (rc)
 		return rc;

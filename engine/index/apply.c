@@ -94,6 +94,29 @@ static int volume_end(struct index_tx *tx, const struct index_commit *c, struct 
 	return index_tx_put(tx);
 }
 
+/* Lost entries of the commit that are folded or were before, and how far the cut has come. */
+struct lost_fold {
+	const struct index_commit *c;
+	uint32_t n;
+	uint64_t cut;
+};
+
+/* Those that stand before a rev. */
+static int lost_below(struct index_tx *tx, const struct index_volume *v, struct lost_fold *f,
+                      uint64_t rev)
+{
+	for (; f->n < f->c->n_lost && f->c->lost[f->n].rev_stored < rev; f->n++) {
+		const struct lost_entry *l = &f->c->lost[f->n];
+		if (l->rev_stored < f->cut)
+			continue;
+		int rc = index_fold_lost(tx, v, l);
+		if (rc)
+			return rc;
+		f->cut = l->rev_stored + l->rev_skip;
+	}
+	return 0;
+}
+
 static int apply(struct index_tx *tx, const struct index_commit *c)
 {
 	struct index_volume v;
@@ -101,8 +124,12 @@ static int apply(struct index_tx *tx, const struct index_commit *c)
 	uint64_t n;
 	int rc = volume_begin(tx, c, &v, &known);
 	uint64_t stored = rc == 0 && known ? v.rev_stored : 0;
+	struct lost_fold lost = { c, 0, stored };
 	for (uint32_t i = 0; i < c->n_footer && rc == 0; i++) {
 		const struct segment_meta *m = segment_footer_meta(c->footer[i]);
+		rc = lost_below(tx, &v, &lost, m->rev_from);
+		if (rc)
+			break;
 		if (memcmp(m->volume_id, c->volume_id, 16) != 0)
 			rc = fail(tx->err, FIRN_EINVAL, 0, "index",
 			          "segment %llx-%llx is of another volume",
@@ -110,6 +137,8 @@ static int apply(struct index_tx *tx, const struct index_commit *c)
 		else if (!known || m->rev_to > stored + 1)
 			rc = index_fold_footer(tx, &v, c->footer[i]);
 	}
+	if (rc == 0)
+		rc = lost_below(tx, &v, &lost, c->rev_stored);
 	if (rc == 0)
 		rc = volume_end(tx, c, &v);
 	return rc ? rc : index_drop_some(tx, DROP_SLICE, &n);

@@ -8,6 +8,8 @@ int index_fold_block(struct index_tx *tx, uint32_t number, struct segment_id id,
                      const struct block_entry *e);
 int index_fold_stream(struct index_tx *tx, struct index_volume *v, const struct stream_state *s);
 int index_fold_gap(struct index_tx *tx, uint32_t number, const struct gap_entry *g);
+/* What an abandon gave up of every stream: [next, next + skip) (DESIGN 5). */
+int index_fold_lost(struct index_tx *tx, const struct index_volume *v, const struct lost_entry *l);
 int index_fold_kv(struct index_tx *tx, uint32_t number, const struct kv_change *kv);
 int index_fold_producer(struct index_tx *tx, uint32_t number, const struct producer_change *p);
 int index_fold_key(struct index_tx *tx, uint32_t number, const struct key_entry *k);

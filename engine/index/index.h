@@ -38,12 +38,16 @@ int index_volume_get(struct index *ix, const uint8_t volume_id[16], struct index
  * A footer with rev_to - 1 <= the rev_stored of the volume's row is skipped, so the same commit
  * again is harmless. Hence rev_stored is that of the last footer given here: a rebuild in several
  * calls gives each call the rev_stored that it reaches, not the final one. FIRN_ENOSPC (disk or map
- * full), FIRN_EIO: nothing changed. */
+ * full), FIRN_EIO: nothing changed.
+ *
+ * Lost entries, oldest first, are those of the manifest; one is folded where the cut passes its rev_stored: each
+ * stream's next rises by what was skipped, with a gap in front (FORMAT.md, rule 11). */
 struct index_commit {
 	uint8_t volume_id[16], nonce[16];
 	uint64_t epoch, seq, rev_stored, next_stream;
-	uint32_t n_footer, _pad;
+	uint32_t n_footer, n_lost;
 	struct segment_footer *const *footer;
+	const struct lost_entry *lost;
 };
 int index_apply(struct index *ix, const struct index_commit *commit, struct firn_error *err);
 /* Forgets a volume (in small transactions): before a rebuild, or when its rows are not wanted any
@@ -73,6 +77,9 @@ int index_producers(struct index *ix, uint32_t number,
                     struct firn_error *err);
 int index_keys(struct index *ix, uint32_t number, int (*each)(void *arg, const struct key_entry *k),
                void *arg, struct firn_error *err);
+/* The gap that holds `offset`. FIRN_ENOENT without text: none does. */
+int index_gap_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
+                   struct gap_entry *out, struct firn_error *err);
 int index_gaps(struct index *ix, uint32_t number, int (*each)(void *arg, const struct gap_entry *g),
                void *arg, struct firn_error *err);
 

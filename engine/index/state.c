@@ -10,6 +10,24 @@ int index_fold_gap(struct index_tx *tx, uint32_t number, const struct gap_entry 
 	return index_tx_put(tx);
 }
 
+int index_gap_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
+                   struct gap_entry *out, struct firn_error *err)
+{
+	struct index_tx tx;
+	struct index_row before, from;
+	int rc = offset == UINT64_MAX ? FIRN_ENOENT : index_tx_read(ix, &tx, err);
+	if (rc)
+		return rc;
+	index_key_u64(&tx.key, number, INDEX_GAP, stream, offset + 1);
+	rc = index_tx_around(&tx, INDEX_KEY_STREAM, &before, &from);
+	if (rc == 0)
+		rc = before.key ? index_gap_get(&before, out, err) : FIRN_ENOENT;
+	if (rc == 0 && out->to <= offset)
+		rc = FIRN_ENOENT;
+	index_tx_end(&tx);
+	return rc;
+}
+
 static int long_key(struct index_tx *tx, uint64_t stream, uint32_t len)
 {
 	return fail(tx->err, FIRN_EINVAL, 0, "index", "stream %llu: key of %u bytes is too long",

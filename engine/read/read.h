@@ -203,6 +203,11 @@ struct want {         /* what has to be loaded */
 	struct index_extent x;
 };
 
+struct gap_known { /* a row of the index; kind 0: none */
+	uint64_t from, to;
+	uint32_t kind, _pad;
+};
+
 struct take {
 	struct firn_reader *r;
 	struct reader_item *it;
@@ -215,6 +220,7 @@ struct take {
 	bool held;        /* it is in the builder already */
 	struct want want;
 	struct look *look;
+	struct gap_known lost; /* with code FIRN_ELOST */
 };
 /* The part of the item, made if it has none; NULL without memory. */
 struct build_part *take_part(struct take *t);
@@ -245,11 +251,6 @@ void build_fini(struct builder *b);
 void pin_release(struct read_pin *pin);
 
 /* ---- stored.c ---- */
-struct gap_known { /* a row of the index; kind 0: none */
-	uint64_t from, to;
-	uint32_t kind, _pad;
-};
-
 struct cache_key frame_key(const struct volume *v, const struct index_extent *x);
 struct cache_key group_key(uint64_t lsn);
 /* The block in its frame, verified once per frame in memory. */

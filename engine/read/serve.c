@@ -89,6 +89,11 @@ static enum got hole_explain(struct take *t)
 		return GOT_DEFER;
 	struct gap_known gap;
 	int rc = stored_gap(t->r->engine, t->it->volume, t->it->stream_id, t->pos, &gap);
+	if (rc == 0 && gap.kind == GAP_LOST) { /* nobody moves past it unasked */
+		t->lost = gap;
+		t->code = FIRN_ELOST;
+		return GOT_CODE;
+	}
 	if (rc == 0 && gap.kind)
 		return take_gap(t, gap.kind, gap.to < t->bound ? gap.to : t->bound);
 	if (rc == 0)
@@ -133,12 +138,21 @@ static enum got gather(struct take *t)
 	return got;
 }
 
+static void part_lost(struct firn_part *part, const struct gap_known *gap)
+{
+	part->gap = FIRN_GAP_LOST;
+	part->gap_from = gap->from;
+	part->gap_to = gap->to;
+}
+
 /* The fetch has something of this item already: an error is told by the next fetch. */
 static void code_settle(struct pass *p, struct take *t, const struct look *k, int code)
 {
 	struct reader_item *it = t->it;
 	if (it->part == READ_NO_PART) {
 		pass_tell(p, it, k, code, 0);
+		if (code == FIRN_ELOST && it->part != READ_NO_PART)
+			part_lost(&p->r->builder.part[it->part].part, &t->lost);
 		settle(p, it, it->pos, k->bound, NEXT_READY);
 		return;
 	}

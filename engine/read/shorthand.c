@@ -15,9 +15,15 @@ static int read_answer(const struct firn_fetched *got, uint64_t stream, uint64_t
 		return 0;
 	}
 	const struct firn_part *p = got->part;
-	fail(err, code, 0, "read",
-	     "stream %" PRIu64 ", offset %" PRIu64 ": start %" PRIu64 ", visible %" PRIu64, stream,
-	     offset, p->start, p->visible);
+	if (code == FIRN_ELOST)
+		fail(err, code, 0, "read",
+		     "stream %" PRIu64 ": offsets %" PRIu64 " to %" PRIu64
+		     " were given up by a takeover",
+		     stream, p->gap_from, p->gap_to - 1);
+	else
+		fail(err, code, 0, "read",
+		     "stream %" PRIu64 ", offset %" PRIu64 ": start %" PRIu64 ", visible %" PRIu64,
+		     stream, offset, p->start, p->visible);
 	firn_release(got);
 	return code;
 }

@@ -83,26 +83,15 @@ int stored_block(const struct volume *v, const struct index_extent *x, struct bl
 
 /* ---- gaps with a row ---- */
 
-struct gap_search {
-	uint64_t stream, pos;
-	struct gap_known *out;
-};
-
-static int gap_match(void *arg, const struct gap_entry *g)
-{
-	struct gap_search *s = arg;
-	if (g->stream != s->stream || s->pos < g->from || s->pos >= g->to)
-		return 0;
-	*s->out = (struct gap_known){ g->from, g->to, g->kind, 0 };
-	return 0;
-}
-
 int stored_gap(struct engine *e, const struct volume *v, uint64_t stream, uint64_t pos,
                struct gap_known *out)
 {
-	struct gap_search s = { stream, pos, out };
+	struct gap_entry g;
 	*out = (struct gap_known){ 0 };
-	return index_gaps(e->index, v->index_no, gap_match, &s, NULL);
+	int rc = index_gap_find(e->index, v->index_no, stream, pos, &g, NULL);
+	if (rc == 0)
+		*out = (struct gap_known){ g.from, g.to, g.kind, 0 };
+	return rc == FIRN_ENOENT ? 0 : rc;
 }
 
 /* ---- taking ---- */

@@ -51,6 +51,8 @@ struct stream_state {
 	uint32_t _pad;
 };
 
+enum gap_kind { GAP_SKIPPED = 3, GAP_LOST = 4 }; /* of enum firn_gap in read.h */
+
 /* A gap that was asked for: offsets [from, to) of a stream hold nothing (firn_gap in read.h). */
 struct gap_entry {
 	uint64_t stream, from, to;
@@ -88,7 +90,8 @@ struct key_entry {
 	const uint8_t *key; /* borrowed */
 };
 
-/* Offsets given up by an explicit takeover (DESIGN 5): repeated in every footer. */
+/* Offsets given up by an explicit takeover (DESIGN 5): repeated in every footer. Of the writer with this nonce all that
+ * was not stored at rev_stored; the volume's revs, and the offsets of each of its streams, skip rev_skip. */
 struct lost_entry {
 	uint8_t nonce[16], wal_id[16];
 	uint64_t rev_stored, rev_skip;

@@ -62,10 +62,13 @@ static void answer_fill(struct answer *r, const struct attach *a, int rc)
 		                              .flags = rc || !a->resumed ? 0
 		                                                         : FIRN_ATTACHED_RESUMED,
 		                              .lost_size = sizeof r->lost };
-	if (rc != FIRN_ELOST)
+	if (rc != FIRN_ELOST && !a->abandon)
 		return;
 	r->attached.n_lost = 1;
 	r->attached.lost = &r->lost;
+	r->lost = a->lost;
+	if (a->abandon)
+		return;
 	r->lost = (struct firn_lost){ .rev_stored = m->rev_stored,
 		                      .rev_skip = m->rev_stored + LOST_SKIP };
 	memcpy(r->lost.nonce, m->nonce, sizeof r->lost.nonce);
@@ -188,12 +191,16 @@ static bool fenced_by_myself(struct attach *a)
 /* Compares, and changes nothing. */
 static int judge(struct attach *a, bool reads)
 {
+	bool abandon = a->job->takeover && !strcmp(a->job->takeover, "abandon");
 	int rc = a->create ? 0 : attach_already_here(a);
+	a->gone = a->abandon = false;
 	if (!rc && a->create && reads)
 		rc = fail(a->err, FIRN_ENOENT, 0, "attach", "%s has no volume %s", a->v->uri,
 		          a->v->name);
 	if (!rc && !a->create && !reads)
 		rc = attach_check_wal(a);
+	if ((rc == FIRN_ELOST || rc == FIRN_ECORRUPT) && a->gone && abandon)
+		rc = abandon_judge(a);
 	return rc || a->create ? rc : attach_check_index(a);
 }
 
@@ -202,7 +209,8 @@ static int ask(struct attach *a, bool reads)
 {
 	struct store *s = a->v->store;
 	const struct firn_env *env = a->e->env;
-	const char *refused = reads ? "" : resume_refused(a);
+	bool abandon = a->job->takeover && !strcmp(a->job->takeover, "abandon");
+	const char *refused = reads || abandon ? "" : resume_refused(a);
 	uint64_t patience = RESUME_AFTER_NS, was = 0, now = env->mono_ns(env->ctx);
 	if (a->job->deadline_ns && a->job->deadline_ns < now + 4 * patience)
 		patience = a->job->deadline_ns > now ? (a->job->deadline_ns - now) / 4 : 0;
@@ -213,7 +221,7 @@ static int ask(struct attach *a, bool reads)
 	if (!refused)
 		(void)store_patience(s, was);
 	a->known = false; /* told by name so far; the id decides */
-	if (rc != FIRN_ESTORE || !(a->err->flags & FIRN_ERR_RETRY) || reads)
+	if (rc != FIRN_ESTORE || !(a->err->flags & FIRN_ERR_RETRY) || reads || abandon)
 		return rc;
 	a->resumed = !refused;
 	return refused ? fail_context(a->err, rc, "%s; %s", a->v->name, refused) : 0;
@@ -269,6 +277,11 @@ int attach_run(struct engine *e, struct upload_job *j)
 	if (!rc) {
 		a.v = r ? volume_new(e) : NULL;
 		rc = a.v ? attach(&a) : fail(&err, FIRN_ENOMEM, 0, "attach", "no memory");
+	}
+	if (rc == ATTACH_WAITS) {
+		firn_release(r);
+		volume_free(a.v);
+		return 0;
 	}
 	struct firn_event ev = { .kind = FIRN_REQ_ATTACH, .code = rc };
 	if (!rc || rc == FIRN_ELOST) {

@@ -11,6 +11,9 @@ struct attach {
 	struct wal_volume_row row;
 	bool known, create; /* the WAL's table has it; there is no manifest */
 	bool resumed;
+	bool gone; /* what was acked above rev_stored is not here, or not whole: it can be given up */
+	bool abandon; /* and is */
+	struct firn_lost lost;
 	struct wal_found *found,
 	        found_copy; /* the groups stay the scan's until the volume has joined */
 	uint8_t nonce
@@ -36,6 +39,14 @@ int attach_check_index(struct attach *a);
 /* ---- attach.c ---- */
 /* FIRN_EBUSY: this engine has the volume of manifest.volume_id, or is attaching it. */
 int attach_already_here(struct attach *a);
+
+/* ---- abandon.c ---- */
+/* takeover=abandon, after a refusal that leaves no other way. 0: it is given up now; ATTACH_WAITS: the owner is watched,
+ * asked again later; < 0: refused. Nothing is changed. */
+enum { ATTACH_WAITS = 1 };
+int abandon_judge(struct attach *a);
+/* What the manifest says of it. */
+int abandon_declare(const struct attach *a, struct manifest *next);
 
 /* ---- raise.c ---- */
 int attach_identity(struct attach *a, struct firn_identity *out);

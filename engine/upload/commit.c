@@ -268,7 +268,9 @@ static int apply_index(struct volume *v, struct commit *c, struct firn_error *er
 		                   .rev_stored = c->next.rev_stored,
 		                   .next_stream = c->next.next_stream,
 		                   .n_footer = n,
-		                   .footer = footer };
+		                   .n_lost = c->next.n_lost,
+		                   .footer = footer,
+		                   .lost = c->next.lost };
 	memcpy(ic.volume_id, v->id, sizeof ic.volume_id);
 	memcpy(ic.nonce, c->next.nonce, sizeof ic.nonce);
 	int rc = index_apply(v->engine->index, &ic, err);

@@ -49,7 +49,9 @@ static int apply_some(struct volume *v, struct segment_footer **footer, uint32_t
 		                  .rev_stored = rev_stored,
 		                  .next_stream = m->next_stream,
 		                  .n_footer = n,
-		                  .footer = footer };
+		                  .n_lost = m->n_lost,
+		                  .footer = footer,
+		                  .lost = m->lost };
 	struct resume_cut cut = { 0 };
 	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
 	memcpy(c.nonce, m->nonce, sizeof c.nonce);

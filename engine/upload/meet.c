@@ -66,6 +66,7 @@ bool nonce_is_mine(const struct wal_volume_row *row, const uint8_t nonce[16])
 static int not_this_wal(struct attach *a)
 {
 	const struct manifest *m = &a->v->manifest;
+	a->gone = true;
 	return fail(
 	        a->err, FIRN_ELOST, 0, "attach",
 	        "%s: acked writes above %llu lie in the WAL of node %s (last commit %lld ms, durable then %llu), "
@@ -144,6 +145,7 @@ int attach_check_wal(struct attach *a)
 		return not_this_wal(a);
 	}
 	int rc = attach_check_identity(a);
+	a->gone = true; /* should anything of it be missing from here on */
 	if (rc)
 		return rc;
 	if (a->found && a->found->missing > m->rev_stored)
@@ -162,6 +164,7 @@ int attach_check_wal(struct attach *a)
 		return fail(a->err, FIRN_ECORRUPT, 0, "attach",
 		            "%s: writes %llu to %llu are not all in the WAL", v->name,
 		            (unsigned long long)m->rev_stored + 1, (unsigned long long)a->row.rev);
+	a->gone = false;
 	return 0;
 }
 

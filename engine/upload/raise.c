@@ -61,7 +61,7 @@ int attach_write_intent(struct attach *a)
 	memcpy(v->id, r->id, 16);
 	mint(a);
 	a->epoch = m->epoch + 1;
-	r->flags = clean ? WAL_VOLUME_FROM_CLEAN : 0;
+	r->flags = clean || a->abandon ? WAL_VOLUME_FROM_CLEAN : 0;
 	r->epoch = a->epoch;
 	if (clean && m->rev_stored > r->rev)
 		r->rev = m->rev_stored;
@@ -106,6 +106,8 @@ static int make_next(struct attach *a, struct manifest *next)
 	next->committed_ms = a->e->env->now_ms(a->e->env->ctx);
 	(void)snprintf(next->node, sizeof next->node, "%s", v->node);
 	next->rev_durable = a->rev_durable > next->rev_stored ? a->rev_durable : next->rev_stored;
+	if (a->abandon && abandon_declare(a, next))
+		return FIRN_ENOMEM;
 	struct manifest_log log = { .kind = MANIFEST_LOG_LOCAL };
 	memcpy(log.id, a->e->wal.wal_id, 16);
 	next->n_log = 0;
@@ -132,6 +134,10 @@ static void become(struct attach *a, struct manifest *next, const struct store_v
 	memcpy(a->row.nonce, a->nonce, 16);
 	a->row.n_intent = 0; /* what has not landed was for a manifest that is no more */
 	a->row.flags = 0;
+	if (a->row.rev_stored < v->manifest.rev_stored)
+		a->row.rev_stored = v->manifest.rev_stored;
+	if (a->row.rev < a->row.rev_stored)
+		a->row.rev = a->row.rev_stored;
 	(void)wal_row_set(&a->e->wal, &a->row);
 }
 

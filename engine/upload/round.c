@@ -110,8 +110,7 @@ static int fold_append(struct round *r, const struct wal_op *op)
 	struct stream_state *st = &rs->state;
 	int rc = 0;
 	if (b->offset > st->next) {
-		struct gap_entry g = { b->stream, st->next, b->offset, 3 /* FIRN_GAP_SKIPPED */,
-			               0 };
+		struct gap_entry g = { b->stream, st->next, b->offset, GAP_SKIPPED, 0 };
 		rc = push(r, &r->gap, &r->cap_gap, &r->n_gap, sizeof g, &g);
 	}
 	st->next = b->offset + b->n_offsets;

@@ -125,7 +125,7 @@ static void look_at_jobs(struct look *l)
 	struct engine *e = l->e;
 	pthread_mutex_lock(&e->lock);
 	for (struct upload_job *j = e->job_first; j; j = j->next) {
-		if (job_waits(e, j))
+		if (job_waits(e, j) || j->watch_next_ns > l->now_ns)
 			continue;
 		if (!lane_take(e, j->lane, TASK_JOB))
 			continue;

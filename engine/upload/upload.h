@@ -18,6 +18,9 @@ struct upload_job {
 	char *uri, *name, *node, *takeover;
 	uint64_t segment_bytes;
 	uint32_t upload_interval_ms, attach_flags;
+	/* takeover=abandon: the owner is watched, until then; 0: not yet */
+	uint64_t watch_until_ns, watch_next_ns, watch_seq;
+	uint8_t watch_nonce[16];
 	/* detach; name is set, too */
 	struct volume *v;
 	uint32_t mode;

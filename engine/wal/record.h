@@ -95,7 +95,7 @@ struct wal_identity {
 };
 #define WAL_MAX_INTENTS 8u
 /* CLEAN: the manifest is known to say so; nothing that this WAL holds of the volume is needed. FROM_CLEAN: the
- * intents are for a manifest that was clean, so the nonce before them has no right to resume (S1). */
+ * intents are for a manifest that was clean, or given up: the nonce before them has no right to resume (S1). */
 enum wal_volume_flag {
 	WAL_VOLUME_DETACHED = 1,
 	WAL_VOLUME_FENCED = 2,

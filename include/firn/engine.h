@@ -323,7 +323,7 @@ enum firn_survives {
  * attach, the result's volume is NULL, and nothing was changed. A time-out or cancel after the
  * manifest was updated leaves a higher epoch and nothing else: attach again.
  *  FIRN_ENOENT       no such volume, and no CREATE
- *  FIRN_EBUSY        this engine has it attached or is attaching it
+ *  FIRN_EBUSY        this engine has it attached or is attaching it; takeover=abandon: its owner has committed meanwhile
  *  FIRN_ELOST        acked writes lie in a WAL that is not this one: the text names its node and
  *                    the last commit, `lost` what would be given up. Nothing was changed
  *  FIRN_ECORRUPT     WAL, manifest and index do not meet, or one went backwards; nothing was
@@ -334,7 +334,7 @@ enum firn_survives {
  *  FIRN_EFULL        no room in the WAL for the volume
  *  FIRN_EIO, FIRN_ENOSPC    the local disk failed or is full
  *  FIRN_EUNSUPPORTED the store has no compare-and-swap, the URI no backend, the volume a newer
- *                    format, or takeover is set
+ *                    format, or takeover is another word
  *  FIRN_ETIMEDOUT, FIRN_ECANCELED    not attached
  * Since 0.1. */
 struct firn_attach {
@@ -347,11 +347,19 @@ struct firn_attach {
 	uint32_t attach_flags;       /* enum firn_attach_flag */
 	const char *takeover;       /* NULL; "moved": the directory lies on another machine, disk */
 	                            /* or path than it was written on, and the original is gone */
-	                            /* for good. "abandon" is FIRN_EUNSUPPORTED in this release */
+	                            /* for good; "abandon": see below */
 	const char *const *options; /* "name=value", NULL-terminated, see firn_options(); NULL = */
 	                            /* none. Segment size and interval are the fields above, */
 	                            /* not options */
 };
+
+/* takeover = "abandon": what the last writer acked and did not store is given up, where an attach would answer
+ * FIRN_ELOST, or FIRN_ECORRUPT because the WAL here has not all of it. For a machine that is gone for good. The
+ * owner is watched for two minutes, so timeout_ms must be 150 000 or more; should it commit meanwhile, the answer is
+ * FIRN_EBUSY. That is a courtesy, not what makes it safe: offsets [stored, stored + 2^36) of every stream are never
+ * given again, and reads there answer FIRN_ELOST. So an owner that lives after all writes nothing that mixes with
+ * yours, and learns with its next commit that it is fenced. Keys and producers are those of what was stored: a producer
+ * that was acked beyond it gets FIRN_ESEQ. With CHECK nothing is watched, and `lost` tells what it would cost. */
 
 /* Writes that were, or would be, given up: those above rev_stored of the writer with this nonce.
  * The next writer's numbers skip to rev_skip. Since 0.1. */

@@ -269,7 +269,7 @@ at m moved
 expect 1 "$firn" read "${where[@]}" --stream s
 expect 0 "$firn" doctor --dir "$scratch/m"
 says out 'Another engine .* has it now'
-expect 2 "$firn" read "${where[@]}" --stream s --takeover abandon
+expect 2 "$firn" read "${where[@]}" --stream s --takeover steal
 at look moved
 expect 1 "$firn" read "${where[@]}" --stream s --read-only
 at m2 moved

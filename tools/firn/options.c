@@ -82,8 +82,10 @@ static const struct argp_option engine_options[] = {
 	{ "segment-size", KEY_SEGMENT_SIZE, "SIZE", 0, "Un-stored bytes that start an upload", 0 },
 	{ "upload-interval", KEY_UPLOAD_INTERVAL, "TIME", 0,
 	  "Age of an un-stored record that starts one", 0 },
-	{ "takeover", KEY_TAKEOVER, "moved", 0,
-	  "The directory was moved here for good: the original is gone", 0 },
+	{ "takeover", KEY_TAKEOVER, "moved|abandon", 0,
+	  "moved: the directory was moved here for good, the original is gone. abandon: so is the "
+	  "directory; what it had not stored is given up, after two minutes",
+	  0 },
 	{ "option", 'o', "NAME=VALUE", 0, "Any other option of the engine; `-o help' lists them",
 	  0 },
 	{ 0 },
@@ -126,8 +128,8 @@ static error_t engine_parse(int key, char *arg, struct argp_state *state)
 		c->upload_ms = option_duration(state, "upload-interval", arg);
 		return 0;
 	case KEY_TAKEOVER:
-		if (strcmp(arg, "moved"))
-			argp_error(state, "--takeover: only `moved', not `%s'", arg);
+		if (strcmp(arg, "moved") != 0 && strcmp(arg, "abandon") != 0)
+			argp_error(state, "--takeover: `moved' or `abandon', not `%s'", arg);
 		c->takeover = arg;
 		return 0;
 	case 'o':

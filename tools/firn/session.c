@@ -2,6 +2,7 @@
 #include "tools/firn/command.h"
 #include "tools/firn/text.h"
 #include <stdio.h>
+#include <string.h>
 
 #define STORE_PATIENCE_NS (60 * UINT64_C(1000000000))
 
@@ -29,6 +30,8 @@ static int attach(struct session *s, const struct common *c, uint32_t flags)
 	a.upload_interval_ms = c->upload_ms;
 	a.attach_flags = c->read_only ? FIRN_ATTACH_READ_ONLY : flags;
 	a.takeover = c->takeover;
+	if (c->takeover && !strcmp(c->takeover, "abandon"))
+		(void)fprintf(stderr, "%s: watching its owner for two minutes\n", c->volume);
 	if (firn_engine_call(s->engine, &a.req, &ev, &err)) {
 		firn_release(ev.result);
 		return report(c, &err);

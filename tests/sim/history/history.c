@@ -91,6 +91,8 @@ static int attach_how(struct box *b, const char *name, uint32_t flags, const cha
 	a.node = node;
 	a.attach_flags = flags;
 	a.takeover = takeover;
+	if (takeover && !strcmp(takeover, "abandon"))
+		a.req.timeout_ms = FIRN_FOREVER;
 	int rc = firn_engine_call(b->node->engine, &a.req, &ev, err);
 	const struct firn_attached *got = rc ? NULL : ev.result;
 	*out = got ? got->volume : NULL;

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 static const struct history *const lists[] = { wal_histories,    write_histories, commit_histories,
-	                                       shared_histories, owner_histories, scale_histories,
-	                                       copy_histories };
+	                                       shared_histories, owner_histories, abandon_histories,
+	                                       scale_histories,  copy_histories };
 
 static const struct history *now;
 

@@ -1,0 +1,342 @@
+/* Histories of volumes that are taken over without the log of their last writer. */
+#include "tests/sim/history/history.h"
+#include <stdio.h>
+
+#define SKIP (UINT64_C(1) << 36)
+
+static struct firn_volume *abandon(struct box *b, const char *name)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_volume *v;
+	int rc = try_takeover(b, name, "abandon", &v, &err);
+	SIM_CHECK("P4", rc == 0, "%s is not given up: %s: %s", name, firn_code_name(rc), err.text);
+	return v;
+}
+
+/* Letters at [at, at + n); not less. */
+static void expect_at(struct firn_volume *v, uint64_t s, uint64_t at, const char *word)
+{
+	for (; *word; word++, at++) {
+		const struct firn_fetched *f = NULL;
+		MUST(firn_stream_read(v, s, at, 1, 10 * SECOND, &f, NULL));
+		SIM_CHECK("P3",
+		          f->part->n_batch == 1 && *(const char *)f->part->batch->data == *word,
+		          "offset %llu is not '%c'", (unsigned long long)at, *word);
+		firn_release(f);
+	}
+}
+
+static void expect_code(struct firn_volume *v, uint64_t s, uint64_t at, int code)
+{
+	const struct firn_fetched *f = NULL;
+	int rc = firn_stream_read(v, s, at, 1, SECOND, &f, NULL);
+	firn_release(f);
+	SIM_CHECK("P3", rc == code, "offset %llu: %s, expected %s", (unsigned long long)at,
+	          firn_code_name(rc), firn_code_name(code));
+}
+
+static int try_say(struct box *b, struct firn_volume *v, uint64_t s, const char *letter)
+{
+	struct iovec iov = bytes_of(letter);
+	struct firn_op op = append_op(s, &iov);
+	return write_ops(b, v, &op, 1, NULL);
+}
+
+static uint32_t state(struct firn_volume *v)
+{
+	struct firn_volume_info i = { .struct_size = sizeof i };
+	MUST(firn_volume_info(v, &i));
+	return i.state;
+}
+
+/* The old writer lives: he goes on acking, and nothing of it takes an offset of the new one's. */
+static void the_old_writer_lives(void)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct box a, b, c;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	box_init(&c, 2);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v"), *w = attach(&a, "w"), *none;
+	uint64_t s = stream(v, "room"), q = stream(v, "quiet"), t = stream(w, "room");
+	say(v, s, "abc");
+	say(v, q, "q");
+	MUST(put(&a, v, "k", "cut"));
+	store_now(&a, v);
+	uint64_t cut = rev_stored(v);
+	say(v, s, "de");
+	MUST(put(&a, v, "k", "lost"));
+	sched_become(0);
+	power_on(&b);
+	int rc = try_attach(&b, "v", 0, &none, &err);
+	EXPECT("P4", rc == FIRN_ELOST);
+	struct firn_volume *mine = abandon(&b, "v");
+	EXPECT("P3", mark(mine, s, FIRN_MARK_ASSIGNED) == 3 + SKIP);
+	EXPECT("P3", mark(mine, q, FIRN_MARK_ASSIGNED) == 1 + SKIP);
+	EXPECT("P2", rev_stored(mine) == cut + SKIP);
+	expect_pair(mine, "k", "cut");
+	say(mine, s, "xy");
+	uint64_t made = stream(mine, "made");
+	say(mine, made, "m");
+	sched_become(a.node->process);
+	say(v, s, "f"); /* it does not know yet */
+	uint64_t at_a = stream(v, "made");
+	EXPECT("P3", at_a != made);
+	begin_say(&a, v, s, 'g', 7);
+	struct firn_event ev = outcome(&a);
+	EXPECT("P3", ev.code == 0 && ev.offset < 3 + SKIP);
+	MUST(firn_engine_notices(a.node->engine, a.cq, 1u << (FIRN_EV_VOLUME - 64), 0));
+	struct firn_flush f = FIRN_FLUSH_INIT;
+	f.volume = v;
+	f.mark = FIRN_MARK_STORED;
+	rc = firn_engine_call(a.node->engine, &f.req, &ev, NULL);
+	firn_release(ev.result);
+	EXPECT("P4", rc == FIRN_EFENCED);
+	ev = outcome(&a);
+	EXPECT("P4", ev.kind == FIRN_EV_VOLUME && ev.offset == FIRN_STATE_FENCED);
+	EXPECT("P4", try_say(&a, v, s, "h") == FIRN_EFENCED && state(v) == FIRN_STATE_FENCED);
+	expect_at(v, s, 0, "abc"); /* what is stored stays readable */
+	expect_code(v, s, 3, FIRN_EFENCED);
+	say(w, t, "on"); /* the neighbour does not notice */
+	store_now(&a, w);
+	EXPECT("P4", detach(&a, v, FIRN_DETACH_DRAIN) == FIRN_EFENCED);
+	sched_become(b.node->process);
+	expect_at(mine, s, 0, "abc");
+	expect_code(mine, s, 3, FIRN_ELOST);
+	expect_code(mine, s, 2 + SKIP, FIRN_ELOST);
+	expect_at(mine, s, 3 + SKIP, "xy");
+	expect_code(mine, q, 1, FIRN_ELOST);
+	store_now(&b, mine);
+	expect_code(mine, s, 3, FIRN_ELOST);
+	expect_at(mine, s, 3 + SKIP, "xy");
+	say(mine, s, "z");
+	kill9(&b);
+	power_on(&b);
+	mine = attach(&b, "v");
+	expect_at(mine, s, 3 + SKIP, "xyz");
+	shut_down(&b, mine, FIRN_DETACH_DRAIN);
+	power_on(&c); /* who makes the index from the store derives the same ranges */
+	mine = attach(&c, "v");
+	expect_at(mine, s, 0, "abc");
+	expect_code(mine, s, 3, FIRN_ELOST);
+	expect_at(mine, s, 3 + SKIP, "xyz");
+	EXPECT("P3", mark(mine, q, FIRN_MARK_ASSIGNED) == 1 + SKIP);
+	expect_word(mine, made, "m", "a stream of the new writer's");
+	shut_down(&c, mine, FIRN_DETACH_DRAIN);
+	sched_become(a.node->process); /* and the old one may have it again, as anybody */
+	v = attach(&a, "v");
+	expect_at(v, s, 3 + SKIP, "xyz");
+	expect_code(v, s, 4, FIRN_ELOST);
+	say(v, s, "!");
+	kill9(&a);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_at(v, s, 3 + SKIP, "xyz!");
+	expect_code(v, s, 4, FIRN_ELOST);
+}
+
+/* The owner commits while he is watched: nothing is given up. */
+static void the_owner_is_seen(void)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	a.upload_interval_ms = 60 * SECOND;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v"), *none;
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	sched_become(0);
+	power_on(&b);
+	int rc = try_takeover(&b, "v", "abandon", &none, &err);
+	SIM_CHECK("P4", rc == FIRN_EBUSY, "taken from an owner that commits: %s",
+	          firn_code_name(rc));
+	sched_become(a.node->process);
+	say(v, s, "d");
+	store_now(&a, v);
+	expect_word(v, s, "abcd", "at its owner");
+}
+
+/* B gives up A's and acks; B's machine burns before it has stored any of it; C gives up B's. Lost ranges add up. */
+static void twice_in_a_row(void)
+{
+	struct box a, b, c, d;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	box_init(&c, 2);
+	box_init(&d, 3);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room"), q = stream(v, "quiet");
+	say(v, q, "q");
+	say(v, s, "abc");
+	store_now(&a, v);
+	say(v, s, "de");
+	kill9(&a);
+	power_on(&b);
+	v = abandon(&b, "v");
+	say(v, s, "x");
+	say(v, q, "y");
+	EXPECT("P3", mark(v, q, FIRN_MARK_DURABLE) == 2 + SKIP);
+	kill9(&b);
+	power_on(&c);
+	v = abandon(&c, "v");
+	EXPECT("P3", mark(v, s, FIRN_MARK_ASSIGNED) == 3 + 2 * SKIP);
+	EXPECT("P3", mark(v, q, FIRN_MARK_ASSIGNED) == 1 + 2 * SKIP);
+	say(v, s, "uvw");
+	store_now(&c, v);
+	say(v, s, "-");
+	kill9(&c);
+	power_on(
+	        &d); /* its index is made from the store: one stream was touched in between, one was not */
+	v = abandon(&d, "v");
+	EXPECT("P3", mark(v, s, FIRN_MARK_ASSIGNED) == 6 + 3 * SKIP);
+	EXPECT("P3", mark(v, q, FIRN_MARK_ASSIGNED) == 1 + 3 * SKIP);
+	expect_at(v, s, 0, "abc");
+	expect_code(v, s, 3, FIRN_ELOST);
+	expect_code(v, s, 3 + SKIP, FIRN_ELOST);
+	expect_at(v, s, 3 + 2 * SKIP, "uvw");
+	expect_code(v, s, 6 + 2 * SKIP, FIRN_ELOST);
+	say(v, s, "z");
+	expect_at(v, s, 6 + 3 * SKIP, "z");
+	shut_down(&d, v, FIRN_DETACH_DRAIN);
+	for (uint32_t i = 0; i < 3; i++) { /* each of the old ones sees the same */
+		struct box *old = i == 0 ? &a : i == 1 ? &b : &c;
+		power_on(old);
+		v = attach(old, "v");
+		expect_at(v, s, 0, "abc");
+		expect_code(v, s, 4, FIRN_ELOST);
+		expect_at(v, s, 3 + 2 * SKIP, "uvw");
+		expect_at(v, s, 6 + 3 * SKIP, "z");
+		EXPECT("P3", mark(v, q, FIRN_MARK_ASSIGNED) == 1 + 3 * SKIP);
+		shut_down(old, v, FIRN_DETACH_DRAIN);
+	}
+}
+
+/* A restarts while the store is away and goes on; meanwhile, before that, B gave it up. A is told when it is back, and does
+ * not go on again. */
+static void resumed_after_it_was_given_up(void)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v"), *mine;
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	store_now(&a, v);
+	say(v, s, "d");
+	kill9(&a);
+	power_on(&b);
+	mine = abandon(&b, "v");
+	say(mine, s, "x");
+	sched_become(0);
+	store_outage(sched_now() + 3600 * UINT64_C(1000000000));
+	power_on(&a);
+	v = attach(&a, "v");
+	say(v, s, "e");
+	EXPECT("P3", mark(v, s, FIRN_MARK_ASSIGNED) == 5);
+	store_outage(0);
+	for (uint32_t i = 0; state(v) != FIRN_STATE_FENCED; i++) {
+		SIM_CHECK("P4", i < 600, "state %u a minute after the outage", state(v));
+		wait_ms(100);
+	}
+	EXPECT("P4", try_say(&a, v, s, "f") == FIRN_EFENCED);
+	kill9(&a);
+	store_outage(sched_now() + 3600 * UINT64_C(1000000000));
+	power_on(&a);
+	int rc = try_attach(&a, "v", 0, &v, &err);
+	SIM_CHECK("P4", rc == FIRN_ESTORE && strstr(err.text, "another engine has become"),
+	          "goes on although it was told: %s %s", firn_code_name(rc), err.text);
+	store_outage(0);
+	sched_become(b.node->process);
+	expect_at(mine, s, 3 + SKIP, "x");
+	store_now(&b, mine);
+	shut_down(&b, mine, FIRN_DETACH_DRAIN);
+}
+
+/* B's swap that gives A's up is on its way when B dies; it lands late. Nobody else is needed to go on. */
+static void a_late_abandon(void)
+{
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	store_now(&a, v);
+	say(v, s, "d");
+	kill9(&a);
+	power_on(&b);
+	struct firn_attach at = FIRN_ATTACH_INIT;
+	const struct firn_req *r = &at.req;
+	at.store = "mem:";
+	at.name = "v";
+	at.takeover = "abandon";
+	at.req.cq = b.cq;
+	struct gate *late = gate_set(GATE_PUT, "/manifest", 0, GATE_LATE);
+	EXPECT("script", firn_engine_submit(b.node->engine, &r, 1, NULL) == 1);
+	while (!gate_reached(late))
+		wait_ms(SECOND);
+	kill9(&b);
+	gate_open(late);
+	wait_ms(10);
+	power_on(&b);
+	v = attach(&b, "v");
+	EXPECT("P3", mark(v, s, FIRN_MARK_ASSIGNED) == 3 + SKIP);
+	say(v, s, "x");
+	store_now(&b, v);
+	expect_at(v, s, 3 + SKIP, "x");
+	expect_code(v, s, 3, FIRN_ELOST);
+	shut_down(&b, v, FIRN_DETACH_DRAIN);
+}
+
+static int say_as(struct box *b, struct firn_volume *v, uint64_t s, uint64_t seq)
+{
+	struct iovec iov = bytes_of("p");
+	struct firn_op op = append_op(s, &iov);
+	op.flags = FIRN_APPEND_PRODUCER;
+	op.u.append.producer_id = 9;
+	op.u.append.producer_epoch = 1;
+	op.u.append.producer_seq = seq;
+	return write_ops(b, v, &op, 1, NULL);
+}
+
+/* Producers are those of the cut: one that was acked beyond it is told so, and a retry of what is stored is known. */
+static void producers_of_the_cut(void)
+{
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	MUST(say_as(&a, v, s, 0));
+	MUST(say_as(&a, v, s, 1));
+	store_now(&a, v);
+	MUST(say_as(&a, v, s, 2));
+	kill9(&a);
+	power_on(&b);
+	v = abandon(&b, "v");
+	EXPECT("P2", say_as(&b, v, s, 3) == FIRN_ESEQ);
+	MUST(say_as(&b, v, s, 1)); /* a duplicate */
+	EXPECT("P2", mark(v, s, FIRN_MARK_ASSIGNED) == 2 + SKIP);
+	MUST(say_as(&b, v, s, 2));
+	EXPECT("P2", mark(v, s, FIRN_MARK_ASSIGNED) == 3 + SKIP);
+}
+
+const struct history abandon_histories[] = {
+	{ "2a", "P3", "the offsets of a writer that was given up and lives are not given again",
+	  the_old_writer_lives },
+	{ "2b", "P4", "an owner that commits is not given up", the_owner_is_seen },
+	{ "S10", "P3", "lost ranges add up", twice_in_a_row },
+	{ "1", "P4", "who resumed after it was given up is told, and does not resume again",
+	  resumed_after_it_was_given_up },
+	{ "2c", "P4", "an abandon that lands late is its sender's", a_late_abandon },
+	{ "2d", "P2", "producers after an abandon are those of the cut", producers_of_the_cut },
+	{ 0 },
+};
