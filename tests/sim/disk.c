@@ -545,7 +545,7 @@ static int f_space(void *ctx, const char *path, uint64_t *free_bytes)
 static int f_identity(void *ctx, const char *path, struct firn_identity *out)
 {
 	(void)path;
-	*out = (struct firn_identity){ .fs_id = 1, .inode = disk_of(ctx)->node };
+	*out = (struct firn_identity){ .fs_id = 1, .inode = ((struct node *)ctx)->machine };
 	return 0;
 }
 

@@ -74,7 +74,7 @@ static void n_log(void *ctx, uint32_t level, const char *origin, const char *tex
 struct node *node_new(uint32_t number)
 {
 	struct node *n = calloc(1, sizeof *n);
-	n->number = number;
+	n->number = n->machine = number;
 	n->disk = disk_new(number, 3 * (uint64_t)NODE_WAL);
 	n->rng.s = W.seed ^ (UINT64_C(0xabcdef) * (number + 1));
 	(void)snprintf(n->dir, sizeof n->dir, "%.180s/n%u", W.scratch, number);

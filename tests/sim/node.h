@@ -6,7 +6,7 @@
 
 struct block;
 struct node {
-	uint32_t number, boots, n_restored;
+	uint32_t number, boots, n_restored, machine;
 	uint32_t process; /* of this boot; 0: down */
 	struct disk *disk;
 	char dir[200]; /* of the engine: names on the simulated disk, a real folder for the index */

@@ -1,6 +1,6 @@
 #include "tests/sim/run.h"
 #include "tests/sim/store.h"
-#include "tests/sim/work.h"
+#include "tests/sim/whatif.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -110,6 +110,8 @@ static void one_life(const struct plan *p)
 	sched_sleep(rng_below(&W.rng, 100 * MS) + 1);
 	if (rng_one_in(&W.rng, 4))
 		cut_check();
+	if (rng_one_in(&W.rng, 2))
+		whatif_remember((uint32_t)rng_below(&W.rng, N_SITES));
 	for (uint32_t i = 0; i < N_SITES; i++) {
 		if (!sites[i].sick && rng_one_in(&W.rng, 4))
 			continue; /* goes on */
@@ -120,6 +122,11 @@ static void one_life(const struct plan *p)
 			sites[i].hurt = true;
 		}
 	}
+	bool all_down = true;
+	for (uint32_t i = 0; i < N_SITES; i++)
+		all_down &= !sites[i].node->process;
+	if (all_down && rng_one_in(&W.rng, 3))
+		whatif_ask();
 }
 
 /* No faults any more: everything comes up, drains, and is the same for whoever looks from elsewhere. */

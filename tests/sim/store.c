@@ -19,7 +19,7 @@ struct bucket {
 };
 
 static struct {
-	struct bucket now, then;
+	struct bucket now, then, kept;
 	bool has_then;
 	uint64_t version, outage_until, n_put;
 	uint32_t ignores; /* conditions, 1 << FIRN_STORE_IF_... */
@@ -76,31 +76,41 @@ void store_ignores(uint32_t conditions)
 	store.ignores = conditions;
 }
 
+/* Objects are shared between states: their bytes stay as long as the world. */
+static void bucket_copy(struct bucket *to, struct bucket *from)
+{
+	if (to->cap < from->n + 1) {
+		to->cap = from->n + 64;
+		to->object = realloc(to->object, to->cap * sizeof *to->object);
+	}
+	for (size_t i = 0; i < from->n; i++) {
+		from->object[i].shared = true;
+		to->object[i] = from->object[i];
+	}
+	to->n = from->n;
+}
+
 void store_remember(void)
 {
-	struct bucket *t = &store.then;
-	t->object = realloc(t->object, (store.now.n + 1) * sizeof *t->object);
-	t->n = store.now.n;
-	for (size_t i = 0; i < t->n; i++) {
-		store.now.object[i].shared = true;
-		t->object[i] = store.now.object[i];
-	}
+	bucket_copy(&store.then, &store.now);
 	store.has_then = true;
 }
 
 bool store_roll_back(void)
 {
-	if (!store.has_then)
-		return false;
-	store.now.n = 0;
-	if (store.now.cap < store.then.n) {
-		store.now.cap = store.then.n;
-		store.now.object = realloc(store.now.object,
-		                           store.now.cap * sizeof *store.now.object);
-	}
-	memcpy(store.now.object, store.then.object, store.then.n * sizeof *store.now.object);
-	store.now.n = store.then.n;
-	return true;
+	if (store.has_then)
+		bucket_copy(&store.now, &store.then);
+	return store.has_then;
+}
+
+void store_push(void)
+{
+	bucket_copy(&store.kept, &store.now);
+}
+
+void store_pop(void)
+{
+	bucket_copy(&store.now, &store.kept);
 }
 
 static size_t find(const char *key, bool *there)

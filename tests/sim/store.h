@@ -11,6 +11,9 @@ void store_ignores(uint32_t conditions);
 /* It has lost what came after an earlier moment; false: there is no such moment. */
 void store_remember(void);
 bool store_roll_back(void);
+/* What happens in between did not. */
+void store_push(void);
+void store_pop(void);
 uint64_t store_puts(void);
 uint64_t store_puts_to(
         const char *prefix); /* to objects that are there, by the beginning of their key */

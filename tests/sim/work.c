@@ -505,7 +505,7 @@ static void looker_main(void *arg)
 
 /* ---- a life of a node --------------------------------------------------------------------------- */
 
-static bool passing(int code)
+bool passing(int code)
 {
 	return code == FIRN_ESTORE || code == FIRN_ETIMEDOUT || code == FIRN_EIO ||
 	       code == FIRN_ENOSPC || code == FIRN_EFULL || code == FIRN_EBUSY ||
@@ -523,6 +523,7 @@ static int attach_once(struct site *s, struct home *h, struct firn_error *err)
 	a.node = node;
 	a.attach_flags = FIRN_ATTACH_CREATE;
 	a.req.timeout_ms = FIRN_FOREVER;
+	h->tries++;
 	int rc = firn_engine_call(s->node->engine, &a.req, &ev, err);
 	if (rc == 0)
 		h->volume = ((const struct firn_attached *)ev.result)->volume;
@@ -554,6 +555,8 @@ static bool attach(struct site *s, struct home *h)
 	struct firn_volume_info info = { .struct_size = sizeof info };
 	(void)firn_volume_info(h->volume, &info);
 	uint64_t k = info.rev_durable;
+	h->got = h->tries;
+	h->maybe_clean = false;
 	sim_trace("%s: attached, epoch %llu, writes %llu of %llu, stored %llu, promised %llu",
 	          h->m.name, (unsigned long long)info.epoch, (unsigned long long)k,
 	          (unsigned long long)h->m.n, (unsigned long long)info.rev_stored,
@@ -581,6 +584,7 @@ static void detach(struct site *s, struct home *h)
 	d.volume = h->volume;
 	d.mode = s->detach_mode;
 	d.req.timeout_ms = 120000;
+	h->maybe_clean |= d.mode == FIRN_DETACH_DRAIN;
 	int rc = firn_engine_call(s->node->engine, &d.req, &ev, &err);
 	firn_release(ev.result);
 	sim_trace("%s: detach %u: %s %s", h->m.name, d.mode, firn_code_name(rc), err.text);

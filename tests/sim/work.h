@@ -12,6 +12,9 @@ struct home {
 	struct firn_volume *volume; /* attached */
 	bool given_up;              /* refused after damage that was told: no more is asked of it */
 	bool clean;                 /* the last detach drained it */
+	bool maybe_clean; /* the store may say so: a detach began to, no attach came through since */
+	uint64_t tries,
+	        got; /* attaches begun; which of them was the last that came through, 0 none */
 };
 
 /* A node as the director sees it. Not in the memory of the process: it outlives kills. */
@@ -28,6 +31,8 @@ enum { N_SITES = 2, N_HOMES = 3 };
 extern struct site sites[N_SITES];
 extern struct home homes[N_HOMES];
 
+/* An error that may be over when it is tried again. */
+bool passing(int code);
 /* Boots the node, opens the engine, attaches what lives there, starts its users. */
 void site_boot(uint32_t site);
 /* A reader elsewhere: what is stored is one cut. */

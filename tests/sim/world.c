@@ -28,6 +28,10 @@ const char *const fault_name[N_FAULTS] = {
 	[FAULT_INDEX_OLD] = "older index",
 	[FAULT_INDEX_GONE] = "index gone",
 	[FAULT_CLOCK] = "clock jump",
+	[FAULT_RESTORED] = "older snapshot",
+	[FAULT_CLONED] = "cloned disk",
+	[FAULT_BUCKET_BACK] = "older bucket",
+	[FAULT_CONDITIONS_IGNORED] = "conditions ignored",
 };
 
 void world_init(uint64_t seed, bool trace)

@@ -26,6 +26,11 @@ enum fault {
 	FAULT_INDEX_OLD,   /* the index directory is put back to an older state */
 	FAULT_INDEX_GONE,
 	FAULT_CLOCK, /* the wall clock jumps */
+	/* Questions of whatif.h. */
+	FAULT_RESTORED,           /* an older snapshot of the disk */
+	FAULT_CLONED,             /* a snapshot in another machine */
+	FAULT_BUCKET_BACK,        /* the bucket as it was earlier */
+	FAULT_CONDITIONS_IGNORED, /* a store that claims conditions and has none */
 	N_FAULTS
 };
 extern const char *const fault_name[N_FAULTS];
