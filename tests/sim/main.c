@@ -52,6 +52,7 @@ struct tally {
 };
 struct outcome {
 	struct tally t;
+	char dir[256];
 	char failure[1200];
 };
 
@@ -120,20 +121,18 @@ void sim_fail(const char *promise, const char *format, ...)
 	sim_trace("BROKEN %s", told->failure);
 	tell();
 	(void)fflush(stdout);
-	world_fini();
 	_exit(1);
 }
 
 static void child(uint64_t seed, struct outcome *out)
 {
 	told = out;
-	world_init(seed, M.trace);
+	world_init(seed, M.trace, out->dir);
 	W.skip = M.skip;
 	W.n_skip = SKIP_MOST;
 	run_seed();
 	tell();
 	(void)fflush(stdout);
-	world_fini();
 	_exit(0);
 }
 
@@ -141,6 +140,7 @@ static pid_t start(uint64_t seed, struct outcome *out)
 {
 	memset(out, 0, sizeof *out);
 	(void)fflush(stdout);
+	world_scratch(out->dir);
 	pid_t pid = fork();
 	if (pid == 0)
 		child(seed, out);
@@ -150,6 +150,7 @@ static pid_t start(uint64_t seed, struct outcome *out)
 /* Of a child that has ended: 0 if all is well; else the reason is in out->failure. */
 static int judge(int status, struct outcome *out)
 {
+	world_clean(out->dir);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	if (!out->failure[0])

@@ -34,16 +34,21 @@ const char *const fault_name[N_FAULTS] = {
 	[FAULT_CONDITIONS_IGNORED] = "conditions ignored",
 };
 
-void world_init(uint64_t seed, bool trace)
+void world_scratch(char dir[256])
+{
+	(void)snprintf(dir, 256, "/dev/shm/firn-sim-XXXXXX");
+	if (!mkdtemp(dir))
+		abort();
+}
+
+void world_init(uint64_t seed, bool trace, const char *dir)
 {
 	memset(&W, 0, sizeof W);
 	W.seed = seed;
 	W.rng.s = seed;
 	W.trace = trace;
 	sched_init(seed);
-	(void)snprintf(W.scratch, sizeof W.scratch, "/dev/shm/firn-sim-XXXXXX");
-	if (!mkdtemp(W.scratch))
-		abort();
+	(void)snprintf(W.scratch, sizeof W.scratch, "%s", dir);
 }
 
 static int gone(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -52,9 +57,9 @@ static int gone(const char *path, const struct stat *st, int flag, struct FTW *f
 	return remove(path);
 }
 
-void world_fini(void)
+void world_clean(const char *dir)
 {
-	(void)nftw(W.scratch, gone, 16, FTW_DEPTH | FTW_PHYS);
+	(void)nftw(dir, gone, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 bool fault_strikes(enum fault f, uint32_t n)

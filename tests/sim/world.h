@@ -49,9 +49,12 @@ struct world {
 };
 extern struct world W;
 
-/* Begins a run: virtual clock, chance, a real directory for the indexes. */
-void world_init(uint64_t seed, bool trace);
-void world_fini(void); /* removes that directory */
+/* A real directory for the indexes of a run: made and removed by the parent of the process that runs, which may die of
+ * anything. */
+void world_scratch(char dir[256]);
+void world_clean(const char *dir);
+/* Begins a run: virtual clock, chance. */
+void world_init(uint64_t seed, bool trace, const char *dir);
 /* Does this fault happen, one time in `n`? Counted if so. */
 bool fault_strikes(enum fault f, uint32_t n);
 __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, ...);

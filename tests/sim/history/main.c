@@ -25,7 +25,6 @@ static const struct history *now;
 static noreturn void end(int status)
 {
 	(void)fflush(stdout);
-	world_fini();
 	_exit(status);
 }
 
@@ -48,10 +47,10 @@ void sim_fail(const char *promise, const char *format, ...)
 	end(1);
 }
 
-static noreturn void live(const struct history *h, uint64_t seed, bool trace)
+static noreturn void live(const struct history *h, uint64_t seed, bool trace, const char *dir)
 {
 	char hang[512];
-	world_init(seed, trace);
+	world_init(seed, trace, dir);
 	now = h;
 	W.calm = true;
 	(void)sched_spawn(0, "script", script, NULL);
@@ -63,13 +62,17 @@ static noreturn void live(const struct history *h, uint64_t seed, bool trace)
 static bool passes(const struct history *h, uint64_t seed, bool trace)
 {
 	int status = 1;
+	char dir[256];
 	(void)fflush(stdout);
+	world_scratch(dir);
 	pid_t child = fork();
 	if (child == 0) {
 		(void)alarm(60);
-		live(h, seed, trace);
+		live(h, seed, trace, dir);
 	}
-	if (child < 0 || waitpid(child, &status, 0) != child)
+	bool ended = child > 0 && waitpid(child, &status, 0) == child;
+	world_clean(dir);
+	if (!ended)
 		return false;
 	if (WIFSIGNALED(status))
 		(void)printf("history %s, seed %llu: signal %d\n", h->number,
