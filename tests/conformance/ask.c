@@ -2,6 +2,7 @@
 #include "tests/conformance/run.h"
 #include "tests/conformance/trial.h"
 #include "engine/os/env.h"
+#include <stdarg.h>
 #include <time.h>
 
 enum { CUT_TRIES = 20 };
@@ -157,6 +158,18 @@ int ask_do(struct trial *t, struct ask *a, bool once)
 	return a->req.code;
 }
 
+void must_do(struct trial *t, struct ask *a, const char *fmt, ...)
+{
+	int rc = ask_do(t, a, false); /* before its text is asked for */
+	char what[128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	must(t, rc == FIRN_OK, "%s: expected DONE, got %s", what, ask_text(a));
+}
+
 /* ---- short forms ---- */
 
 static void iov_of(struct ask *a, struct iovec *iov, const void *data, size_t len)
@@ -174,8 +187,7 @@ struct firn_store_version put_bytes(struct trial *t, const char *key, const void
 	struct iovec iov;
 
 	iov_of(a, &iov, data, len);
-	must(t, ask_do(t, a, false) == FIRN_OK, "PUT of %zu bytes to %.60s: expected DONE, got %s",
-	     len, key, ask_text(a));
+	must_do(t, a, "PUT of %zu bytes to %.60s", len, key);
 	v = a->req.version;
 	host_ask_free(a);
 	return v;
@@ -269,8 +281,7 @@ void delete_key(struct trial *t, const char *key)
 {
 	struct ask *a = ask_new(t, FIRN_STORE_DELETE, key);
 
-	must(t, ask_do(t, a, false) == FIRN_OK, "DELETE of %.60s: expected DONE, got %s", key,
-	     ask_text(a));
+	must_do(t, a, "DELETE of %.60s", key);
 	host_ask_free(a);
 }
 

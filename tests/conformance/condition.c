@@ -288,7 +288,7 @@ static void count_by_match(struct trial *t, unsigned i, void *arg)
 		a->req.n_iov = 1;
 		a->req.len = iov.iov_len;
 		a->req.flags = FIRN_STORE_WANT_VERSION;
-		must(t, ask_do(t, a, false) == FIRN_OK, "GET: expected DONE, got %s", ask_text(a));
+		must_do(t, a, "GET");
 		struct firn_store_version v = a->req.version;
 		size_t len = (size_t)a->req.got;
 

@@ -38,7 +38,7 @@ static struct ask *got(struct trial *t, size_t len, size_t room, uint8_t **back)
 	a->req.iov = iov;
 	a->req.n_iov = 1;
 	a->req.len = room;
-	must(t, ask_do(t, a, false) == FIRN_OK, "GET: expected DONE, got %s", ask_text(a));
+	must_do(t, a, "GET");
 	return a;
 }
 
@@ -78,7 +78,7 @@ static void scattered(struct trial *t)
 	a->req.iov = iov;
 	a->req.n_iov = N;
 	a->req.len = N * EACH;
-	must(t, ask_do(t, a, false) == FIRN_OK, "GET: expected DONE, got %s", ask_text(a));
+	must_do(t, a, "GET");
 	must(t, a->req.got == N * EACH && !memcmp(back, data, N * EACH),
 	     "expected the bytes scattered over the pieces in order");
 }
@@ -94,7 +94,7 @@ static void version_of_get(struct trial *t)
 	a->req.n_iov = 1;
 	a->req.len = sizeof back;
 	a->req.flags = FIRN_STORE_WANT_VERSION;
-	must(t, ask_do(t, a, false) == FIRN_OK, "GET: expected DONE, got %s", ask_text(a));
+	must_do(t, a, "GET");
 	must(t, same_version(&v, &a->req.version),
 	     "expected the version that PUT gave, %.*s, got %.*s", (int)v.len, v.text,
 	     (int)a->req.version.len, a->req.version.text);
@@ -111,7 +111,7 @@ static void version_of_part(struct trial *t)
 	a->req.n_iov = 1;
 	a->req.len = sizeof back;
 	a->req.flags = FIRN_STORE_WANT_VERSION;
-	must(t, ask_do(t, a, false) == FIRN_OK, "GET: expected DONE, got %s", ask_text(a));
+	must_do(t, a, "GET");
 	must(t, same_version(&v, &a->req.version),
 	     "expected the version of the whole object, %.*s, got %.*s", (int)v.len, v.text,
 	     (int)a->req.version.len, a->req.version.text);
@@ -188,7 +188,7 @@ static void time_is_plausible(struct trial *t)
 	struct ask *a = ask_new(t, FIRN_STORE_STAT, "k");
 
 	(void)put(t, "k", "x");
-	must(t, ask_do(t, a, false) == FIRN_OK, "STAT: expected DONE, got %s", ask_text(a));
+	must_do(t, a, "STAT");
 	must(t, a->req.mtime_ms == 0 || a->req.mtime_ms > INT64_C(1577836800000),
 	     "expected a time in Unix milliseconds or 0, got %lld", (long long)a->req.mtime_ms);
 }

@@ -16,10 +16,11 @@ static const char doc[] =
         "Exit codes: 0 every check passed; 1 at least one failed; 2 wrong usage, or the store "
         "cannot be opened.";
 
-enum { KEY_JSON = 1, KEY_LIST, KEY_WRITER };
+enum { KEY_JSON = 1, KEY_LIST, KEY_WITHOUT, KEY_WRITER };
 
 static const struct argp_option options[] = {
 	{ "group", 'g', "NAME", 0, "only the checks of this group", 0 },
+	{ "without", KEY_WITHOUT, "NAME", 0, "all checks but those of this group", 0 },
 	{ "json", KEY_JSON, NULL, 0, "print the result as JSON", 0 },
 	{ "list", KEY_LIST, NULL, 0, "print the names of all checks and end", 0 },
 	{ "writer", KEY_WRITER, "PREFIX", OPTION_HIDDEN, NULL, 0 },
@@ -27,7 +28,7 @@ static const struct argp_option options[] = {
 };
 
 struct arguments {
-	const char *uri, *group, *writer;
+	const char *uri, *group, *without, *writer;
 	bool json, list;
 };
 
@@ -45,7 +46,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 	switch (key) {
 	case 'g':
-		a->group = text;
+	case KEY_WITHOUT:
+		*(key == 'g' ? &a->group : &a->without) = text;
 		if (!group_exists(text))
 			argp_error(state, "no group is named `%s'; --list shows them", text);
 		return 0;
@@ -100,7 +102,7 @@ int main(int argc, char **argv)
 		(void)snprintf(program, sizeof program, "%s", argv[0]);
 	struct run run = { .uri = a.uri, .program = program };
 
-	if (!run_checks(&run, a.group, &err)) {
+	if (!run_checks(&run, a.group, a.without, &err)) {
 		(void)fprintf(stderr, "firn-conformance: %s\n", err.text);
 		return 2;
 	}

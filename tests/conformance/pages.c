@@ -52,8 +52,7 @@ uint64_t list_each(struct trial *t, const char *prefix, const char *after, uint3
 	do {
 		a->req.page = &page;
 		a->req.start_after = last;
-		must(t, ask_do(t, a, false) == FIRN_OK, "LIST of %.60s: expected DONE, got %s",
-		     prefix, ask_text(a));
+		must_do(t, a, "LIST of %.60s", prefix);
 		must(t, !page.more || page.n,
 		     "LIST of %.60s: expected keys in a page that says there are more", prefix);
 		n += take_page(t, a, last, each, arg);
@@ -106,8 +105,7 @@ char *multipart_begin(struct trial *t, const char *key)
 	struct ask *a = ask_new(t, FIRN_STORE_MULTIPART_BEGIN, key);
 	char *upload = trial_alloc(t, FIRN_STORE_UPLOAD_MAX);
 
-	must(t, ask_do(t, a, false) == FIRN_OK, "MULTIPART_BEGIN: expected DONE, got %s",
-	     ask_text(a));
+	must_do(t, a, "MULTIPART_BEGIN");
 	must(t, memchr(a->upload, 0, sizeof a->upload) && a->upload[0],
 	     "MULTIPART_BEGIN: expected the upload's name, NUL-terminated");
 	(void)strcpy(upload, a->upload);
@@ -128,8 +126,7 @@ struct firn_store_part multipart_put(struct trial *t, const char *key, char *upl
 	a->req.iov = &iov;
 	a->req.n_iov = 1;
 	a->req.len = len;
-	must(t, ask_do(t, a, false) == FIRN_OK, "MULTIPART_PUT of part %u: expected DONE, got %s",
-	     part, ask_text(a));
+	must_do(t, a, "MULTIPART_PUT of part %u", part);
 	done.version = a->req.version;
 	host_ask_free(a);
 	return done;

@@ -43,8 +43,7 @@ static void pieces(struct trial *t, uint32_t n, size_t each)
 	a->req.iov = iov;
 	a->req.n_iov = 2 * n;
 	a->req.len = n * each;
-	must(t, ask_do(t, a, false) == FIRN_OK, "PUT of %u pieces: expected DONE, got %s", n,
-	     ask_text(a));
+	must_do(t, a, "PUT of %u pieces", n);
 	must(t,
 	     get(t, "k", 0, back, n * each, &got) == FIRN_OK && got == n * each &&
 	             !memcmp(back, data, got),

@@ -33,8 +33,9 @@ struct run {
 extern const struct group *const all_groups[];
 extern const size_t n_all_groups;
 
-/* Runs the checks of that group, NULL = all. False: the store cannot be opened, *err says why. */
-bool run_checks(struct run *run, const char *group, struct firn_error *err);
+/* Runs the checks of one group (NULL: of all) but those of another (NULL: of none). False: the store
+ * cannot be opened, *err says why. */
+bool run_checks(struct run *run, const char *only, const char *without, struct firn_error *err);
 /* Notes that something must be cleaned up. */
 void run_note_key(struct run *run, const char *key);
 void run_note_upload(struct run *run, const char *key, const char *upload);

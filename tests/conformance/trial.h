@@ -82,6 +82,9 @@ void ask_wait(struct trial *t, struct ask *a); /* and checks the answer's form *
 /* Submits until there is an answer that stands, at most for ANSWER_SECONDS. Returns its code.
  * `once`: an AMBIGUOUS answer stands (code FIRN_EUNKNOWN here). */
 int ask_do(struct trial *t, struct ask *a, bool once);
+/* The same, and ends the check as failed unless it is DONE; fmt says what was asked for. */
+void must_do(struct trial *t, struct ask *a, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
 const char *ask_text(const struct ask *a); /* the answer, for messages */
 
 /* ---- requests, in short form ---- */
