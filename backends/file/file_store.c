@@ -8,8 +8,10 @@
 
 enum { THREADS_DEFAULT = 3 };
 
-void file_perform(struct file_store *s, struct firn_store_request *req)
+/* On a thread of the pool. */
+static void perform(void *arg, struct firn_store_request *req)
 {
+	struct file_store *s = arg;
 	/* The host has checked the key; here it becomes a path, so it is checked again. */
 	const char *wrong = req->op == FIRN_STORE_LIST ? key_check_prefix(req->prefix)
 	                                               : key_check(req->key);
@@ -97,7 +99,6 @@ static int file_open(const struct firn_store_config *config, void **handle, stru
 		return open_error(err, FIRN_ENOMEM, 0, "no memory");
 	memset(s, 0, sizeof *s);
 	s->host = config->host;
-	s->n_threads = n_threads;
 	rc = path_make_root(config->path, &s->root);
 	if (rc < 0) {
 		env->release(env->ctx, s);
@@ -108,13 +109,19 @@ static int file_open(const struct firn_store_config *config, void **handle, stru
 			                  "creating the store's directory");
 		return open_error(err, FIRN_EIO, -rc, "opening the store's directory");
 	}
-	if (pool_start(s)) {
-		(void)close(s->root);
-		env->release(env->ctx, s);
-		return open_error(err, FIRN_ENOMEM, 0, "no threads for the store");
-	}
+	if (pthread_mutex_init(&s->lock, NULL))
+		goto fail_lock;
+	if (pool_start(&s->pool, n_threads, perform, s))
+		goto fail_pool;
 	*handle = s;
 	return FIRN_OK;
+
+fail_pool:
+	pthread_mutex_destroy(&s->lock);
+fail_lock:
+	(void)close(s->root);
+	env->release(env->ctx, s);
+	return open_error(err, FIRN_ENOMEM, 0, "no threads for the store");
 }
 
 static void file_close(void *handle)
@@ -122,7 +129,8 @@ static void file_close(void *handle)
 	struct file_store *s = handle;
 	const struct firn_env *env = s->host->env;
 
-	pool_stop(s);
+	pool_stop(&s->pool);
+	pthread_mutex_destroy(&s->lock);
 	(void)close(s->root);
 	env->release(env->ctx, s);
 }
@@ -133,17 +141,21 @@ static void file_info(void *handle, struct firn_store_info *info)
 
 	info->caps = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH |
 	             FIRN_STORE_CAN_LIST | FIRN_STORE_CAN_RANGE;
-	info->max_in_flight = s->n_threads;
+	info->max_in_flight = s->pool.n_threads;
 }
 
 static void file_submit(void *handle, struct firn_store_request *req)
 {
-	pool_submit(handle, req);
+	struct file_store *s = handle;
+
+	pool_submit(&s->pool, req);
 }
 
 static void file_cancel(void *handle, struct firn_store_request *req)
 {
-	pool_cancel(handle, req);
+	struct file_store *s = handle;
+
+	pool_cancel(&s->pool, req);
 }
 
 const struct firn_store_plugin *file_store_entry(void)

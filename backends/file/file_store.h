@@ -2,7 +2,6 @@
  * its key is its path below the root.
  *
  *	file_store.c   open, close, what it can do
- *	pool.c         threads that perform requests
  *	path.c         from a key to a directory, without leaving the root; which errno means what
  *	put.c          temporary file, fsync, link or rename, fsync of the directory
  *	get.c          GET, STAT, DELETE
@@ -14,6 +13,7 @@
  * that are being written. */
 #ifndef FILE_STORE_H
 #define FILE_STORE_H
+#include "backends/pool.h"
 #include <firn/store.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -36,24 +36,13 @@ struct file_dir {
 struct file_store {
 	const struct firn_store_host *host;
 	int root; /* of the URI */
-	uint32_t n_threads;
 
-	pthread_mutex_t lock; /* guards the queue and the known directories */
-	pthread_cond_t work;
-	struct firn_store_request *first, *last; /* linked by backend[0] */
-	uint32_t closing, n_dirs;
+	pthread_mutex_t lock; /* guards the known directories */
+	uint32_t n_dirs;
 	struct file_dir dirs[FILE_DIRS_KNOWN * 2]; /* hashed, open addressing */
 
-	pthread_t thread[FILE_THREADS_MAX];
+	struct pool pool; /* file systems block */
 };
-
-/* pool.c */
-int pool_start(struct file_store *s); /* 0 or -1 */
-void pool_stop(struct file_store *s);
-void pool_submit(struct file_store *s, struct firn_store_request *req);
-void pool_cancel(struct file_store *s, struct firn_store_request *req);
-/* file_store.c: performs a request and leaves the answer in it. On a thread of the pool. */
-void file_perform(struct file_store *s, struct firn_store_request *req);
 
 /* path.c */
 /* Opens the directory that holds the key: *dir (to be closed) and the last component, `leaf`. With
