@@ -69,6 +69,7 @@ struct store {
 	struct firn_store_info info;
 	void *handle, *library;
 	uint64_t deadline_ns, hedge_ns; /* hedge_ns 0 = never */
+	uint64_t trusted; /* conditions (FIRN_STORE_CAN_...) that the caller vouches for: put.c */
 
 	pthread_mutex_t lock; /* guards from here ... */
 	struct store_slot *free_slots, *all_slots;

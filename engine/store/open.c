@@ -8,13 +8,28 @@
 #define DEADLINE_DEFAULT_MS 30000u
 #define MS_MAX 3600000u
 
-/* Takes a number of ours out of the parameters: the back end must not stumble over it. */
+/* Takes a parameter of ours out of the others: the back end must not stumble over it. NULL: it is not
+ * there. */
+static const char *take(struct store *s, const char *name)
+{
+	const char *text = uri_param(&s->uri, name);
+	uint32_t i = 0;
+
+	if (!text)
+		return NULL;
+	while (s->uri.param[i].value != text)
+		i++;
+	s->uri.n_param--;
+	memmove(&s->uri.param[i], &s->uri.param[i + 1],
+	        (s->uri.n_param - i) * sizeof s->uri.param[0]);
+	return text;
+}
+
 static int take_number(struct store *s, const char *name, uint64_t most, uint64_t *value,
                        struct firn_error *err)
 {
-	const char *text = uri_param(&s->uri, name);
+	const char *text = take(s, name);
 	char *end = NULL;
-	uint32_t i = 0;
 
 	if (!text)
 		return FIRN_OK;
@@ -23,11 +38,19 @@ static int take_number(struct store *s, const char *name, uint64_t most, uint64_
 		return fail(err, FIRN_EINVAL, 0, "store",
 		            "store URI: %s must be a number from 1 to %llu", name,
 		            (unsigned long long)most);
-	while (s->uri.param[i].value != text)
-		i++;
-	s->uri.n_param--;
-	memmove(&s->uri.param[i], &s->uri.param[i + 1],
-	        (s->uri.n_param - i) * sizeof s->uri.param[0]);
+	return FIRN_OK;
+}
+
+/* In so many words, so that nobody says it by accident. */
+static int take_trust(struct store *s, struct firn_error *err)
+{
+	const char *text = take(s, "exclusive");
+
+	if (text && strcmp(text, "trust-me"))
+		return fail(err, FIRN_EINVAL, 0, "store",
+		            "store URI: exclusive can only be trust-me");
+	if (text)
+		s->trusted = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH;
 	return FIRN_OK;
 }
 
@@ -45,6 +68,8 @@ static int take_ours(struct store *s, struct firn_error *err)
 		rc = take_number(s, "requests_per_s", 1000000, &requests, err);
 	if (rc == FIRN_OK)
 		rc = take_number(s, "mib_per_s", 1000000, &mib, err);
+	if (rc == FIRN_OK)
+		rc = take_trust(s, err);
 	s->deadline_ns = deadline * 1000000u;
 	s->hedge_ns = hedge * 1000000u;
 	s->gate.max_in_flight = (uint32_t)in_flight;
@@ -76,6 +101,7 @@ static int open_backend(struct store *s, struct firn_error *err)
 	if (rc == FIRN_OK && s->handle) {
 		s->info.struct_size = (uint32_t)sizeof s->info;
 		s->plugin.info(s->handle, &s->info);
+		s->trusted &= ~s->info.caps; /* what the store can, it does itself */
 		return FIRN_OK;
 	}
 	inner.text[sizeof inner.text - 1] = 0;

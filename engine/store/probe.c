@@ -9,7 +9,8 @@
  *	gone   put-if-match on a key that is not there: refused
  *	swap   eight put-if-match of one version at once: one wins, and its bytes are there
  *
- * A store that is away or busy has not lied: that is an error to retry, and is not remembered. */
+ * A store that is away or busy has not lied: that is an error to retry, and is not remembered. Nothing is
+ * tried where the caller vouches for what the store lacks (put.c). */
 #include "engine/base/error.h"
 #include "engine/store/internal.h"
 #include <stdio.h>
@@ -285,11 +286,16 @@ int store_probe(struct store *s, struct firn_error *err)
 	const uint64_t need = FIRN_STORE_CAN_PUT_IF_ABSENT | FIRN_STORE_CAN_PUT_IF_MATCH;
 	uint64_t missing = need & ~s->info.caps;
 
+	if (missing & ~s->trusted)
+		return fail(
+		        err, FIRN_EUNSUPPORTED, 0, "store",
+		        "%.60s has no compare-and-swap: it lacks%s%s. If no other engine will ever "
+		        "write there, say exclusive=trust-me in its URI",
+		        s->uri.shown,
+		        missing & FIRN_STORE_CAN_PUT_IF_ABSENT ? " PUT_IF_ABSENT" : "",
+		        missing & FIRN_STORE_CAN_PUT_IF_MATCH ? " PUT_IF_MATCH" : "");
 	if (missing)
-		return fail(err, FIRN_EUNSUPPORTED, 0, "store",
-		            "%.60s has no compare-and-swap: it lacks%s%s", s->uri.shown,
-		            missing & FIRN_STORE_CAN_PUT_IF_ABSENT ? " PUT_IF_ABSENT" : "",
-		            missing & FIRN_STORE_CAN_PUT_IF_MATCH ? " PUT_IF_MATCH" : "");
+		return FIRN_OK;
 	pthread_mutex_lock(&s->probe_lock);
 	if (!s->probed) {
 		memset(&s->probe_error, 0, sizeof s->probe_error);

@@ -1,6 +1,41 @@
-/* PUT and DELETE. */
+/* PUT and DELETE.
+ *
+ * A store without conditions is refused at attach, unless its URI says exclusive=trust-me: the caller
+ * vouches that no other engine writes to his volumes there. Then a condition is looked at first and the
+ * PUT is sent without it. That is not atomic: against a second writer it protects nothing, and a PUT
+ * that was given up and lands late replaces what was put after it (the next attach that has this
+ * engine's WAL says that the manifest went backwards, and refuses). */
 #include "engine/base/error.h"
 #include "engine/store/internal.h"
+
+/* FIRN_OK: the condition holds at this moment, and is taken out of *ask. */
+static int look_first(struct store *s, struct firn_store_request *ask, struct firn_error *err)
+{
+	struct firn_store_request stat = { .op = FIRN_STORE_STAT,
+		                           .flags = FIRN_STORE_WANT_VERSION,
+		                           .key = ask->key };
+	struct firn_store_request answer;
+	int rc = store_call(s, &stat, 0, &answer, err);
+
+	if (rc == FIRN_OK && ask->condition == FIRN_STORE_IF_ABSENT)
+		return fail(err, FIRN_ECONFLICT, 0, "store", "put %.70s: the key exists", ask->key);
+	if (rc == FIRN_OK && (answer.version.len != ask->match->len ||
+	                      memcmp(answer.version.text, ask->match->text, ask->match->len)))
+		return fail(err, FIRN_ECONFLICT, 0, "store", "put %.70s: not the version asked for",
+		            ask->key);
+	if (rc == FIRN_ENOENT && ask->condition == FIRN_STORE_IF_ABSENT)
+		rc = FIRN_OK;
+	ask->condition = FIRN_STORE_ALWAYS;
+	ask->match = NULL;
+	return rc;
+}
+
+static uint64_t cap_of(enum store_condition condition)
+{
+	return condition == STORE_IF_ABSENT  ? FIRN_STORE_CAN_PUT_IF_ABSENT
+	       : condition == STORE_IF_MATCH ? FIRN_STORE_CAN_PUT_IF_MATCH
+	                                     : 0;
+}
 
 int store_put(struct store *s, const char *key, const struct iovec *iov, uint32_t n_iov,
               enum store_condition condition, const struct store_version *match,
@@ -28,7 +63,10 @@ int store_put(struct store *s, const char *key, const struct iovec *iov, uint32_
 		memcpy(expected.text, match->text, match->len);
 		ask.match = &expected;
 	}
-	rc = store_call(s, &ask, condition != STORE_ALWAYS, &answer, err);
+	if (s->trusted & cap_of(condition))
+		rc = look_first(s, &ask, err);
+	if (rc == FIRN_OK)
+		rc = store_call(s, &ask, condition != STORE_ALWAYS, &answer, err);
 	if (version) {
 		memset(version, 0, sizeof *version);
 		if (rc == FIRN_OK) {

@@ -333,8 +333,9 @@ enum firn_survives {
  *  FIRN_ESTORE       the store is away (RETRY) or refused; the text says why the volume cannot go on without it
  *  FIRN_EFULL        no room in the WAL for the volume
  *  FIRN_EIO, FIRN_ENOSPC    the local disk failed or is full
- *  FIRN_EUNSUPPORTED the store has no compare-and-swap, the URI no backend, the volume a newer
- *                    format, or takeover is another word
+ *  FIRN_EUNSUPPORTED the store has no compare-and-swap and its URI does not say
+ *                    exclusive=trust-me, the URI has no backend, the volume a newer format, or
+ *                    takeover is another word
  *  FIRN_ETIMEDOUT, FIRN_ECANCELED    not attached
  * Since 0.1. */
 struct firn_attach {

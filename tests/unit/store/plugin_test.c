@@ -368,6 +368,33 @@ Test(plugin, every_lie_about_conditions_is_found_out)
 	}
 }
 
+/* DESIGN 5: without compare-and-swap attach refuses, unless the caller vouches for it in so many words. */
+Test(plugin, what_a_store_lacks_is_looked_at_first_where_the_caller_vouches_for_it)
+{
+	struct store_version first = { 0 }, second = { 0 };
+	struct iovec iov = { (void *)(uintptr_t) "one", 3 };
+	struct store *s;
+
+	cr_assert_eq(open_odd("?lie=honest&exclusive=yes", &s), FIRN_EINVAL);
+	s = must_open("?lie=honest");
+	cr_assert_eq(store_probe(s, &err), FIRN_EUNSUPPORTED);
+	cr_assert_not_null(strstr(err.text, "exclusive=trust-me"), "%s", err.text);
+	store_close(s);
+	s = must_open("?lie=honest&exclusive=trust-me");
+	cr_assert_eq(store_probe(s, &err), FIRN_OK, "%s", err.text);
+	cr_assert_eq(store_put(s, "k", &iov, 1, STORE_IF_ABSENT, NULL, &first, &err), FIRN_OK);
+	cr_assert_eq(store_put(s, "k", &iov, 1, STORE_IF_ABSENT, NULL, &second, &err),
+	             FIRN_ECONFLICT);
+	iov.iov_base = (void *)(uintptr_t) "two";
+	cr_assert_eq(store_put(s, "k", &iov, 1, STORE_IF_MATCH, &first, &second, &err), FIRN_OK,
+	             "%s", err.text);
+	cr_assert_eq(store_put(s, "k", &iov, 1, STORE_IF_MATCH, &first, NULL, &err), FIRN_ECONFLICT,
+	             "replaced since");
+	cr_assert_eq(store_put(s, "no", &iov, 1, STORE_IF_MATCH, &first, NULL, &err), FIRN_ENOENT);
+	cr_assert_eq(store_put(s, "k", &iov, 1, STORE_IF_MATCH, &second, NULL, &err), FIRN_OK);
+	store_close(s);
+}
+
 Test(plugin, a_store_that_is_away_has_not_lied)
 {
 	struct store *s = must_open("?say=retry&times=6&deadline_ms=100");
