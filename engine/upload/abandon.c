@@ -2,7 +2,7 @@
  * is dead (PROTOCOL 0), so nothing depends on it: what he may have acked, or still acks, lies in a range of offsets that is
  * never given again.
  *
- *   manifest dirty, its WAL not here -> watched for two minutes: a change is a living owner -> CAS epoch + 1 with an entry:
+ *   manifest dirty, its WAL not here -> it and the owner's heartbeat are watched for two minutes -> CAS epoch + 1 with an entry:
  *   revs and the offsets of every stream skip 2^36 (index/lost.c), reads there answer FIRN_ELOST
  *
  * No writer runs further ahead of what is stored (admit/), so its records and the next owner's never meet. */
@@ -14,25 +14,30 @@
 #define WATCH_NS (120 * UINT64_C(1000000000))
 #define LOOK_NS (10 * UINT64_C(1000000000))
 
-static int owner_lives(struct attach *a)
+static int owner_lives(struct attach *a, const char *how)
 {
-	return fail(
-	        a->err, FIRN_EBUSY, 0, "attach",
-	        "%s: its owner on node %s lives: it has committed in this moment. Let it detach",
-	        a->v->name, a->v->manifest.node[0] ? a->v->manifest.node : "?");
+	return fail(a->err, FIRN_EBUSY, 0, "attach",
+	            "%s: its owner on node %s lives: it %s while it was watched. Let it detach",
+	            a->v->name, a->v->manifest.node[0] ? a->v->manifest.node : "?", how);
 }
 
 static int watch(struct attach *a)
 {
 	struct upload_job *j = a->job;
 	const struct manifest *m = &a->v->manifest;
-	uint64_t now = a->e->env->mono_ns(a->e->env->ctx);
+	uint64_t now = a->e->env->mono_ns(a->e->env->ctx), beat = 0;
+	int rc = m->n_log ? beat_look(a->v, m->log[0].id, &beat, a->err) : 0;
+	if (rc)
+		return rc;
 	if (!j->watch_until_ns) {
+		j->watch_beat = beat;
 		j->watch_until_ns = now + WATCH_NS;
 		j->watch_seq = m->seq;
 		memcpy(j->watch_nonce, m->nonce, 16);
 	} else if (m->seq != j->watch_seq || memcmp(m->nonce, j->watch_nonce, 16) != 0) {
-		return owner_lives(a);
+		return owner_lives(a, "committed");
+	} else if (beat != j->watch_beat) {
+		return owner_lives(a, "renewed its heartbeat");
 	}
 	if (now >= j->watch_until_ns)
 		return 0;

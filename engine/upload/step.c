@@ -16,6 +16,7 @@
 #include "engine/upload/upload.h"
 #include <string.h>
 
+#define BEAT_NS (60 * UINT64_C(1000000000))
 enum { COMMIT_SEGMENTS = 6 }; /* with segments of 64 MiB 16 + 2.7 requests a GiB */
 
 /* What a look at everything found, and the tasks claimed by it. */
@@ -256,6 +257,24 @@ static void look_at_builder(struct look *l)
 	pthread_mutex_unlock(&v->lock);
 }
 
+/* Locked: once a minute for each store that has a volume here, whatever its volumes do. */
+static void look_at_beat(struct look *l, const struct volume *v)
+{
+	struct upload_lane *lane = v->lane;
+	bool writes = !v->read_only && !v->stopped && !v->resumed && v->state == FIRN_STATE_OPEN;
+	if (!writes || lane->beat_ns > l->now_ns || atomic_load(&lane->beating))
+		return;
+	bool first = !lane->beat_ns; /* an attach itself is a sign of life */
+	if (!first && !lane_take(l->e, lane, TASK_BEAT))
+		return;
+	lane->beat_ns = l->now_ns + BEAT_NS;
+	if (first)
+		return;
+	atomic_store(&lane->beating, true);
+	lane->beat_task = (struct upload_task){ .kind = TASK_BEAT, .lane = lane };
+	claim(l, &lane->beat_task);
+}
+
 static void look_at_volumes(struct look *l)
 {
 	struct engine *e = l->e;
@@ -269,6 +288,7 @@ static void look_at_volumes(struct look *l)
 		look_at_commit(l, v);
 		look_at_build(l, v);
 		look_at_puts(l, v);
+		look_at_beat(l, v);
 		pthread_mutex_unlock(&v->lock);
 	}
 	look_at_builder(l);
@@ -327,6 +347,9 @@ int task_run(struct engine *e, struct upload_task *t)
 		break;
 	case TASK_PUT:
 		did = rounds_put(t->part);
+		break;
+	case TASK_BEAT:
+		did = beat_run(e, lane);
 		break;
 	default:
 		did = rounds_build(t->v);

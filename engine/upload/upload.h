@@ -19,7 +19,7 @@ struct upload_job {
 	uint64_t segment_bytes;
 	uint32_t upload_interval_ms, attach_flags;
 	/* takeover=abandon: the owner is watched, until then; 0: not yet */
-	uint64_t watch_until_ns, watch_next_ns, watch_seq;
+	uint64_t watch_until_ns, watch_next_ns, watch_seq, watch_beat;
 	uint8_t watch_nonce[16];
 	/* detach; name is set, too */
 	struct volume *v;
@@ -31,6 +31,10 @@ void job_free(struct engine *e, struct upload_job *j);
 
 /* One try at one job; 1: it has ended and is freed, 0: it waits, 2: it waits, the volume has work. */
 int attach_run(struct engine *e, struct upload_job *j);
+/* beat.c: renews the heartbeat of this engine in a store. */
+int beat_run(struct engine *e, struct upload_lane *lane);
+/* A sum of another engine's heartbeat in the volume's store; 0: it has none. */
+int beat_look(struct volume *v, const uint8_t wal_id[16], uint64_t *sum, struct firn_error *err);
 int detach_run(struct engine *e, struct upload_job *j);
 
 /* commit.c: a task's work: commits all that is up, or goes on with the commit under way. 1: progress; 0:

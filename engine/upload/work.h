@@ -25,19 +25,11 @@ enum task_kind {
 	TASK_JOB,    /* an attach or a detach */
 	TASK_COMMIT, /* CAS, settle, index */
 	TASK_BUILD,  /* a round becomes segments in memory */
-	TASK_PUT     /* one segment goes up */
+	TASK_PUT,    /* one segment goes up */
+	TASK_BEAT    /* the lane's heartbeat */
 };
 
 enum { LANE_TASKS = 8, LANE_PUTS = 6, ALL_TASKS = 32 };
-
-struct upload_lane {
-	struct upload_lane *next;
-	char *uri;
-	uint32_t refs;          /* volumes and tasks */
-	uint32_t n_task, n_put; /* queued or running */
-	atomic_ullong held;     /* bytes of memory that its volumes' rounds take */
-	atomic_ullong unstored; /* bytes in the WAL that its volumes have not stored */
-};
 
 /* Lives in what it works on: handing it over allocates nothing. */
 struct upload_task {
@@ -47,6 +39,19 @@ struct upload_task {
 	struct upload_job *job;
 	struct built *part;
 	struct upload_lane *lane; /* referenced while queued or running; builds have none */
+};
+
+struct upload_lane {
+	struct upload_lane *next;
+	char *uri;
+	uint32_t refs;          /* volumes and tasks */
+	uint32_t n_task, n_put; /* queued or running */
+	atomic_ullong held;     /* bytes of memory that its volumes' rounds take */
+	atomic_ullong unstored; /* bytes in the WAL that its volumes have not stored */
+	uint64_t beat_ns,
+	        n_beat; /* when the heartbeat is due: the deciding thread's; 0 not known yet */
+	atomic_bool beating;
+	struct upload_task beat_task;
 };
 
 struct uploader {

@@ -323,7 +323,7 @@ enum firn_survives {
  * attach, the result's volume is NULL, and nothing was changed. A time-out or cancel after the
  * manifest was updated leaves a higher epoch and nothing else: attach again.
  *  FIRN_ENOENT       no such volume, and no CREATE
- *  FIRN_EBUSY        this engine has it attached or is attaching it; takeover=abandon: its owner has committed meanwhile
+ *  FIRN_EBUSY        this engine has it attached or is attaching it; takeover=abandon: its owner lives
  *  FIRN_ELOST        acked writes lie in a WAL that is not this one: the text names its node and
  *                    the last commit, `lost` what would be given up. Nothing was changed
  *  FIRN_ECORRUPT     WAL, manifest and index do not meet, or one went backwards; nothing was
@@ -356,7 +356,7 @@ struct firn_attach {
 
 /* takeover = "abandon": what the last writer acked and did not store is given up, where an attach would answer
  * FIRN_ELOST, or FIRN_ECORRUPT because the WAL here has not all of it. For a machine that is gone for good. The
- * owner is watched for two minutes, so timeout_ms must be 150 000 or more; should it commit meanwhile, the answer is
+ * owner is watched for two minutes, so timeout_ms must be 150 000 or more; should it commit or renew its heartbeat meanwhile, the answer is
  * FIRN_EBUSY. That is a courtesy, not what makes it safe: offsets [stored, stored + 2^36) of every stream are never
  * given again, and reads there answer FIRN_ELOST. So an owner that lives after all writes nothing that mixes with
  * yours, and learns with its next commit that it is fenced. Keys and producers are those of what was stored: a producer

@@ -49,6 +49,14 @@ static uint32_t state(struct firn_volume *v)
 	return i.state;
 }
 
+/* Its next heartbeat hangs in the network, and no other is sent. Ends when that is the case. */
+static struct gate *unseen(void)
+{
+	struct gate *g = gate_set(GATE_PUT, ".firn-beat/", 0, GATE_HOLD);
+	gate_wait(g);
+	return g;
+}
+
 /* The old writer lives: he goes on acking, and nothing of it takes an offset of the new one's. */
 static void the_old_writer_lives(void)
 {
@@ -67,6 +75,7 @@ static void the_old_writer_lives(void)
 	uint64_t cut = rev_stored(v);
 	say(v, s, "de");
 	MUST(put(&a, v, "k", "lost"));
+	struct gate *beat = unseen();
 	sched_become(0);
 	power_on(&b);
 	int rc = try_attach(&b, "v", 0, &none, &err);
@@ -98,6 +107,7 @@ static void the_old_writer_lives(void)
 	EXPECT("P4", try_say(&a, v, s, "h") == FIRN_EFENCED && state(v) == FIRN_STATE_FENCED);
 	expect_at(v, s, 0, "abc"); /* what is stored stays readable */
 	expect_code(v, s, 3, FIRN_EFENCED);
+	gate_open(beat);
 	say(w, t, "on"); /* the neighbour does not notice */
 	store_now(&a, w);
 	EXPECT("P4", detach(&a, v, FIRN_DETACH_DRAIN) == FIRN_EFENCED);
@@ -147,16 +157,55 @@ static void the_owner_is_seen(void)
 	power_on(&a);
 	struct firn_volume *v = attach(&a, "v"), *none;
 	uint64_t s = stream(v, "room");
+	struct gate *beat = unseen();
 	say(v, s, "abc");
 	sched_become(0);
 	power_on(&b);
 	int rc = try_takeover(&b, "v", "abandon", &none, &err);
 	SIM_CHECK("P4", rc == FIRN_EBUSY, "taken from an owner that commits: %s",
 	          firn_code_name(rc));
+	SIM_CHECK("P4", strstr(err.text, "committed"), "%s", err.text);
+	gate_open(beat);
 	sched_become(a.node->process);
 	say(v, s, "d");
 	store_now(&a, v);
 	expect_word(v, s, "abcd", "at its owner");
+}
+
+/* Nobody writes for ten minutes: one request a minute for all volumes of a store, none for a volume. Who would give one of
+ * them up sees that. */
+static void an_idle_owner_is_seen(void)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v[3], *none;
+	uint64_t s[3];
+	for (uint32_t i = 0; i < 3; i++) {
+		v[i] = attach(&a, (char[2]){ (char)('u' + i), 0 });
+		s[i] = stream(v[i], "room");
+		say(v[i], s[i], "abc");
+		store_now(&a, v[i]);
+	}
+	uint64_t before = store_puts();
+	wait_ms(600 * SECOND);
+	uint64_t n = store_puts() - before;
+	SIM_CHECK("P8", n >= 9 && n <= 11, "%llu requests in ten idle minutes",
+	          (unsigned long long)n);
+	say(v[0], s[0], "d");
+	sched_become(0);
+	power_on(&b);
+	int rc = try_takeover(&b, "u", "abandon", &none, &err);
+	SIM_CHECK("P4", rc == FIRN_EBUSY && strstr(err.text, "heartbeat"),
+	          "taken from an owner that lives: %s: %s", firn_code_name(rc), err.text);
+	sched_become(a.node->process);
+	store_now(&a, v[0]);
+	expect_word(v[0], s[0], "abcd", "at its owner");
+	for (uint32_t i = 1; i < 3; i++)
+		MUST(detach(&a, v[i], FIRN_DETACH_DRAIN));
+	shut_down(&a, v[0], FIRN_DETACH_DRAIN);
 }
 
 /* B gives up A's and acks; B's machine burns before it has stored any of it; C gives up B's. Lost ranges add up. */
@@ -333,6 +382,8 @@ const struct history abandon_histories[] = {
 	{ "2a", "P3", "the offsets of a writer that was given up and lives are not given again",
 	  the_old_writer_lives },
 	{ "2b", "P4", "an owner that commits is not given up", the_owner_is_seen },
+	{ "S12", "P4", "an idle owner costs a request a minute, and is seen by it",
+	  an_idle_owner_is_seen },
 	{ "S10", "P3", "lost ranges add up", twice_in_a_row },
 	{ "1", "P4", "who resumed after it was given up is told, and does not resume again",
 	  resumed_after_it_was_given_up },
