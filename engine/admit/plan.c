@@ -99,10 +99,8 @@ static void assign_append(struct plan *p, struct planned *o, uint64_t rev)
 	s->assigned = b->offset + b->n_offsets;
 	s->last_append_ms = b->append_ms;
 	if (b->flags & BATCH_PRODUCER || b->key_len) {
-		struct dedup_limits lim;
-		stream_limits(s, &lim);
-		(void)dedup_remember(&s->dedup, p->v->engine->env, &lim,
-		                     b); /* room was made by the check */
+		/* room was made by the check */
+		(void)dedup_remember(&s->dedup, p->v->engine->env, &s->limits, b);
 	}
 }
 
@@ -123,6 +121,9 @@ static void assign_one(struct plan *p, struct planned *o, uint64_t rev)
 	case WAL_OP_TRIM:
 		if (o->op.at > o->s->start_assigned)
 			o->s->start_assigned = o->op.at;
+		break;
+	case WAL_OP_CONFIG:
+		plan_limits_take(o);
 		break;
 	case WAL_OP_DELETE:
 		kv_assign_delete_stream(v->kv, o->op.stream, rev);

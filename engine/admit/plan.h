@@ -46,6 +46,8 @@ const struct firn_op *plan_src(const struct firn_write *w, uint32_t i);
 int plan_append(struct plan *p, uint32_t i);
 int plan_kv(struct plan *p, uint32_t i);
 int plan_stream_op(struct plan *p, uint32_t i);
+/* The configuration of the operation is the stream's from now on, for those that are judged after it. */
+void plan_limits_take(struct planned *o);
 int plan_refuse(struct plan *p, uint32_t i, int code, uint64_t real);
 struct stream *plan_stream(struct plan *p, uint32_t i);
 #endif

@@ -51,12 +51,34 @@ static int judge_base(struct plan *p, uint32_t i, struct stream *s, struct batch
 	return 0;
 }
 
+static void op_limits(const struct planned *o, struct dedup_limits *lim)
+{
+	struct firn_stream_config c = { 0 };
+	bool set = o->op.config_len && !config_decode(o->op.config, o->op.config_len, &c);
+	config_limits(set ? &c : NULL, lim);
+}
+
+void plan_limits_take(struct planned *o)
+{
+	op_limits(o, &o->s->limits);
+}
+
+/* As the stream is assigned, with what this write changes of it before operation i. */
+static void plan_limits(const struct plan *p, uint32_t i, const struct stream *s,
+                        struct dedup_limits *lim)
+{
+	*lim = s->limits;
+	for (uint32_t k = 0; k < i; k++)
+		if (p->p[k].s == s && p->p[k].op.kind == WAL_OP_CONFIG)
+			op_limits(&p->p[k], lim);
+}
+
 static int judge_duplicate(struct plan *p, uint32_t i, struct stream *s, struct batch *b)
 {
 	struct dedup_limits lim;
 	enum dedup_verdict verdict = DEDUP_NEW;
 	struct dedup_answer answer = { 0 };
-	stream_limits(s, &lim);
+	plan_limits(p, i, s, &lim);
 	bool keyed = b->key_len && (lim.key_window_ms || lim.key_window_n);
 	if (!(b->flags & BATCH_PRODUCER) && !keyed)
 		return 0;
@@ -257,7 +279,9 @@ static int plan_create(struct plan *p, uint32_t i)
 	o->op.name = c->name;
 	o->op.name_len = c->name_len;
 	o->done = (struct firn_done){ id, c->at, c->at };
-	return put_config(p, o, c->config);
+	int rc = put_config(p, o, c->config);
+	plan_limits_take(o);
+	return rc;
 }
 
 int plan_stream_op(struct plan *p, uint32_t i)

@@ -45,7 +45,7 @@ static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn,
 	return rc;
 }
 
-static int apply_config(struct volume *v, struct stream *s, const struct wal_op *op)
+static int apply_config(struct volume *v, struct stream *s, const struct wal_op *op, bool replay)
 {
 	struct firn_stream_config *c = NULL;
 	if (op->config_len) {
@@ -59,6 +59,8 @@ static int apply_config(struct volume *v, struct stream *s, const struct wal_op 
 	}
 	mem_free(v->engine->env, s->config);
 	s->config = c;
+	if (replay)
+		config_limits(c, &s->limits);
 	stream_follow(s);
 	read_notify(v, s);
 	return 0;
@@ -77,7 +79,7 @@ static int apply_create(struct volume *v, const struct wal_op *op, bool replay)
 		return replay ? FIRN_ENOMEM : FIRN_ECORRUPT;
 	s->creating = false;
 	v->n_live++;
-	return apply_config(v, s, op);
+	return apply_config(v, s, op, replay);
 }
 
 static int apply_delete(struct volume *v, struct stream *s, uint64_t rev)
@@ -130,7 +132,7 @@ static int apply_op(struct volume *v, const struct wal_op *op, uint64_t rev, uin
 		if (op->kind == WAL_OP_TRIM)
 			return apply_trim(v, s, op->at, replay);
 		if (op->kind == WAL_OP_CONFIG)
-			return apply_config(v, s, op);
+			return apply_config(v, s, op, replay);
 		return apply_delete(v, s, rev);
 	}
 }

@@ -57,6 +57,7 @@ struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint3
 	memcpy(s->name, name, name_len);
 	s->name_len = name_len;
 	s->id = id;
+	config_limits(NULL, &s->limits);
 	s->start_assigned = s->assigned = s->start = s->durable = at;
 	s->visible = s->stable = s->stored = s->stored_start = at;
 	if (name_len && map_put(&v->names, sum64(name, name_len), s)) {
@@ -182,14 +183,19 @@ void stream_follow(struct stream *s)
 		s->stable = flags & FIRN_HOLD_STABLE ? s->start : s->visible;
 }
 
-void stream_limits(const struct stream *s, struct dedup_limits *out)
+void config_limits(const struct firn_stream_config *c, struct dedup_limits *out)
 {
 	static const struct firn_stream_config none;
-	const struct firn_stream_config *c = s->config ? s->config : &none;
+	c = c ? c : &none;
 	out->window = c->producer_window ? c->producer_window : 5;
 	out->seq_bits = c->producer_seq_bits ? c->producer_seq_bits : 64;
 	out->producer_expire_ms = c->producer_expire_ms ? c->producer_expire_ms : 86400000u;
 	out->key_window_ms = c->key_window_ms;
 	out->key_window_n = c->key_window_n;
 	out->max_producers = 65536;
+}
+
+void stream_limits(const struct stream *s, struct dedup_limits *out)
+{
+	config_limits(s->config, out);
 }

@@ -50,7 +50,8 @@ struct stream {
 	int64_t first_ms, last_ms,
 	        last_append_ms; /* durable; last_append_ms: assigned, never runs back */
 	uint64_t bytes, stored_bytes;
-	struct firn_stream_config *config; /* NULL: defaults */
+	struct firn_stream_config *config; /* durable; NULL: defaults */
+	struct dedup_limits limits; /* of the assigned configuration: what writes are judged by */
 	struct dedup *dedup;
 	struct tail_entry *tail; /* ring: durable, not stored, recent; oldest first */
 	bool tail_old;   /* between `stored` and the ring there is more, which wal_find() finds */
@@ -167,8 +168,10 @@ void stream_tail_drop(struct volume *v, struct stream *s,
 void stream_unname(struct volume *v, struct stream *s);
 void stream_name_back(struct volume *v, struct stream *s);
 void stream_follow(struct stream *s);
-uint64_t stream_mark(const struct stream *s, uint32_t mark); /* enum firn_mark */
-void stream_limits(const struct stream *s, struct dedup_limits *out);
+uint64_t stream_mark(const struct stream *s, uint32_t mark);          /* enum firn_mark */
+void stream_limits(const struct stream *s, struct dedup_limits *out); /* of the durable one */
+void config_limits(const struct firn_stream_config *c,
+                   struct dedup_limits *out); /* NULL: defaults */
 
 /* Config: encoded in CREATE and CONFIG operations and in footers. */
 void config_encode(const struct firn_stream_config *c, struct buf *out);

@@ -132,6 +132,7 @@ static int load_stream(void *arg, const struct stream_state *st)
 			return FIRN_ENOMEM;
 		if (config_decode(st->config, st->config_len, s->config))
 			return FIRN_ECORRUPT;
+		config_limits(s->config, &s->limits);
 		if (s->config->flags & FIRN_HOLD_VISIBLE)
 			s->visible = s->start;
 		if (s->config->flags & (FIRN_HOLD_STABLE | FIRN_HOLD_VISIBLE))

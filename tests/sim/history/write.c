@@ -211,6 +211,64 @@ static void retry_after_all(void)
 	expect_word(v, s, "aaaa", "one copy of each");
 }
 
+static struct firn_op keyed_op(uint64_t s, const struct iovec *iov)
+{
+	struct firn_op op = append_op(s, iov);
+	op.u.append.key = "order 1";
+	op.u.append.key_len = 7;
+	return op;
+}
+
+/* The window is set by a write that is on its way; what comes behind it, in it even, is judged by it. A retry is known whether
+ * or not the first write was durable when it was admitted. */
+static void keys_behind_their_window(void)
+{
+	static const struct firn_stream_config window = { .struct_size = sizeof window,
+		                                          .key_window_n = 100 };
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	struct iovec iov = bytes_of("a");
+	for (uint32_t how = 0; how < 3;
+	     how++) { /* create; configure; configure in the same write */
+		struct firn_op op[2] = { name_op(FIRN_OP_CREATE, "new", 0) };
+		uint32_t n = 1, keyed = 2;
+		if (how) {
+			op[0] = name_op(FIRN_OP_CONFIG, NULL, s);
+			keyed = how == 1 ? 2 : 1;
+		}
+		op[0].u.stream.config = &window;
+		if (how == 2)
+			op[n++] = keyed_op(s, &iov);
+		struct gate *g = gate_set(GATE_WRITE, ".wal", 0, GATE_HOLD);
+		begin(&a, v, op, n, 0);
+		gate_wait(g);
+		uint64_t at = how ? s
+		                  : (UINT64_C(1) << 40 |
+		                     2); /* the second stream of the first epoch */
+		for (uint32_t i = 0; i < keyed; i++) {
+			struct firn_op again = keyed_op(at, &iov);
+			begin(&a, v, &again, 1, 1 + i);
+		}
+		gate_open(g);
+		for (uint32_t i = 0; i < 1 + keyed; i++) {
+			struct firn_event ev = outcome(&a);
+			MUST(ev.code);
+			bool first = ev.user_data == 0 || (how < 2 && ev.user_data == 1);
+			SIM_CHECK("P2", first == !(ev.flags & FIRN_F_DUPLICATE),
+			          "the retry of a key was taken for new, or the first for known");
+		}
+		expect_word(v, at, "a", "one copy");
+		if (how == 1) { /* keys are off again */
+			struct firn_op off = name_op(FIRN_OP_DELETE, NULL, s);
+			MUST(write_ops(&a, v, &off, 1, NULL));
+			s = stream(v, "room");
+		}
+	}
+}
+
 static int lookup(struct box *b, struct firn_volume *v, uint64_t s, int64_t value, uint64_t *offset)
 {
 	struct firn_lookup l = FIRN_LOOKUP_INIT;
@@ -306,6 +364,8 @@ const struct history write_histories[] = {
 	  retry_in_flight },
 	{ "21b", "P2", "a retry is known after a crash, after an upload, at the next owner",
 	  retry_after_all },
+	{ "21c", "P2", "keys are remembered from the write on that sets their window",
+	  keys_behind_their_window },
 	{ "23", "P2", "clocks and timestamps that lie cost over-reads, never a record", times_lie },
 	{ "S20", "P3", "jumps that no owner could follow are refused", jumps },
 	{ 0 },
