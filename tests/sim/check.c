@@ -3,6 +3,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct firn_stream_config config_make(uint32_t number)
+{
+	return (struct firn_stream_config){ .struct_size = sizeof(struct firn_stream_config),
+		                            .key_window_n = 1000,
+		                            .retention_ms = UINT64_C(86400000) + number,
+		                            .compression = number % 2 ? FIRN_COMPRESSION_ZSTD
+		                                                      : FIRN_COMPRESSION_NONE,
+		                            .account = number };
+}
+
+static void check_config(struct firn_volume *volume, const struct m_stream *s, const char *when)
+{
+	struct firn_stream_config want = config_make(s->config),
+	                          got = { .struct_size = sizeof got };
+	int rc = firn_stream_config_get(volume, s->id, &got);
+	SIM_CHECK("P1",
+	          rc == 0 && got.account == want.account && got.retention_ms == want.retention_ms &&
+	                  got.compression == want.compression &&
+	                  got.key_window_n == want.key_window_n,
+	          "%s: s%u: %s, configuration %llu, expected %u", when, s->name, firn_code_name(rc),
+	          (unsigned long long)got.account, s->config);
+}
+
 uint32_t kv_key_make(uint32_t key, char out[16])
 {
 	return (uint32_t)snprintf(out, 16, "key-%02u", key);
@@ -203,6 +226,7 @@ void check_volume(struct firn_volume *volume, struct m_volume *m, uint64_t k, co
 		check_content(volume, m, st, i, when);
 		check_pairs(volume, st, i, id, when);
 		check_producers(volume, s, when);
+		check_config(volume, s, when);
 	}
 	check_pairs(volume, st, M_STREAMS, FIRN_STREAM_VOLUME, when);
 	struct firn_volume_info info = { .struct_size = sizeof info };

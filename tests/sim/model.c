@@ -40,6 +40,8 @@ static void add_append(struct m_stream *s, const struct m_op *o, uint64_t rev)
 	}
 	if (o->key >= s->n_keys)
 		s->n_keys = o->key + 1;
+	if (o->key)
+		s->last_key_batch = s->n_batch;
 }
 
 static void add_op(struct m_state *st, const struct m_op *o, uint64_t rev)
@@ -64,6 +66,9 @@ static void add_op(struct m_state *st, const struct m_op *o, uint64_t rev)
 	case FIRN_OP_TRIM:
 		if (o->to > s->start)
 			s->start = o->to;
+		break;
+	case FIRN_OP_CONFIG:
+		s->config = o->config;
 		break;
 	case FIRN_OP_KV_PUT:
 		kv[o->kv_key] = (struct m_kv){ true, o->kv_value, rev };

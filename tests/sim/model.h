@@ -22,7 +22,8 @@ struct m_op {
 	bool at, expect;
 	/* KV: key and key_to are numbers below M_KEYS */
 	uint32_t kv_key, kv_to, kv_value;
-	uint64_t to; /* TRIM */
+	uint64_t to;     /* TRIM */
+	uint32_t config; /* CONFIG: a number its fields are made from; a new stream has 0 */
 };
 
 enum m_outcome { M_OPEN, M_ACKED, M_UNKNOWN };
@@ -47,6 +48,8 @@ struct m_stream {
 	uint64_t seq_next[M_PRODUCERS + 1];
 	uint32_t last_producer_batch[M_PRODUCERS + 1]; /* 1 + index in batch */
 	uint32_t n_keys;                               /* idempotency keys used so far */
+	uint32_t last_key_batch;                       /* 1 + index in batch */
+	uint32_t config;
 };
 struct m_kv {
 	bool there;

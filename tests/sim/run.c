@@ -99,7 +99,8 @@ static void one_life(const struct plan *p)
 		if (!rng_one_in(&W.rng, 5)) /* else: killed while it opens, perhaps */
 			wait_settled(&sites[i], 20000);
 	if (rng_one_in(&W.rng, 5)) {
-		uint64_t most = rng_one_in(&W.rng, 2) ? UINT64_C(60000000000) : UINT64_C(10000000000);
+		uint64_t most = rng_one_in(&W.rng, 2) ? UINT64_C(60000000000)
+		                                      : UINT64_C(10000000000);
 		store_outage(sched_now() + rng_below(&W.rng, most));
 		W.n_fault[FAULT_OUTAGE]++;
 	}

@@ -1,5 +1,4 @@
-#include "tests/sim/work.h"
-#include <firn/read.h>
+#include "tests/sim/look.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +22,10 @@ struct writer {
 	char key[M_OPS][16], key_to[M_OPS][16], name[M_OPS][16];
 	uint8_t value[M_OPS][64];
 	struct iovec iov[M_OPS];
+	struct firn_stream_config config[M_OPS];
 };
 
-/* A stream that takes operations: there, and its number known. */
-static uint32_t some_stream(const struct m_state *st)
+uint32_t some_stream(const struct m_state *st)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < st->n_stream; i++)
@@ -110,6 +109,10 @@ static void make_write(struct m_volume *m, struct m_write *w)
 			w->op[w->n_op++] = (struct m_op){ .kind = FIRN_OP_TRIM,
 				                          .stream = s,
 				                          .to = to };
+	} else if (dice < 20) {
+		w->op[w->n_op++] = (struct m_op){ .kind = FIRN_OP_CONFIG,
+			                          .stream = s,
+			                          .config = 1 + (uint32_t)rng_below(&W.rng, 1000) };
 	} else if (dice < 30) {
 		w->op[w->n_op++] = op_kv(rng_one_in(&W.rng, 2) ? s : M_STREAMS);
 	}
@@ -150,8 +153,7 @@ static void fill_append(struct writer *w, const struct m_op *m, struct firn_op *
 	}
 }
 
-static void fill_op(struct writer *w, const struct m_op *m, struct firn_op *o, uint32_t i,
-                    const struct firn_stream_config *config)
+static void fill_op(struct writer *w, const struct m_op *m, struct firn_op *o, uint32_t i)
 {
 	memset(o, 0, sizeof *o);
 	o->kind = (uint16_t)m->kind;
@@ -169,7 +171,12 @@ static void fill_op(struct writer *w, const struct m_op *m, struct firn_op *o, u
 		o->u.stream.name_len = (uint32_t)snprintf(w->name[i], sizeof w->name[i], "s%u",
 		                                          m->tag);
 		o->u.stream.at = m->base;
-		o->u.stream.config = config;
+		w->config[i] = config_make(0);
+		o->u.stream.config = &w->config[i];
+		return;
+	case FIRN_OP_CONFIG:
+		w->config[i] = config_make(m->config);
+		o->u.stream.config = &w->config[i];
 		return;
 	case FIRN_OP_TRIM:
 		o->u.range.from = m->to;
@@ -191,19 +198,14 @@ static void fill_op(struct writer *w, const struct m_op *m, struct firn_op *o, u
 	}
 }
 
-static const struct firn_stream_config stream_config = { .struct_size = sizeof stream_config,
-	                                                 .key_window_n = 1000 };
-
 static int submit(struct writer *w, const struct m_op *ops, uint32_t n, uint32_t ack,
                   uint64_t user_data)
 {
-	static const struct firn_stream_config config = { .struct_size = sizeof config,
-		                                          .key_window_n = 1000 };
 	struct firn_op op[M_OPS];
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_write rq = FIRN_WRITE_INIT;
 	for (uint32_t i = 0; i < n; i++)
-		fill_op(w, &ops[i], &op[i], i, &stream_config);
+		fill_op(w, &ops[i], &op[i], i);
 	rq.req.cq = w->cq;
 	rq.req.user_data = user_data;
 	rq.volume = w->home->volume;
@@ -239,9 +241,10 @@ static void write_new(struct writer *w)
 	model_add(m, &mw);
 	uint64_t index = m->n - 1;
 	int rc = submit(w, m->w[index].op, mw.n_op, mw.ack, index);
-	sim_trace("%s: write %llu, %u operations, first kind %u of stream %u at %llu: %s", m->name,
-	          (unsigned long long)index + 1, mw.n_op, mw.op[0].kind, mw.op[0].stream,
-	          (unsigned long long)mw.op[0].base, rc ? firn_code_name(rc) : "taken");
+	sim_trace("%s: write %llu, %u operations, first kind %u of stream %u at %llu, key %u: %s",
+	          m->name, (unsigned long long)index + 1, mw.n_op, mw.op[0].kind, mw.op[0].stream,
+	          (unsigned long long)mw.op[0].base, mw.op[0].key,
+	          rc ? firn_code_name(rc) : "taken");
 	if (rc) {
 		model_take_back(m);
 		not_taken(w, rc);
@@ -264,7 +267,7 @@ static void write_and_wait(struct writer *w)
 	struct firn_write rq = FIRN_WRITE_INIT;
 	struct firn_event ev;
 	for (uint32_t i = 0; i < mw.n_op; i++)
-		fill_op(w, &mw.op[i], &op[i], i, &stream_config);
+		fill_op(w, &mw.op[i], &op[i], i);
 	rq.req.timeout_ms = FIRN_FOREVER;
 	rq.volume = w->home->volume;
 	rq.op = op;
@@ -285,15 +288,18 @@ static void write_and_wait(struct writer *w)
 	firn_release(ev.result);
 }
 
-/* A retry of the newest batch of a producer: the first one's answer, and not before that is durable. */
+/* A retry of the newest batch of a producer, or with an idempotency key: the first one's answer, and not before that is durable. */
 static void write_again(struct writer *w)
 {
 	struct m_volume *m = &w->home->m;
 	uint32_t i = some_stream(&m->now), p = 1 + (uint32_t)rng_below(&W.rng, M_PRODUCERS);
 	const struct m_stream *s = i < M_STREAMS ? &m->now.stream[i] : NULL;
-	if (!s || !s->last_producer_batch[p])
+	if (s && rng_one_in(&W.rng, 2))
+		p = 0;
+	uint32_t last = !s ? 0 : p ? s->last_producer_batch[p] : s->last_key_batch;
+	if (!last)
 		return;
-	const struct m_batch *b = &s->batch[s->last_producer_batch[p] - 1];
+	const struct m_batch *b = &s->batch[last - 1];
 	uint32_t slot = w->next_slot++ % IN_FLIGHT;
 	struct m_op o = { .kind = FIRN_OP_APPEND,
 		          .stream = i,
@@ -302,12 +308,13 @@ static void write_again(struct writer *w)
 		          .len = b->len,
 		          .n_offsets = b->n_offsets,
 		          .producer = p,
-		          .producer_seq = b->producer_seq };
+		          .producer_seq = b->producer_seq,
+		          .key = p ? 0 : b->key };
 	w->dup_offset[slot] = b->base;
 	w->dup_rev[slot] = b->rev;
 	int rc = submit(w, &o, 1, FIRN_ACK_DURABLE, DUPLICATE | slot);
-	sim_trace("%s: write %llu again: %s", m->name, (unsigned long long)b->rev,
-	          rc ? firn_code_name(rc) : "taken");
+	sim_trace("%s: write %llu again, producer %u, key %u: %s", m->name,
+	          (unsigned long long)b->rev, p, o.key, rc ? firn_code_name(rc) : "taken");
 	if (rc)
 		not_taken(w, rc);
 	else
@@ -371,6 +378,8 @@ static void ended(struct writer *w, const struct firn_event *ev)
 	w->n_flying--;
 	if (ev->user_data & DUPLICATE) {
 		uint32_t slot = (uint32_t)ev->user_data & (IN_FLIGHT - 1);
+		sim_trace("%s: a retry ends: %s, offset %llu", m->name, firn_code_name(ev->code),
+		          (unsigned long long)ev->offset);
 		if (ev->code == FIRN_EUNKNOWN)
 			return;
 		SIM_CHECK("P2",
@@ -448,59 +457,6 @@ static void writer_main(void *arg)
 		(void)firn_cq_close(w->cq);
 	}
 	w->site->n_client--;
-}
-
-/* ---- reading ---------------------------------------------------------------------------------- */
-
-struct looker {
-	struct site *site;
-	struct home *home;
-};
-
-/* What was read is a promise: it must be there after any crash. */
-static void read_is_promise(struct m_volume *m, const struct firn_part *p)
-{
-	for (uint32_t i = 0; i < p->n_batch; i++) {
-		const struct firn_batch *b = (const void *)((const char *)p->batch +
-		                                            (size_t)i * p->batch_size);
-		model_promise(m, b->rev);
-	}
-}
-
-static void look_once(struct looker *l)
-{
-	struct m_volume *m = &l->home->m;
-	uint32_t i = some_stream(&m->now);
-	if (i == M_STREAMS)
-		return;
-	uint64_t id = m->now.stream[i].id, from = m->now.stream[i].start,
-	         to = m->now.stream[i].next;
-	uint64_t at = from + (to > from ? rng_below(&W.rng, to - from) : 0);
-	const struct firn_fetched *f = NULL;
-	struct firn_error err = FIRN_ERROR_INIT;
-	int rc = firn_stream_read(l->home->volume, id, at, 1 + (uint32_t)rng_below(&W.rng, 20000),
-	                          (uint32_t)rng_below(&W.rng, 20), &f, &err);
-	W.n_ops++;
-	if (rc == 0 && f->n_part) {
-		(void)check_part(m, i, &m->now, f->part, at, "read");
-		read_is_promise(m, f->part);
-	}
-	firn_release(f);
-	bool fine = rc == 0 || rc == FIRN_ERANGE || rc == FIRN_ENOENT || rc == FIRN_ESTORE ||
-	            rc == FIRN_EIO || rc == FIRN_EAGAIN || rc == FIRN_ETIMEDOUT ||
-	            rc == FIRN_ESHUTDOWN || rc == FIRN_ECANCELED;
-	SIM_CHECK("P6", fine || (rc == FIRN_ECORRUPT && l->site->hurt), "%s: reading: %s %s",
-	          m->name, firn_code_name(rc), err.text);
-}
-
-static void looker_main(void *arg)
-{
-	struct looker *l = arg;
-	while (!l->site->stop && !l->site->sick) {
-		look_once(l);
-		sched_sleep(rng_below(&W.rng, 20000000) + 1);
-	}
-	l->site->n_client--;
 }
 
 /* ---- a life of a node --------------------------------------------------------------------------- */
@@ -608,13 +564,8 @@ static void start_users(struct site *s, struct home *h)
 	w->home = h;
 	s->n_client++;
 	(void)sched_spawn(s->node->process, "writer", writer_main, w);
-	for (uint32_t i = 0; i < 2; i++) {
-		struct looker *l = calloc(1, sizeof *l);
-		l->site = s;
-		l->home = h;
-		s->n_client++;
-		(void)sched_spawn(s->node->process, "reader", looker_main, l);
-	}
+	for (uint32_t i = 0; i < 2; i++)
+		start_looker(s, h);
 }
 
 static void site_main(void *arg)
@@ -639,6 +590,8 @@ static void site_main(void *arg)
 	for (uint32_t i = 0; i < N_HOMES && !W.calm && !s->stop && !s->sick; i++)
 		if (homes[i].volume && &sites[homes[i].site] == s)
 			start_users(s, &homes[i]);
+	if (s->n_client)
+		start_watcher(s);
 	s->state = SITE_UP;
 	while (!s->stop || s->n_client)
 		sched_sleep(1000000);

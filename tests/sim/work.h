@@ -33,6 +33,8 @@ extern struct home homes[N_HOMES];
 
 /* An error that may be over when it is tried again. */
 bool passing(int code);
+/* A stream that takes operations: there, and its number known. M_STREAMS: none. */
+uint32_t some_stream(const struct m_state *st);
 /* Boots the node, opens the engine, attaches what lives there, starts its users. */
 void site_boot(uint32_t site);
 /* A reader elsewhere: what is stored is one cut. */
