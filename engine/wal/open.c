@@ -214,6 +214,16 @@ static void init(struct wal *w, struct account *account, struct engine *engine, 
 	pthread_condattr_destroy(&mono);
 }
 
+/* The table that begins the run tells of all that was found before it. */
+static void revs_of_scan(struct wal *w, const struct wal_scan *scan)
+{
+	for (uint32_t i = 0; i < scan->n_found; i++) {
+		struct wal_volume_row *row = wal_row_at(w, scan->found[i].volume_no);
+		if (row && scan->found[i].rev_last > row->rev)
+			row->rev = scan->found[i].rev_last;
+	}
+}
+
 int wal_open(struct wal *w, struct account *account, struct engine *engine, const char *dir,
              const struct wal_opts *opts, struct wal_scan *scan, struct firn_error *err)
 {
@@ -232,12 +242,9 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 			qsort(names.spare, names.n_spare, sizeof *names.spare, by_number);
 		rc = scan_dir(w, &names, &s, err);
 		rc = rc ? rc : gather_seals(w, &s, err);
+		if (!rc)
+			revs_of_scan(w, scan);
 		rc = rc ? rc : begin_run(w, &s, err);
-	}
-	for (uint32_t i = 0; i < scan->n_found && !rc; i++) {
-		struct wal_volume_row *row = wal_row_at(w, scan->found[i].volume_no);
-		if (row && scan->found[i].rev_last > row->rev)
-			row->rev = scan->found[i].rev_last;
 	}
 	mem_free(w->env, names.live);
 	mem_free(w->env, names.spare);
