@@ -48,7 +48,7 @@ expect 2 "$firn" volume
 expect 2 "$firn" volume nonsense
 expect 0 "$firn" volume --help
 for command in 'volume create' 'volume list' 'volume info' 'volume drain' 'stream create' \
-	'stream list' 'stream info' 'stream delete' 'stream trim' append read import verify \
+	'stream list' 'stream info' 'stream delete' 'stream trim' append read import drain verify \
 	'dump wal' 'dump segment' 'dump manifest' 'dump index' doctor; do
 	# shellcheck disable=SC2086
 	expect 0 "$firn" $command --help
@@ -277,6 +277,29 @@ expect 0 "$firn" volume drain "${where[@]}"
 at look moved
 expect 0 "$firn" read "${where[@]}" --stream s --read-only
 says out '^one$'
+
+# ---- a directory that is given up: all its volumes, in all stores
+
+echo a | expect 0 "$firn" append -d d "${small[@]}" -s "$store" -v d1 --stream s
+echo b | expect 0 "$firn" append -d d "${small[@]}" -s "$store" -v d2 --stream s
+echo c | expect 0 "$firn" append -d d "${small[@]}" -s "$store-2" -v d3 --stream s
+cp -r d d-moved && rm -r d
+expect 1 "$firn" drain -d d-moved "${small[@]}"
+says err 'takeover=moved'
+says err '3 of 3 volumes could not be stored'
+mv "$scratch/store-2" gone
+expect 1 "$firn" drain -d d-moved "${small[@]}" --takeover moved --json
+jq -e 'map(.state) == ["stored", "stored", "left"]' out >/dev/null || fail "states of a drain"
+rm -rf "$scratch/store-2" && mv gone "$scratch/store-2"
+expect 0 "$firn" drain -d d-moved "${small[@]}" --takeover moved
+says out '^d3 is stored'
+says out 'nothing is left'
+expect 0 "$firn" drain -d d-moved "${small[@]}"
+for volume in d1 d2; do
+	expect 0 "$firn" read -d look "${small[@]}" -s "$store" -v $volume --stream s
+done
+says out '^b$'
+expect 2 "$firn" drain -d look-nowhere
 expect 0 "$firn" stream list "${where[@]}" --read-only --json
 jq -e 'length == 1 and .[0].stored == 1' out >/dev/null || fail "JSON"
 expect 2 "$firn" read "${where[@]}" --stream s --read-only --follow

@@ -19,6 +19,7 @@ struct command {
 
 int append_run(int argc, char **argv);
 int doctor_run(int argc, char **argv);
+int drain_run(int argc, char **argv);
 int dump_index_run(int argc, char **argv);
 int dump_manifest_run(int argc, char **argv);
 int dump_segment_run(int argc, char **argv);
@@ -92,6 +93,10 @@ enum session_end {
 	SESSION_DRAIN, /* everything stored, marked clean */
 };
 
+/* The engine alone; then one volume after the other: s->common says which. */
+int session_start(struct session *s, const struct common *c);
+int session_attach(struct session *s, uint32_t attach_flags);
+int session_leave(struct session *s, enum session_end end, int so_far);
 int session_open(struct session *s, const struct common *c, uint32_t attach_flags);
 /* `so_far` is what the command has come to; the worse of it and of the end is returned. */
 int session_close(struct session *s, enum session_end end, int so_far);

@@ -18,8 +18,9 @@ static int open_engine(struct session *s, const struct common *c)
 	return DONE;
 }
 
-static int attach(struct session *s, const struct common *c, uint32_t flags)
+int session_attach(struct session *s, uint32_t flags)
 {
+	const struct common *c = s->common;
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_event ev;
 	struct firn_attach a = FIRN_ATTACH_INIT;
@@ -47,13 +48,18 @@ static int attach(struct session *s, const struct common *c, uint32_t flags)
 	return DONE;
 }
 
-int session_open(struct session *s, const struct common *c, uint32_t attach_flags)
+int session_start(struct session *s, const struct common *c)
 {
 	*s = (struct session){ .common = c };
-	int code = open_engine(s, c);
+	return open_engine(s, c);
+}
+
+int session_open(struct session *s, const struct common *c, uint32_t attach_flags)
+{
+	int code = session_start(s, c);
 	if (code)
 		return code;
-	code = attach(s, c, attach_flags);
+	code = session_attach(s, attach_flags);
 	if (code)
 		firn_engine_close(s->engine);
 	return code;
@@ -127,7 +133,7 @@ static int detach(struct session *s, uint32_t mode)
 	return code;
 }
 
-int session_close(struct session *s, enum session_end end, int so_far)
+int session_leave(struct session *s, enum session_end end, int so_far)
 {
 	int code = DONE;
 	bool drain = end == SESSION_DRAIN ||
@@ -137,6 +143,12 @@ int session_close(struct session *s, enum session_end end, int so_far)
 	int rc = detach(s, drain && code == DONE ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL);
 	if (rc > code)
 		code = rc;
-	firn_engine_close(s->engine);
 	return so_far > code ? so_far : code;
+}
+
+int session_close(struct session *s, enum session_end end, int so_far)
+{
+	int code = session_leave(s, end, so_far);
+	firn_engine_close(s->engine);
+	return code;
 }

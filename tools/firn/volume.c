@@ -130,7 +130,7 @@ static void info_text(const struct stored_volume *v)
 		       text_hex(m->log[i].id, 16).s);
 	for (uint32_t i = 0; i < m->n_lost; i++)
 		printf("  lost       writes %" PRIu64 " to %" PRIu64 ", given up %s\n",
-		       m->lost[i].rev_stored + 1, m->lost[i].rev_skip,
+		       m->lost[i].rev_stored + 1, m->lost[i].rev_stored + m->lost[i].rev_skip,
 		       text_time(m->lost[i].at_ms).s);
 	if (m->state == MANIFEST_DIRTY)
 		printf("  An engine has it attached, or died with it: what it acked since lies in "
