@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The man page cannot rot: it renders without a warning, every sub-command and option of --help stands
-# in it, and it names no option that is not there.
+# The man pages cannot rot: they render without a warning, every sub-command and option of --help stands
+# in them, and they name no option that is not there.
 set -euo pipefail
 
 page=$FIRN_SOURCE_DIR/tools/firn/firn.1
+conformance_page=$FIRN_SOURCE_DIR/tools/firn/firn-conformance.1
 firn=$FIRN_BIN_DIR/firn
 failed=0
 fail() {
@@ -11,15 +12,17 @@ fail() {
 	failed=1
 }
 
-if command -v groff >/dev/null; then
-	warnings=$(groff -mandoc -Tutf8 -ww "$page" 2>&1 >/dev/null)
-elif command -v mandoc >/dev/null; then
-	warnings=$(mandoc -T lint -W warning "$page" || true)
-else
-	echo "neither groff nor mandoc is here: apt-get install groff-base" >&2
-	exit 1
-fi
-[[ -z $warnings ]] || fail "the page renders with warnings: $warnings"
+for each in "$page" "$conformance_page"; do
+	if command -v groff >/dev/null; then
+		warnings=$(groff -mandoc -Tutf8 -ww "$each" 2>&1 >/dev/null)
+	elif command -v mandoc >/dev/null; then
+		warnings=$(mandoc -T lint -W warning "$each" || true)
+	else
+		echo "neither groff nor mandoc is here: apt-get install groff-base" >&2
+		exit 1
+	fi
+	[[ -z $warnings ]] || fail "${each##*/} renders with warnings: $warnings"
+done
 
 # Lines of help that list an option begin with it; the commands stand indented under "Commands:".
 options_of() { "$@" --help | grep -E '^ +(-., )?--[a-z]' | grep -oE -- '--[a-z][a-z-]*' | sort -u; }
@@ -44,5 +47,12 @@ done
 for option in $(grep -oE 'Fl Fl [a-z][a-z-]*' "$page" | sed 's/Fl Fl //' | sort -u); do
 	grep -qx -- "--$option" <<<"$all" || fail "the page has an option that is not there: --$option"
 done
+
+# firn-conformance has no commands: the options of its page are those of its help.
+diff <(options_of "$FIRN_BIN_DIR/firn-conformance") \
+	<(grep -oE 'Fl Fl [a-z][a-z-]*' "$conformance_page" | sed 's/Fl Fl /--/' | sort -u) >&2 ||
+	fail "firn-conformance.1 and firn-conformance --help (<) differ in options"
+"$FIRN_BIN_DIR/firn-conformance" --help | grep -q '^Examples:' ||
+	fail "firn-conformance --help has no examples"
 ((failed == 0)) && echo "man page: ${#commands[@]} commands, all options, no warnings"
 exit "$failed"
