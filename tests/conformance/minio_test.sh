@@ -13,3 +13,19 @@ fi
 for group in put multipart condition; do
 	"$FIRN_BIN_DIR/firn-conformance" --group "$group" "$FIRN_TEST_S3_URI&payload=unsigned&connections=1"
 done
+# Over a network that loses answers, throttles and cuts bodies each request becomes the same.
+faults=seed=7,jitter_ms=2,throttle=2,retry_after_ms=5,reset=2,dropped=2,lost=3,truncate=2
+for group in put get list delete multipart condition; do
+	"$FIRN_BIN_DIR/firn-conformance" --group "$group" \
+		"fault:$faults:$FIRN_TEST_S3_URI&multipart_conditions=yes"
+done
+# A server that takes conditions and does not keep them is found out.
+for ignored in absent match; do
+	status=0
+	out=$("$FIRN_BIN_DIR/firn-conformance" --group condition \
+		"fault:ignore=$ignored:$FIRN_TEST_S3_URI") || status=$?
+	if ((status != 1)) || ! grep -q "FAILED condition: put-if-$ignored" <<<"$out"; then
+		echo "FAIL: ignore=$ignored was not found out: $out" >&2
+		exit 1
+	fi
+done

@@ -8,3 +8,8 @@ if [[ -z ${FIRN_S3_TEST_INSIDE-} ]]; then
 fi
 
 "$FIRN_BIN_DIR/firn-conformance" "$FIRN_TEST_S3_URI&multipart_conditions=yes"
+faults=seed=8,jitter_ms=2,throttle=2,retry_after_ms=5,reset=2,dropped=2,lost=3,truncate=2
+for group in get list condition; do
+	"$FIRN_BIN_DIR/firn-conformance" --group "$group" \
+		"fault:$faults:$FIRN_TEST_S3_URI&multipart_conditions=yes"
+done
