@@ -148,7 +148,9 @@ static void answer_clock(struct s3_call *c)
 /* Keys that the server does not take. Others may lie in the file or at the endpoint by now. */
 static int answer_keys(struct s3_call *c)
 {
-	static const char *const codes[] = { "ExpiredToken", "TokenRefreshRequired", "InvalidToken",
+	/* The first three may be of keys that have ended; the third is what MinIO says then. */
+	static const char *const codes[] = { "ExpiredToken", "TokenRefreshRequired",
+		                             "InvalidTokenId", "InvalidToken",
 		                             "InvalidAccessKeyId" };
 	const char *code = c->head.server_code;
 
@@ -157,7 +159,7 @@ static int answer_keys(struct s3_call *c)
 			continue;
 		int others = cred_refused(&c->lane->store->cred);
 
-		answer_fail(c, others && i < 2 ? FIRN_STORE_RETRY : FIRN_STORE_PERMANENT,
+		answer_fail(c, others && i < 3 ? FIRN_STORE_RETRY : FIRN_STORE_PERMANENT,
 		            FIRN_ESTORE, "the store does not take these credentials");
 		return 1;
 	}
