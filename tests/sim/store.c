@@ -128,6 +128,20 @@ static size_t find(const char *key, bool *there)
 	return lo;
 }
 
+uint8_t *store_bytes(const char *key, size_t *len)
+{
+	bool there;
+	struct object *o = &store.now.object[find(key, &there)];
+	if (!there)
+		return NULL;
+	uint8_t *own = malloc(o->len + 1);
+	memcpy(own, o->data, o->len);
+	o->data = own;
+	o->shared = false;
+	*len = o->len;
+	return own;
+}
+
 static void version_put(uint64_t n, struct firn_store_version *v)
 {
 	v->len = (uint32_t)snprintf(v->text, sizeof v->text, "v%llu", (unsigned long long)n);

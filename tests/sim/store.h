@@ -8,6 +8,8 @@
 void store_outage(uint64_t until_ns);
 /* It answers that it has conditions and does not look at these: 1 << FIRN_STORE_IF_... */
 void store_ignores(uint32_t conditions);
+/* The bytes of an object, to be changed in place; NULL: no such key. */
+uint8_t *store_bytes(const char *key, size_t *len);
 /* It has lost what came after an earlier moment; false: there is no such moment. */
 void store_remember(void);
 bool store_roll_back(void);

@@ -1,4 +1,8 @@
-/* Histories of copies, of files that are gone or not ours, and of a store that lies about its conditions. */
+/* Histories of copies, of files that are gone or not ours, and of a store that lies about its conditions, or was
+ * written by a later release. */
+#include "engine/base/le.h"
+#include "engine/base/sum.h"
+#include "engine/manifest/layout.h"
 #include "tests/sim/history/history.h"
 #include <firn/store.h>
 
@@ -213,6 +217,59 @@ static void file_is_gone(void)
 	expect_word(attach(&a, "v"), s, "abcdefghijklmnopqrst", "with all its files");
 }
 
+/* ---- 25 */
+
+static void manifest_bit(uint32_t at, uint64_t bit)
+{
+	size_t len;
+	uint8_t *m = store_bytes("v/manifest", &len);
+	EXPECT("script", m && len > MANIFEST_LEAST_LEN);
+	le64_put(m + at, le64_get(m + at) ^ bit);
+	le64_put(m + MANIFEST_HEADER_SUM_AT, sum64(m, MANIFEST_HEADER_SUM_AT));
+	le64_put(m + len - MANIFEST_SUM_LEN, sum64(m, len - MANIFEST_SUM_LEN));
+}
+
+/* A later release has set a bit, and the machine comes back with the old one, its WAL dirty. */
+static void bits_of_a_later_release(void)
+{
+	enum { COMPAT = 16, RO_COMPAT = 24, INCOMPAT = 32 };
+	const uint64_t bit = UINT64_C(1) << 40;
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v"), *seen;
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	store_now(&a, v);
+	say(v, s, "d");
+	kill9(&a);
+	wait_ms(20);
+	for (uint32_t i = 0; i < 2; i++) {
+		manifest_bit(i ? INCOMPAT : RO_COMPAT, bit);
+		power_on(&a);
+		refused(&a, NULL, FIRN_EUNSUPPORTED,
+		        i ? "incompat 0x10000000000" : "ro_compat 0x10000000000");
+		refused(&a, "moved", FIRN_EUNSUPPORTED, "compat 0x10000000000");
+		kill9(&a);
+		power_on(&b);
+		int rc = try_attach(&b, "v", FIRN_ATTACH_READ_ONLY, &seen, &err);
+		EXPECT("P5", rc == (i ? FIRN_EUNSUPPORTED : 0));
+		if (!rc)
+			expect_word(seen, s, "abc", "a reader that need not know the bit");
+		kill9(&b);
+		manifest_bit(i ? INCOMPAT : RO_COMPAT, bit);
+	}
+	manifest_bit(COMPAT, bit);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_word(v, s, "abcd", "with a bit that may be ignored");
+	say(v, s, "e");
+	store_now(&a, v);
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
 const struct history copy_histories[] = {
 	{ "6", "P4", "a store that does not keep its conditions is refused",
 	  conditions_that_are_none },
@@ -227,5 +284,8 @@ const struct history copy_histories[] = {
 	  clone },
 	{ "12d", "P5", "groups and files of a copy that went its own way are no part of the log",
 	  files_of_a_copy },
+	{ "25", "P5",
+	  "bits of a later release are refused by name; the rest is in golden/feature_test",
+	  bits_of_a_later_release },
 	{ 0 },
 };

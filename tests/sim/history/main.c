@@ -119,6 +119,8 @@ int main(int argc, char **argv)
 			for (uint64_t i = 0; !list && i < seeds; i++)
 				failed += !passes(h, seed + i, trace);
 		}
+	if (list && optind == argc)
+		(void)printf("3    P4   (a log in a store that is sealed: comes with such logs)\n");
 	if (!list)
 		(void)printf("%u histories, %llu schedules each, %u failed\n", n,
 		             (unsigned long long)seeds, failed);
