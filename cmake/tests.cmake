@@ -202,7 +202,7 @@ if(NOT FIRN_FUZZ)
     if(FIRN_SANITIZE AND test MATCHES "integration/(mem|minio)_test")
       continue()
     endif()
-    if(test MATCHES "/(minio|versitygw|libs3)_test") # may have to build its server first
+    if(test MATCHES "/(minio|versitygw|libs3|secure)_test") # may have to build its server first
       if(NOT FIRN_S3)
         set_tests_properties(${test} PROPERTIES DISABLED TRUE)
       endif()

@@ -5,6 +5,9 @@
 #	tests/support/s3_server.sh versitygw COMMAND...   versitygw over a directory
 #	tests/support/s3_server.sh --install              builds both, for later runs
 #
+# With FIRN_TEST_S3_CERTS=DIR MinIO speaks TLS with DIR's public.crt and private.key, which are localhost's
+# and firn.localhost's, and takes firn.localhost as well as localhost/firn.
+#
 # The command finds in its environment FIRN_TEST_S3_URI (an empty bucket; a query is there, so more
 # parameters are added with &) and keys. The server listens on a loopback port that the kernel chose
 # and keeps its data in a scratch directory; both go on every way out, also when this script is killed.
@@ -83,9 +86,12 @@ start() {
 	# --pdeathsig: the server does not outlive this script, however it ends.
 	case $kind in
 	minio)
+		local secure=()
+		[[ -z ${FIRN_TEST_S3_CERTS-} ]] || secure=(--certs-dir "$FIRN_TEST_S3_CERTS")
 		MINIO_ROOT_USER=$AWS_ACCESS_KEY_ID MINIO_ROOT_PASSWORD=$AWS_SECRET_ACCESS_KEY MINIO_BROWSER=off \
+			MINIO_DOMAIN=${FIRN_TEST_S3_CERTS:+localhost} \
 			setpriv --pdeathsig KILL "$program" server --quiet --address "127.0.0.1:$port" \
-			"$scratch/data" >"$scratch/log" 2>&1 9>&- &
+			"${secure[@]}" "$scratch/data" >"$scratch/log" 2>&1 9>&- &
 		;;
 	versitygw)
 		ROOT_ACCESS_KEY=$AWS_ACCESS_KEY_ID ROOT_SECRET_KEY=$AWS_SECRET_ACCESS_KEY \
@@ -128,7 +134,7 @@ shift
 [[ $kind == minio || $kind == versitygw ]] || die "no server is called $kind"
 (($#)) || die "no command"
 
-if [[ $kind == minio && -n ${FIRN_TEST_S3_URI-} ]]; then
+if [[ $kind == minio && -n ${FIRN_TEST_S3_URI-} && -z ${FIRN_TEST_S3_CERTS-} ]]; then
 	exec "$@"
 fi
 program=$(find_server "$kind")
@@ -166,6 +172,7 @@ for attempt in 1 2 3 4 5; do
 	wait "$pid" 2>/dev/null || true
 done
 FIRN_TEST_S3_URI="s3://$bucket?endpoint=http://127.0.0.1:$port"
+[[ -z ${FIRN_TEST_S3_CERTS-} ]] || FIRN_TEST_S3_URI="s3://$bucket?endpoint=https://localhost:$port"
 export FIRN_TEST_S3_URI
 status=0
 "$@" || status=$?
