@@ -254,6 +254,7 @@ static struct engine *engine_new(const struct firn_engine_opts *opts, struct fir
 	pthread_mutex_init(&e->kick_lock, NULL);
 	pthread_mutex_init(&e->log_lock, NULL);
 	pthread_mutex_init(&e->step_lock, NULL);
+	(void)totals_init(&e->stores);
 	pthread_rwlock_init(&e->volumes_lock, NULL);
 	pthread_cond_init(&e->upload_work, &mono);
 	pthread_cond_init(&e->room, &mono);
@@ -285,6 +286,7 @@ static void engine_free(struct engine *e, bool clean)
 	pthread_mutex_destroy(&e->kick_lock);
 	pthread_mutex_destroy(&e->log_lock);
 	pthread_mutex_destroy(&e->step_lock);
+	totals_fini(&e->stores);
 	work_fini(e);
 	pthread_rwlock_destroy(&e->volumes_lock);
 	pthread_cond_destroy(&e->upload_work);

@@ -11,6 +11,7 @@
 #include "engine/admit/volume.h"
 #include "engine/base/account.h"
 #include "engine/index/index.h"
+#include "engine/store/totals.h"
 #include "engine/wal/wal.h"
 #include <firn/engine.h>
 #include <firn/read.h>
@@ -63,6 +64,7 @@ struct engine {
 	uint32_t n_cq, n_reader;
 	struct upload_job *job_first, *job_last; /* attaches and detaches, in order */
 	struct uploader uploads;
+	struct store_totals stores;
 	bool stopping, upload_kicked;
 	pthread_t thread[5];
 	uint32_t n_thread;

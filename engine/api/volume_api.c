@@ -127,6 +127,7 @@ int firn_volume_list(struct firn_engine *engine, const char *store, const char *
 	int rc = store_open(e->env, store, &l.store, err);
 	if (rc)
 		return rc;
+	totals_join(&e->stores, l.store);
 	rc = max ? store_list(l.store, "", from, each_key, &l, err) : 0;
 	store_close(l.store);
 	return l.rc ? l.rc : rc < 0 ? rc : (int)l.n;
@@ -164,88 +165,6 @@ int firn_volume_close(struct firn_volume *volume, struct firn_error *err)
 	int rc = firn_engine_call((struct firn_engine *)(void *)volume->engine, &d.req, &ev, err);
 	firn_release(ev.result);
 	return rc;
-}
-
-struct metric_row {
-	const char *name, *help, *unit;
-	uint32_t kind;
-	uint64_t value;
-};
-
-int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **out)
-{
-	struct engine *e = engine_of(engine);
-	if (!e || !out)
-		return FIRN_EINVAL;
-	struct wal *w = &e->wal;
-	pthread_mutex_lock(&w->lock);
-	uint64_t groups = w->n_groups, bytes = w->n_bytes, ns = w->n_flush_ns, pending = w->pending,
-	         files = w->n_file, tail = w->tail_used, directories = w->n_directories;
-	pthread_mutex_unlock(&w->lock);
-	uint64_t unstored = 0;
-	pthread_rwlock_rdlock(&e->volumes_lock);
-	uint64_t volumes = e->n_volume;
-	for (uint32_t i = 0; i < e->n_volume; i++) {
-		pthread_mutex_lock(&e->volume[i]->lock);
-		unstored += e->volume[i]->unstored_bytes;
-		pthread_mutex_unlock(&e->volume[i]->lock);
-	}
-	pthread_rwlock_unlock(&e->volumes_lock);
-	const struct metric_row rows[] = {
-		{ "firn_wal_groups", "WAL writes, each with one flush.", "", FIRN_METRIC_COUNTER,
-		  groups },
-		{ "firn_wal_write_bytes", "Bytes written to the WAL.", "bytes", FIRN_METRIC_COUNTER,
-		  bytes },
-		{ "firn_wal_flush_us", "Time spent in WAL writes and flushes.", "us",
-		  FIRN_METRIC_COUNTER, ns / 1000 },
-		{ "firn_wal_pending_bytes", "Admitted, not yet durable.", "bytes",
-		  FIRN_METRIC_GAUGE, pending },
-		{ "firn_wal_files", "WAL files that hold something needed.", "", FIRN_METRIC_GAUGE,
-		  files },
-		{ "firn_wal_free_bytes", "Room left in the WAL.", "bytes", FIRN_METRIC_GAUGE,
-		  wal_free_bytes(w) },
-		{ "firn_tail_bytes", "Durable groups kept in memory.", "bytes", FIRN_METRIC_GAUGE,
-		  tail },
-		{ "firn_group_memory_bytes", "Memory of WAL groups, with those that results hold.",
-		  "bytes", FIRN_METRIC_GAUGE, atomic_load(&e->account->group_bytes) },
-		{ "firn_cache_bytes", "Decoded blocks in memory.", "bytes", FIRN_METRIC_GAUGE,
-		  atomic_load(&e->account->cache_bytes) },
-		{ "firn_upload_memory_bytes", "Segments being built or on their way to a store.",
-		  "bytes", FIRN_METRIC_GAUGE, atomic_load(&e->account->upload_bytes) },
-		{ "firn_segment_puts", "Requests that put a segment.", "", FIRN_METRIC_COUNTER,
-		  atomic_load(&e->uploads.n_segment_put) },
-		{ "firn_manifest_puts", "Requests that commit: compare-and-swap of a manifest.", "",
-		  FIRN_METRIC_COUNTER, atomic_load(&e->uploads.n_manifest_put) },
-		{ "firn_segment_bytes", "Bytes of segments put.", "bytes", FIRN_METRIC_COUNTER,
-		  atomic_load(&e->uploads.put_bytes) },
-		{ "firn_pinned_bytes", "Held by results not yet released.", "bytes",
-		  FIRN_METRIC_GAUGE, atomic_load(&e->account->pin_bytes) },
-		{ "firn_place_bytes", "Memory that tells where un-stored data lies.", "bytes",
-		  FIRN_METRIC_GAUGE, atomic_load(&e->account->place_bytes) },
-		{ "firn_other_bytes", "Memory of readers' items.", "bytes", FIRN_METRIC_GAUGE,
-		  atomic_load(&e->account->other_bytes) },
-		{ "firn_wal_directories", "Directories written to the WAL.", "",
-		  FIRN_METRIC_COUNTER, directories },
-		{ "firn_volumes", "Attached volumes.", "", FIRN_METRIC_GAUGE, volumes },
-		{ "firn_unstored_bytes", "Durable, not yet stored.", "bytes", FIRN_METRIC_GAUGE,
-		  unstored },
-	};
-	const uint32_t n = sizeof rows / sizeof rows[0];
-	struct firn_metrics *m = result_new(e->account, sizeof *m + n * sizeof(struct firn_metric),
-	                                    NULL, 0);
-	*out = m;
-	if (!m)
-		return FIRN_ENOMEM;
-	struct firn_metric *to = (struct firn_metric *)(m + 1);
-	for (uint32_t i = 0; i < n; i++)
-		to[i] = (struct firn_metric){ .name = rows[i].name,
-			                      .help = rows[i].help,
-			                      .unit = rows[i].unit,
-			                      .labels = "",
-			                      .kind = rows[i].kind,
-			                      .value = rows[i].value };
-	*m = (struct firn_metrics){ sizeof *m, n, sizeof *to, 0, e->env->now_ms(e->env->ctx), to };
-	return 0;
 }
 
 uint32_t firn_version(void)

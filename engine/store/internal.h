@@ -3,6 +3,7 @@
  *	put.c get.c list.c probe.c   what callers ask
  *	call.c                       retry, back-off, deadline: the only place
  *	attempt.c circuit.c gate.c   one attempt: outages, limits, hedges
+ *	totals.c                     the same, of all stores of an engine
  *	meter.c                      what was asked, how it went, what it cost
  *	slot.c                       one request in flight and its completion: the only mechanism
  *	own.c                        requests that outlive their callers' patience
@@ -13,6 +14,7 @@
 #define STORE_INTERNAL_H
 #include "engine/store/meter.h"
 #include "engine/store/store.h"
+#include "engine/store/totals.h"
 #include "engine/store/uri.h"
 #include <pthread.h>
 
@@ -63,6 +65,8 @@ struct gate {
 };
 
 struct store {
+	struct store_totals *totals; /* NULL: in none; the link is under its lock */
+	struct store *next_counted;
 	const struct firn_env *env;
 	struct firn_store_plugin plugin; /* our copy: fields younger than the plug-in are zero */
 	struct firn_store_host host;

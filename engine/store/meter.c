@@ -25,6 +25,7 @@ void meter_count(struct meter *m, const struct firn_store_request *answer, uint6
 	if (answer->op == FIRN_STORE_GET)
 		op->bytes_in += answer->got;
 	op->latency[bucket_of(took_ns / 1000u)]++;
+	op->took_us += took_ns / 1000u;
 }
 
 void meter_count_lost(struct meter *m, uint32_t op, int again)
@@ -34,6 +35,17 @@ void meter_count_lost(struct meter *m, uint32_t op, int again)
 	m->op[op].n_sent++;
 	m->op[op].n_again += again != 0;
 	m->op[op].n_ambiguous++;
+}
+
+/* It is nothing but counters. */
+void meter_add(struct meter *to, const struct meter *from)
+{
+	const uint64_t *in = (const uint64_t *)from;
+	uint64_t *out = (uint64_t *)to;
+
+	_Static_assert(sizeof *to % sizeof *out == 0, "a meter is an array of counters");
+	for (size_t i = 0; i < sizeof *to / sizeof *out; i++)
+		out[i] += in[i];
 }
 
 uint64_t meter_latency_us(const struct meter_op *op, uint32_t permille)

@@ -17,6 +17,7 @@ struct meter_op {
 	/* Latency: bucket i counts attempts that took [2^i, 2^(i+1)) microseconds; 0 also what was
 	 * faster, the last also what was slower. */
 	uint64_t latency[METER_BUCKETS];
+	uint64_t took_us; /* their sum */
 };
 
 struct meter {
@@ -38,6 +39,7 @@ void meter_count(struct meter *m, const struct firn_store_request *answer, uint6
                  int again);
 /* One that was given up unanswered: in doubt, and of no latency. */
 void meter_count_lost(struct meter *m, uint32_t op, int again);
+void meter_add(struct meter *to, const struct meter *from);
 /* Upper end of the bucket in which the given share (0 to 1000 of 1000) of attempts has ended, in
  * microseconds; 0 without any. */
 uint64_t meter_latency_us(const struct meter_op *op, uint32_t permille);

@@ -216,7 +216,10 @@ void store_close(struct store *s)
 	slot_stop_poller(s);
 	/* Where a request was never answered, all that it may still touch stays: the back end's handle,
 	 * its code, and this. */
-	if (!slot_drain(s))
+	int drained = slot_drain(s);
+
+	totals_leave(s);
+	if (!drained)
 		return;
 	s->plugin.close(s->handle);
 	plugin_unload(s);

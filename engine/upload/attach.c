@@ -137,6 +137,7 @@ static int prepare(struct attach *a)
 	int rc = store_open(a->e->env, j->uri, &v->store, a->err);
 	if (rc)
 		return rc;
+	totals_join(&a->e->stores, v->store);
 	const char *shown = store_uri_shown(v->store);
 	if (strlen(shown) >= sizeof a->row.uri) /* the WAL's table must be able to name it */
 		return fail(a->err, FIRN_EINVAL, 0, "attach",

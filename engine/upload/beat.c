@@ -27,6 +27,7 @@ int beat_run(struct engine *e, struct upload_lane *lane)
 	struct store *s;
 	char key[64], text[200];
 	if (!store_open(env, lane->uri, &s, NULL)) {
+		totals_join(&e->stores, s);
 		(void)store_patience(s, PATIENCE_NS);
 		beat_key(e->wal.wal_id, key);
 		int n = snprintf(text, sizeof text,
