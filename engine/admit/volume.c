@@ -2,6 +2,7 @@
 #include "engine/admit/volume.h"
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
+#include "engine/gc/gc.h"
 #include "engine/base/mutex.h"
 #include <string.h>
 
@@ -46,6 +47,7 @@ void volume_free(struct volume *v)
 	mem_free(env, v->ring);
 	mem_free(env, v->group);
 	mem_free(env, v->uri);
+	mem_free(env, v->grave);
 	manifest_fini(&v->manifest, env);
 	if (v->store)
 		store_close(v->store);
@@ -90,8 +92,7 @@ bool volume_waits(struct volume *v, const struct firn_cq *cq, uint64_t user_data
 void volume_show(struct volume *v)
 {
 	v->shown_commit_ms = v->manifest.committed_ms;
-	v->shown_segments = v->manifest.n_segment;
-	v->shown_bytes = 0;
-	for (uint32_t i = 0; i < v->manifest.n_segment; i++)
-		v->shown_bytes += v->manifest.segment[i].bytes;
+	manifest_totals(&v->manifest, &v->shown_segments, &v->shown_bytes);
+	v->layer_due = layers_due(v);
+	graves_sync(v);
 }

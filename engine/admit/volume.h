@@ -23,6 +23,8 @@
 struct engine;
 struct reader_item;
 struct built_round;
+struct layered;
+struct grave;
 
 enum { ROUNDS_MAX = 16 }; /* of one volume, built and not yet stored */
 
@@ -132,6 +134,13 @@ struct volume {
 	uint64_t built_bytes;                  /* of unstored_bytes, what those rounds hold */
 	uint32_t n_putting;                    /* segments on their way up */
 	bool building, committing, in_job; /* claimed: by the builder, a worker; a job has all */
+	bool layering;                     /* claimed: a worker merges footers or layers */
+	bool layer_due;                    /* the manifest has enough to be merged */
+	struct layered *layered;           /* merged, and in the store; the next commit takes it */
+	bool burying;                      /* claimed: a worker deletes objects */
+	struct grave *grave;               /* gc/: the dead list of the manifest */
+	uint32_t n_grave;
+	size_t cap_grave;
 	bool leaving;    /* a detach waits for those to end: nothing new is begun */
 	bool put_failed; /* since the last look */
 	uint64_t retry_at_ns;
@@ -145,7 +154,7 @@ struct volume {
 	struct commit *commit; /* being sent or settled; one at a time */
 	/* from attach on */
 	struct upload_lane *lane;
-	struct upload_task commit_task, build_task;
+	struct upload_task commit_task, build_task, layer_task, grave_task;
 	uint64_t build_max,
 	        build_charge; /* the builder's: bytes of the round, memory taken for it */
 };
@@ -212,10 +221,14 @@ int64_t volume_oldest_ms(const struct volume *v);   /* 0: nothing */
 /* The group in the list that holds rev; false: it is not (any more) in the list. */
 bool volume_group_with(const struct volume *v, uint64_t rev, struct volume_group *out);
 
+/* ---- upload/layers.c, volume locked ---- */
+bool layers_due(const struct volume *v);
+
 /* ---- life (volume.c) ---- */
 void volume_charge(struct volume *v,
-                   int64_t bytes);  /* memory that tells where un-stored data lies */
-void volume_show(struct volume *v); /* locked: figures of the manifest for info */
+                   int64_t bytes); /* memory that tells where un-stored data lies */
+void volume_show(
+        struct volume *v); /* locked: figures of the manifest for info; is there enough to merge? */
 struct volume *volume_new(struct engine *e);
 void volume_free(struct volume *v);
 bool volume_waits(struct volume *v, const struct firn_cq *cq,

@@ -6,6 +6,10 @@
 #include <string.h>
 
 static const struct firn_option options[] = {
+	{ "delete_grace_ms", "duration", "ms", "3600000",
+	  "Time from a commit that removes an object to its deletion: readers elsewhere look again within half of it." },
+	{ "layer_segments", "uint", "", "256",
+	  "Segments of a volume with a row of their own in its manifest, 2 to 4096; as many become a layer." },
 	{ "segment_bytes", "size", "B", "67108864",
 	  "Un-stored bytes of a volume that start an upload; unset: an eighth of memory_bytes, at most this." },
 	{ "upload_interval_ms", "duration", "ms", "60000",
@@ -69,6 +73,10 @@ static int set(struct engine_options *o, const char *name, size_t len, const cha
 		rc = (o->segment_bytes = n, n < 4096 || n > 1u << 30);
 	else if (len == 18 && !memcmp(name, "upload_interval_ms", len))
 		rc = (o->upload_interval_ms = (uint32_t)n, n > INT32_MAX);
+	else if (len == 15 && !memcmp(name, "delete_grace_ms", len))
+		rc = (o->delete_grace_ms = (uint32_t)n, n > INT32_MAX);
+	else if (len == 14 && !memcmp(name, "layer_segments", len))
+		rc = (o->layer_segments = (uint32_t)n, n < 2 || n > 4096);
 	else if (len == 10 && !memcmp(name, "zstd_level", len))
 		rc = (o->zstd_level = (uint32_t)n, n > 19);
 	return rc ? -1 : 0;
@@ -123,6 +131,8 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 	e->pin_bytes = opts->pin_bytes ? opts->pin_bytes : e->memory_bytes / 8;
 	*o = (struct engine_options){ .upload_interval_ms = 60000,
 		                      .zstd_level = 1,
+		                      .layer_segments = 256,
+		                      .delete_grace_ms = 3600000,
 		                      .wal_direct = true };
 	o->segment_bytes = e->memory_bytes / 8 < 64u << 20 ? e->memory_bytes / 8 : 64u << 20;
 	int rc = parse_list(o, opts->options, err);

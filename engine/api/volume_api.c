@@ -86,9 +86,10 @@ static int read_entry(struct lister *l, const char *key)
 		entry.rev_durable = m.rev_durable;
 		entry.last_commit_ms = m.committed_ms;
 		entry.state = m.state == MANIFEST_CLEAN ? FIRN_VOLUME_CLEAN : FIRN_VOLUME_DIRTY;
-		entry.n_segments = m.n_segment;
-		for (uint32_t i = 0; i < m.n_segment; i++)
-			entry.bytes += m.segment[i].bytes;
+		uint64_t n_segments, bytes;
+		manifest_totals(&m, &n_segments, &bytes);
+		entry.n_segments = n_segments < UINT32_MAX ? (uint32_t)n_segments : UINT32_MAX;
+		entry.bytes = bytes;
 		char *to = l->out + (size_t)l->n++ * l->size;
 		memset(to, 0, l->size);
 		memcpy(to, &entry, sizeof entry);

@@ -42,8 +42,10 @@ static int footer_rows(struct index_tx *tx, uint32_t number, const struct segmen
 
 int index_fold_footer(struct index_tx *tx, struct index_volume *v, const struct segment_footer *f)
 {
-	int rc = 0;
-	struct segment_id id = segment_footer_meta(f)->id;
+	struct manifest_segment own;
+	layer_segment_of(f, &own);
+	struct segment_id id = own.id;
+	int rc = index_fold_segment(tx, v->number, &own);
 	uint32_t n = segment_n_blocks(f);
 	for (uint32_t i = 0; i < n && rc == 0; i++) {
 		struct block_entry e;
@@ -59,6 +61,29 @@ int index_fold_footer(struct index_tx *tx, struct index_volume *v, const struct 
 		rc = index_fold_stream(tx, v, &s);
 	}
 	return rc;
+}
+
+/* A row of a layer: the same as a row of a footer. */
+int index_fold_row(struct index_tx *tx, struct index_volume *v, const struct layer_row *r)
+{
+	switch (r->kind) {
+	case LAYER_STREAM:
+		return index_fold_stream(tx, v, &r->u.stream);
+	case LAYER_EXTENT:
+		return index_fold_block(tx, v->number, r->u.extent.segment, &r->u.extent.block);
+	case LAYER_GAP:
+		return index_fold_gap(tx, v->number, &r->u.gap);
+	case LAYER_KV:
+		return index_fold_kv(tx, v->number, &r->u.kv);
+	case LAYER_PRODUCER:
+		return index_fold_producer(tx, v->number, &r->u.producer);
+	case LAYER_KEY:
+		return index_fold_key(tx, v->number, &r->u.key);
+	case LAYER_SEGMENT:
+		return index_fold_segment(tx, v->number, &r->u.segment);
+	default:
+		return 0; /* lost entries are the manifest's */
+	}
 }
 
 /* The volume's row, or a fresh one with a number of its own. */
@@ -137,6 +162,8 @@ static int apply(struct index_tx *tx, const struct index_commit *c)
 		else if (!known || m->rev_to > stored + 1)
 			rc = index_fold_footer(tx, &v, c->footer[i]);
 	}
+	for (uint32_t i = 0; i < c->n_gone && rc == 0; i++)
+		rc = index_live_gone(tx, v.number, c->gone[i]);
 	if (rc == 0)
 		rc = lost_below(tx, &v, &lost, c->rev_stored);
 	if (rc == 0)

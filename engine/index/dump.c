@@ -54,6 +54,19 @@ static int extent_line(const struct index_row *r, char *line, struct firn_error 
 	return rc;
 }
 
+static int segment_line(const struct index_row *r, char *line, struct firn_error *err)
+{
+	struct index_segment s;
+	int rc = index_segment_row_get(r, &s, err);
+	if (rc == 0)
+		(void)snprintf(line, LINE_MAX_LEN,
+		               "segment %" PRIx64 "-%" PRIx64 ": bytes %" PRIu64 " rev %" PRIu64
+		               "..%" PRIu64 " part %u of %u, extents in it %u, live bytes %" PRIu64,
+		               s.s.id.epoch, s.s.id.n, s.s.bytes, s.s.rev_from, s.s.rev_to,
+		               s.s.part, s.s.n_parts, s.n_live, s.live_bytes);
+	return rc;
+}
+
 static int state_line(const struct index_row *r, char *line, struct firn_error *err)
 {
 	struct gap_entry g;
@@ -111,7 +124,11 @@ static int row_line(const struct index_row *r, char *line, struct firn_error *er
 		return rc;
 	case INDEX_VOLUME:
 		return volume_line(r, line, err);
+	case INDEX_SEGMENT:
+		return segment_line(r, line, err);
 	case INDEX_DROP:
+	case INDEX_FILL:
+	case INDEX_EMPTY:
 		index_key_text(r->key, r->key_len, line);
 		return 0;
 	case INDEX_STREAM:

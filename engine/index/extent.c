@@ -6,6 +6,7 @@
  * start above the row that holds the maximum: then the rows are walked from where the bisection
  * ended. */
 #include "engine/index/fold.h"
+#include <string.h>
 
 static int put_extent(struct index_tx *tx, uint32_t number, const struct index_extent_row *x)
 {
@@ -47,9 +48,17 @@ int index_fold_block(struct index_tx *tx, uint32_t number, struct segment_id id,
 			x.running_max_ms = old.running_max_ms;
 	}
 	int others = rc == 0 && from.key;
+	int replaced = others && from.key_len == tx->key.len &&
+	               memcmp(from.key, tx->key.data, tx->key.len) == 0;
+	if (replaced)
+		rc = index_extent_get(&from, &old, tx->err);
 	if (rc == 0)
 		rc = put_extent(tx, number, &x);
-	return rc == 0 && others ? raise_later(tx, number, x) : rc;
+	if (rc == 0 && others)
+		rc = raise_later(tx, number, x);
+	if (rc == 0 && replaced)
+		rc = index_live_add(tx, number, &old.x, -1);
+	return rc ? rc : index_live_add(tx, number, &x.x, 1);
 }
 
 /* The extent that holds `offset`, or the first above it. */

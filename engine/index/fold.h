@@ -15,6 +15,17 @@ int index_fold_producer(struct index_tx *tx, uint32_t number, const struct produ
 int index_fold_key(struct index_tx *tx, uint32_t number, const struct key_entry *k);
 /* Removes what a stream owns except its own row, wholly below `start` (UINT64_MAX: everything). */
 int index_fold_trim(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t start);
+int index_fold_row(struct index_tx *tx, struct index_volume *v, const struct layer_row *row);
+
+int index_fill_recover(struct index *ix, struct firn_error *err); /* at open */
+
+/* ---- live.c: how many extents lie in which segment. tx->key and the cursor move. ---- */
+int index_fold_segment(struct index_tx *tx, uint32_t number, const struct manifest_segment *s);
+int index_live_add(struct index_tx *tx, uint32_t number, const struct index_extent *x, int sign);
+int index_live_flush(struct index_tx *tx);
+/* The row goes, if no extent lies there. */
+int index_live_gone(struct index_tx *tx, uint32_t number, struct segment_id id);
+
 /* Deletes at most `max` rows of volume numbers that were forgotten. *n = how many. */
 int index_drop_some(struct index_tx *tx, uint64_t max, uint64_t *n);
 #endif

@@ -8,6 +8,7 @@
  * rebuild. */
 #ifndef INDEX_INDEX_H
 #define INDEX_INDEX_H
+#include "engine/layer/layer.h"
 #include "engine/manifest/manifest.h"
 #include "engine/segment/segment.h"
 #include <firn/env.h>
@@ -45,11 +46,28 @@ int index_volume_get(struct index *ix, const uint8_t volume_id[16], struct index
 struct index_commit {
 	uint8_t volume_id[16], nonce[16];
 	uint64_t epoch, seq, rev_stored, next_stream;
-	uint32_t n_footer, n_lost;
+	uint32_t n_footer, n_lost, n_gone, _pad;
 	struct segment_footer *const *footer;
 	const struct lost_entry *lost;
+	const struct segment_id *gone; /* segments that left the volume: all they held was dead */
 };
 int index_apply(struct index *ix, const struct index_commit *commit, struct firn_error *err);
+
+/* Rebuilding from layers: rows go under a new number, in small transactions, while readers see the old one; end()
+ * swaps. What a crash or abort() leaves is cleared away by later applies. One thread. */
+struct index_fill;
+int index_fill_open(struct index *ix, struct index_fill **out, struct firn_error *err);
+/* Rows of one run after the other, oldest first. After an error: abort. */
+int index_fill_row(struct index_fill *f, const struct layer_row *row, struct firn_error *err);
+/* Lost entries that stand before a rev, in their order, are folded: to be called before the run that begins there. */
+int index_fill_lost(struct index_fill *f, const struct lost_entry *lost, uint32_t n, uint64_t rev,
+                    struct firn_error *err);
+/* What was given is written: others get in. To be called before anything that takes long. */
+int index_fill_pause(struct index_fill *f, struct firn_error *err);
+/* The volume is what was filled in; footers of `commit` are not looked at. Frees f, also after an error. */
+int index_fill_end(struct index_fill *f, const struct index_commit *commit, struct firn_error *err);
+void index_fill_abort(struct index_fill *f); /* NULL is fine */
+
 /* Forgets a volume (in small transactions): before a rebuild, or when its rows are not wanted any
  * more. */
 int index_forget(struct index *ix, const uint8_t volume_id[16], struct firn_error *err);
@@ -83,6 +101,22 @@ int index_gap_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t 
 int index_gaps(struct index *ix, uint32_t number, int (*each)(void *arg, const struct gap_entry *g),
                void *arg, struct firn_error *err);
 
+/* A segment of the volume, and the extents that lie in it. */
+struct index_segment {
+	struct manifest_segment s;
+	uint32_t n_live, _pad;
+	uint64_t live_bytes; /* payload */
+};
+/* Those of the volume; those in which no extent lies. Rows borrow only during the call. */
+int index_segments(struct index *ix, uint32_t number,
+                   int (*each)(void *arg, const struct index_segment *s), void *arg,
+                   struct firn_error *err);
+int index_empties(struct index *ix, uint32_t number,
+                  int (*each)(void *arg, const struct segment_id *id), void *arg,
+                  struct firn_error *err);
+int index_segment_get(struct index *ix, uint32_t number, struct segment_id id,
+                      struct index_segment *out, struct firn_error *err); /* FIRN_ENOENT */
+
 /* Where a block lies. */
 struct index_extent {
 	struct segment_id segment;
@@ -100,7 +134,8 @@ int index_extent_by_time(struct index *ix, uint32_t number, uint64_t stream, uin
  * `bytes` are those of keys and values; counts of rows by table through each(). FIRN_ECORRUPT names
  * the first bad row (table, volume number, key). */
 struct index_stats {
-	uint64_t n_volumes, n_streams, n_extents, n_kv, n_producers, n_keys, n_gaps, bytes;
+	uint64_t n_volumes, n_streams, n_extents, n_kv, n_producers, n_keys, n_gaps, n_segments,
+	        n_empties, bytes;
 };
 int index_verify(struct index *ix, struct index_stats *out, struct firn_error *err);
 /* Prints rows through each(), for `firn dump index`. */

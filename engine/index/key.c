@@ -44,13 +44,29 @@ void index_key_volume(struct index_key *k, const uint8_t volume_id[16])
 	k->len += 16;
 }
 
-void index_key_drop(struct index_key *k, uint32_t number)
+static void key_of_number(struct index_key *k, enum index_table table, uint32_t number)
 {
 	struct index_key n;
-	index_key_head(&n, number, INDEX_DROP);
-	index_key_head(k, 0, INDEX_DROP);
+	index_key_head(&n, number, table);
+	index_key_head(k, 0, table);
 	memcpy(k->data + k->len, n.data, 4);
 	k->len += 4;
+}
+
+void index_key_drop(struct index_key *k, uint32_t number)
+{
+	key_of_number(k, INDEX_DROP, number);
+}
+
+void index_key_fill(struct index_key *k, uint32_t number)
+{
+	key_of_number(k, INDEX_FILL, number);
+}
+
+void index_key_segment(struct index_key *k, uint32_t number, enum index_table table,
+                       struct segment_id id)
+{
+	index_key_u64(k, number, table, id.epoch, id.n);
 }
 
 const char *index_table_name(unsigned table)
@@ -74,6 +90,12 @@ const char *index_table_name(unsigned table)
 		return "producer";
 	case INDEX_KEY:
 		return "key";
+	case INDEX_FILL:
+		return "fill";
+	case INDEX_SEGMENT:
+		return "segment";
+	case INDEX_EMPTY:
+		return "empty";
 	default:
 		return "unknown";
 	}

@@ -1,7 +1,7 @@
 /* Opening: one engine at a time (flock on the directory), the file looked over, then LMDB. */
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/index/tx.h"
+#include "engine/index/fold.h"
 #include "engine/index/verify.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +105,7 @@ static int open_all(struct index *ix, size_t map_bytes, struct firn_error *err)
 	if (info.me_last_txnid != result.txnid)
 		return fail(err, FIRN_ECORRUPT, 0, "index",
 		            "LMDB opened another state than was checked");
-	return 0;
+	return index_fill_recover(ix, err);
 }
 
 int index_open_sized(const struct firn_env *env, const char *path, size_t map_bytes,

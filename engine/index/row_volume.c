@@ -1,5 +1,6 @@
-/* Meta and volume rows. */
+/* Meta, volume and segment rows. */
 #include "engine/base/error.h"
+#include "engine/base/le.h"
 #include "engine/index/rows.h"
 #include <string.h>
 
@@ -45,6 +46,61 @@ void index_volume_put(struct buf *b, const struct index_volume *v)
 	buf_put_u64(b, v->seq);
 	buf_put_u64(b, v->rev_stored);
 	buf_put_u64(b, v->next_stream);
+}
+
+void index_segment_put(struct buf *b, const struct index_segment *x)
+{
+	const struct manifest_segment *s = &x->s;
+	index_row_begin(b);
+	buf_put_u64(b, s->bytes);
+	buf_put_u64(b, s->footer_pos);
+	buf_put_u64(b, s->footer_sum);
+	buf_put_u64(b, s->rev_from);
+	buf_put_u64(b, s->rev_to);
+	buf_put_u64(b, (uint64_t)s->min_append_ms);
+	buf_put_u64(b, (uint64_t)s->max_append_ms);
+	buf_put_u32(b, s->part);
+	buf_put_u32(b, s->n_parts);
+	buf_put_u32(b, x->n_live);
+	buf_put_u64(b, x->live_bytes);
+}
+
+int index_segment_row_get(const struct index_row *r, struct index_segment *x,
+                          struct firn_error *err)
+{
+	struct cur c;
+	int rc = index_row_open(r, &c, err);
+	if (rc)
+		return rc;
+	struct manifest_segment *s = &x->s;
+	memset(x, 0, sizeof *x);
+	s->bytes = cur_u64(&c);
+	s->footer_pos = cur_u64(&c);
+	s->footer_sum = cur_u64(&c);
+	s->rev_from = cur_u64(&c);
+	s->rev_to = cur_u64(&c);
+	s->min_append_ms = (int64_t)cur_u64(&c);
+	s->max_append_ms = (int64_t)cur_u64(&c);
+	s->part = cur_u32(&c);
+	s->n_parts = cur_u32(&c);
+	x->n_live = cur_u32(&c);
+	x->live_bytes = cur_u64(&c);
+	if (c.failed || cur_left(&c) || r->key_len != INDEX_KEY_STREAM + 8)
+		return index_row_bad(r, "fields make no sense", err);
+	s->id = (struct segment_id){ index_row_stream(r), be64_get(r->key + INDEX_KEY_STREAM) };
+	return 0;
+}
+
+int index_empty_row_get(const struct index_row *r, struct segment_id *id, struct firn_error *err)
+{
+	struct cur c;
+	int rc = index_row_open(r, &c, err);
+	if (rc)
+		return rc;
+	if (cur_left(&c) || r->key_len != INDEX_KEY_STREAM + 8)
+		return index_row_bad(r, "fields make no sense", err);
+	*id = (struct segment_id){ index_row_stream(r), be64_get(r->key + INDEX_KEY_STREAM) };
+	return 0;
 }
 
 int index_volume_row_get(const struct index_row *r, struct index_volume *v, struct firn_error *err)

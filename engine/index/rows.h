@@ -23,13 +23,16 @@ enum {
 enum index_table {
 	INDEX_META = 1,
 	INDEX_VOLUME = 2,
-	INDEX_DROP = 3, /* number 0 */
+	INDEX_DROP = 3,
+	INDEX_FILL = 4, /* number 0 */
 	INDEX_STREAM = 16,
 	INDEX_EXTENT = 17,
 	INDEX_GAP = 18,
 	INDEX_KV = 19,
 	INDEX_PRODUCER = 20,
 	INDEX_KEY = 21,
+	INDEX_SEGMENT = 22,
+	INDEX_EMPTY = 23,
 };
 
 struct index_key {
@@ -48,6 +51,10 @@ int index_key_bytes(struct index_key *k, uint32_t number, enum index_table table
                     const void *data, size_t len);
 void index_key_volume(struct index_key *k, const uint8_t volume_id[16]);
 void index_key_drop(struct index_key *k, uint32_t number);
+void index_key_fill(struct index_key *k, uint32_t number);
+/* table: INDEX_SEGMENT or INDEX_EMPTY */
+void index_key_segment(struct index_key *k, uint32_t number, enum index_table table,
+                       struct segment_id id);
 
 const char *index_table_name(unsigned table);
 /* "extent row of volume 3, stream 17, key 000000000000002a" */
@@ -105,4 +112,8 @@ int index_producer_get(const struct index_row *r, struct index_producer_row *p,
                        struct firn_error *err);
 void index_idem_put(struct buf *b, const struct key_entry *k);
 int index_idem_get(const struct index_row *r, struct key_entry *k, struct firn_error *err);
+void index_segment_put(struct buf *b, const struct index_segment *s);
+int index_segment_row_get(const struct index_row *r, struct index_segment *s,
+                          struct firn_error *err);
+int index_empty_row_get(const struct index_row *r, struct segment_id *id, struct firn_error *err);
 #endif

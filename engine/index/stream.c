@@ -85,6 +85,8 @@ static int trim_ranges(struct index_tx *tx, uint32_t number, enum index_table ta
 		if (rc || end > start)
 			return rc;
 		rc = index_tx_del_at(tx);
+		if (rc == 0 && table == INDEX_EXTENT)
+			rc = index_live_add(tx, number, &x.x, -1);
 		if (rc)
 			return rc;
 	}
@@ -92,14 +94,11 @@ static int trim_ranges(struct index_tx *tx, uint32_t number, enum index_table ta
 
 int index_fold_trim(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t start)
 {
-	static const enum index_table owned[] = { INDEX_EXTENT, INDEX_GAP, INDEX_KV, INDEX_PRODUCER,
-		                                  INDEX_KEY };
+	static const enum index_table owned[] = { INDEX_GAP, INDEX_KV, INDEX_PRODUCER, INDEX_KEY };
 	uint64_t n;
-	int rc = 0;
-	if (start != UINT64_MAX) {
-		rc = trim_ranges(tx, number, INDEX_EXTENT, stream, start);
+	int rc = trim_ranges(tx, number, INDEX_EXTENT, stream, start);
+	if (start != UINT64_MAX)
 		return rc ? rc : trim_ranges(tx, number, INDEX_GAP, stream, start);
-	}
 	for (size_t i = 0; i < sizeof owned / sizeof owned[0] && rc == 0; i++) {
 		index_key_stream(&tx->key, number, owned[i], stream);
 		rc = index_tx_del_prefix(tx, INDEX_KEY_STREAM, UINT64_MAX, &n);

@@ -1,5 +1,6 @@
 #include "engine/base/error.h"
 #include "engine/index/tx.h"
+#include "engine/index/fold.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -61,6 +62,7 @@ static int tx_begin(struct index *ix, struct index_tx *tx, int write, struct fir
 	tx->cursor = NULL;
 	tx->err = err;
 	tx->write = write;
+	memset(tx->live, 0, sizeof tx->live);
 	buf_init(&tx->row, ix->env);
 	int rc = mdb_txn_begin(ix->db, NULL, write ? 0 : MDB_RDONLY, &tx->txn);
 	if (rc) {
@@ -101,10 +103,11 @@ int index_tx_write(struct index *ix, struct index_tx *tx, struct firn_error *err
 
 int index_tx_commit(struct index_tx *tx)
 {
+	int rc = index_live_flush(tx);
 	tx->meta.txnid = mdb_txn_id(tx->txn);
 	index_key_head(&tx->key, 0, INDEX_META);
 	index_meta_put(&tx->row, &tx->meta);
-	int rc = index_tx_put(tx);
+	rc = rc ? rc : index_tx_put(tx);
 	if (rc == 0) {
 		mdb_cursor_close(tx->cursor);
 		tx->cursor = NULL;

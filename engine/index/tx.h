@@ -20,14 +20,23 @@ struct index {
 int index_open_sized(const struct firn_env *env, const char *path, size_t map_bytes,
                      struct index **out, struct firn_error *err);
 
+/* Extents that came to lie in a segment, or left it, since its row was written. */
+struct index_live {
+	struct segment_id id; /* epoch 0: unused */
+	uint32_t number, _pad;
+	int64_t n, bytes;
+};
+enum { INDEX_LIVE_SLOTS = 32 };
+
 struct index_tx {
 	struct index *ix;
 	MDB_txn *txn;
 	MDB_cursor *cursor;
 	struct firn_error *err;
-	struct buf row;         /* the value under construction */
-	struct index_key key;   /* scratch */
-	struct index_meta meta; /* writers: written back by commit */
+	struct buf row;                           /* the value under construction */
+	struct index_key key;                     /* scratch */
+	struct index_meta meta;                   /* writers: written back by commit */
+	struct index_live live[INDEX_LIVE_SLOTS]; /* writers: see live.c */
 	int write;
 };
 

@@ -41,6 +41,7 @@ static int global_row(struct verify *v, const struct index_row *r, struct firn_e
 		v->stats.n_volumes++;
 		return index_volume_row_get(r, &volume, err);
 	case INDEX_DROP:
+	case INDEX_FILL:
 		return index_row_open(r, &c, err);
 	default:
 		return index_row_bad(r, "no such table", err);
@@ -56,6 +57,8 @@ static int volume_row(struct verify *v, const struct index_row *r, struct firn_e
 		struct kv_change kv;
 		struct index_producer_row producer;
 		struct key_entry key;
+		struct index_segment segment;
+		struct segment_id empty;
 	} u;
 	switch (index_row_table(r)) {
 	case INDEX_STREAM:
@@ -76,6 +79,12 @@ static int volume_row(struct verify *v, const struct index_row *r, struct firn_e
 	case INDEX_KEY:
 		v->stats.n_keys++;
 		return index_idem_get(r, &u.key, err);
+	case INDEX_SEGMENT:
+		v->stats.n_segments++;
+		return index_segment_row_get(r, &u.segment, err);
+	case INDEX_EMPTY:
+		v->stats.n_empties++;
+		return index_empty_row_get(r, &u.empty, err);
 	default:
 		return index_row_bad(r, "no such table", err);
 	}

@@ -9,6 +9,8 @@ struct walk {
 		int (*producer)(void *arg, const struct producer_change *p);
 		int (*key)(void *arg, const struct key_entry *k);
 		int (*gap)(void *arg, const struct gap_entry *g);
+		int (*segment)(void *arg, const struct index_segment *s);
+		int (*empty)(void *arg, const struct segment_id *id);
 	} each;
 	void *arg;
 	int (*row)(const struct walk *w, const struct index_row *r, struct firn_error *err);
@@ -101,6 +103,52 @@ int index_gaps(struct index *ix, uint32_t number, int (*each)(void *arg, const s
 {
 	struct walk w = { .each.gap = each, .arg = arg, .row = gap_row };
 	return walk(ix, number, INDEX_GAP, &w, err);
+}
+
+static int segment_row(const struct walk *w, const struct index_row *r, struct firn_error *err)
+{
+	struct index_segment s;
+	int rc = index_segment_row_get(r, &s, err);
+	return rc ? rc : w->each.segment(w->arg, &s);
+}
+
+int index_segments(struct index *ix, uint32_t number,
+                   int (*each)(void *arg, const struct index_segment *s), void *arg,
+                   struct firn_error *err)
+{
+	struct walk w = { .each.segment = each, .arg = arg, .row = segment_row };
+	return walk(ix, number, INDEX_SEGMENT, &w, err);
+}
+
+static int empty_row(const struct walk *w, const struct index_row *r, struct firn_error *err)
+{
+	struct segment_id id;
+	int rc = index_empty_row_get(r, &id, err);
+	return rc ? rc : w->each.empty(w->arg, &id);
+}
+
+int index_empties(struct index *ix, uint32_t number,
+                  int (*each)(void *arg, const struct segment_id *id), void *arg,
+                  struct firn_error *err)
+{
+	struct walk w = { .each.empty = each, .arg = arg, .row = empty_row };
+	return walk(ix, number, INDEX_EMPTY, &w, err);
+}
+
+int index_segment_get(struct index *ix, uint32_t number, struct segment_id id,
+                      struct index_segment *out, struct firn_error *err)
+{
+	struct index_tx tx;
+	struct index_row r;
+	int rc = index_tx_read(ix, &tx, err);
+	if (rc)
+		return rc;
+	index_key_segment(&tx.key, number, INDEX_SEGMENT, id);
+	rc = index_tx_get(&tx, &r);
+	if (rc == 0)
+		rc = index_segment_row_get(&r, out, err);
+	index_tx_end(&tx);
+	return rc;
 }
 
 int index_volume_get(struct index *ix, const uint8_t volume_id[16], struct index_volume *out,

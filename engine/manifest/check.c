@@ -76,6 +76,9 @@ static const char *check_segment(const struct manifest *m, uint32_t i)
 {
 	const struct manifest_segment *s = &m->segment[i];
 
+	if (i == 0 && m->n_layer && s->rev_from < m->layer[m->n_layer - 1].rev_to)
+		return "a segment lies below the layers";
+
 	if (id_is_free(m, s->id))
 		return "a segment's number may be given again";
 	if (s->footer_pos >= s->bytes)
@@ -97,7 +100,20 @@ static const char *check_layer(const struct manifest *m, uint32_t i)
 		return "a layer's number may be given again";
 	if (l->footer_pos >= l->bytes)
 		return "a layer's footer lies beyond its end";
+	if (l->part ? i == 0 || l->part != l[-1].part + 1 || l->rev_from != l[-1].rev_from ||
+	                      l->rev_to != l[-1].rev_to || l->level != l[-1].level
+	            : i > 0 && l->rev_from < l[-1].rev_to)
+		return "layers do not follow one another";
 	return check_revs(m, l->rev_from, l->rev_to);
+}
+
+static const char *check_dead(const struct manifest *m, const struct manifest_dead *d)
+{
+	if (id_is_free(m, d->id))
+		return "a dead key's number may be given again";
+	if (d->kind != MANIFEST_DEAD_SEGMENT && d->kind != MANIFEST_DEAD_LAYER)
+		return "a dead key's kind is unknown";
+	return NULL;
 }
 
 const char *manifest_check(const struct manifest *m, uint32_t *row)
@@ -115,7 +131,6 @@ const char *manifest_check(const struct manifest *m, uint32_t *row)
 		if (is_zero(m->lost[i].nonce, sizeof m->lost[i].nonce))
 			wrong = "a lost entry has no nonce";
 	for (uint32_t i = 0; !wrong && i < m->n_dead; *row = i++)
-		if (id_is_free(m, m->dead[i].id))
-			wrong = "a dead key's number may be given again";
+		wrong = check_dead(m, &m->dead[i]);
 	return wrong;
 }

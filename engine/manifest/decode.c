@@ -216,6 +216,9 @@ static int decode_layers(struct decode *d)
 		l->rev_from = cur_u64(c);
 		l->rev_to = cur_u64(c);
 		l->level = cur_u32(c);
+		l->part = cur_u32(c);
+		l->segment_bytes = cur_u64(c);
+		l->n_segment = cur_u32(c);
 		if (cur_u32(c))
 			rc = corrupt(d, c->p - 4, "reserved bytes are not zero");
 	}
@@ -279,6 +282,9 @@ static int decode_dead(struct decode *d)
 		m->dead[i].id.epoch = cur_u64(&d->c);
 		m->dead[i].id.n = cur_u64(&d->c);
 		m->dead[i].since_ms = (int64_t)cur_u64(&d->c);
+		m->dead[i].kind = cur_u32(&d->c);
+		if (cur_u32(&d->c))
+			rc = corrupt(d, d->c.p - 4, "reserved bytes are not zero");
 	}
 	return rc;
 }

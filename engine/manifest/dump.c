@@ -215,7 +215,10 @@ static void show_arrays(struct dump *d, const struct counts *n)
 
 	show_logs(d, n->logs);
 	for (uint32_t i = 0; i < n->layers && !d->ended; i++) {
-		(void)snprintf(more, sizeof more, "level %u", peek32(d, 56));
+		(void)snprintf(more, sizeof more,
+		               "level %u, part %u\n  segment_bytes %llu, n_segment %u",
+		               peek32(d, 56), peek32(d, 60), (unsigned long long)peek64(d, 64),
+		               peek32(d, 72));
 		show_object(d, "layer", i, MANIFEST_LAYER_LEN, more);
 	}
 	for (uint32_t i = 0; i < n->segments && !d->ended; i++) {
@@ -232,9 +235,10 @@ static void show_arrays(struct dump *d, const struct counts *n)
 		        i, (unsigned long long)peek64(d, 32), (unsigned long long)peek64(d, 40),
 		        (long long)peek64(d, 48));
 	for (uint32_t i = 0; i < n->dead && !d->ended; i++)
-		(void)show(d, MANIFEST_DEAD_LEN, "dead %u: epoch %llu n %llu\n  since_ms %lld", i,
+		(void)show(d, MANIFEST_DEAD_LEN,
+		           "dead %u: epoch %llu n %llu\n  since_ms %lld, kind %u", i,
 		           (unsigned long long)peek64(d, 0), (unsigned long long)peek64(d, 8),
-		           (long long)peek64(d, 16));
+		           (long long)peek64(d, 16), peek32(d, 24));
 	if (n->ext)
 		(void)show(d, n->ext, "extension of a later release");
 	show_padding(d);

@@ -71,6 +71,9 @@ static void put_layer(struct buf *b, const struct manifest_layer *l)
 	buf_put_u64(b, l->rev_from);
 	buf_put_u64(b, l->rev_to);
 	buf_put_u32(b, l->level);
+	buf_put_u32(b, l->part);
+	buf_put_u64(b, l->segment_bytes);
+	buf_put_u32(b, l->n_segment);
 	buf_put_u32(b, 0);
 }
 
@@ -108,6 +111,8 @@ static void put_arrays(struct buf *b, const struct manifest *m)
 		buf_put_u64(b, m->dead[i].id.epoch);
 		buf_put_u64(b, m->dead[i].id.n);
 		put_i64(b, m->dead[i].since_ms);
+		buf_put_u32(b, m->dead[i].kind);
+		buf_put_u32(b, 0);
 	}
 	buf_put(b, m->ext, (size_t)m->ext_len);
 	buf_align(b, 8);

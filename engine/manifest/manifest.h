@@ -25,17 +25,22 @@ struct manifest_segment {
 	uint32_t part, n_parts;
 };
 
-/* A sorted index object merged from footers. None is written yet; the room is there. */
+/* A part of a run of layers (engine/layer): an object with the index of segments that have no row of their own any
+ * more. n_segment and segment_bytes are of those that it names. */
 struct manifest_layer {
 	struct segment_id id;
-	uint32_t level, _pad;
+	uint32_t level, part; /* part of its run, counted from 0; the runs follow one another */
 	uint64_t bytes, footer_pos, footer_sum, rev_from, rev_to;
+	uint32_t n_segment, _pad;
+	uint64_t segment_bytes;
 };
 
-/* A key that a settled commit removed; deleted after the grace time. */
+/* An object that a settled commit removed; deleted after the grace time. */
+enum manifest_dead_kind { MANIFEST_DEAD_SEGMENT = 1, MANIFEST_DEAD_LAYER = 2 };
 struct manifest_dead {
 	struct segment_id id;
 	int64_t since_ms;
+	uint32_t kind, _pad;
 };
 
 struct manifest {
@@ -51,8 +56,8 @@ struct manifest {
 	int64_t committed_ms;
 	char name[256], node[256];
 	struct manifest_log *log;
-	struct manifest_layer *layer;
-	struct manifest_segment *segment; /* in rev order */
+	struct manifest_layer *layer;     /* in rev order, parts in theirs */
+	struct manifest_segment *segment; /* in rev order, behind the layers */
 	struct lost_entry *lost;
 	struct manifest_dead *dead;
 	/* What a later release added under a compat or ro_compat bit: kept as it is. Usually none. */
@@ -82,13 +87,16 @@ int manifest_add_dead(struct manifest *m, const struct firn_env *env,
 int manifest_add_layer(struct manifest *m, const struct firn_env *env,
                        const struct manifest_layer *l);
 
+/* Segments of the volume and their bytes: those with a row, and those that the layers name. */
+void manifest_totals(const struct manifest *m, uint64_t *n_segments, uint64_t *bytes);
+
 /* check.c: what holds for every manifest. NULL, or what is wrong (static text); *row is the number of
  * the array's row it is wrong in. Asked before encoding and after decoding. */
 const char *manifest_check(const struct manifest *m, uint32_t *row);
 
 /* rules.c */
 /* A volume's name: 1 to 200 bytes of A-Z a-z 0-9 . _ - in components separated by '/'. No component is
- * empty, "." or "..", is "seg" or "manifest" (they would lie inside another volume's keys) or begins
+ * empty, "." or "..", is "seg", "layer" or "manifest" (they would lie inside another volume's keys) or begins
  * with ".firn". FIRN_EINVAL says which of it. */
 int manifest_name_check(const char *volume_name, struct firn_error *err);
 /* "<volume>/manifest". FIRN_EINVAL: no volume name; FIRN_ETOOBIG: buf is too small (210 always do). */

@@ -110,3 +110,15 @@ int manifest_add_layer(struct manifest *m, const struct firn_env *env,
 {
 	ADD(layer);
 }
+
+void manifest_totals(const struct manifest *m, uint64_t *n_segments, uint64_t *bytes)
+{
+	*n_segments = m->n_segment;
+	*bytes = 0;
+	for (uint32_t i = 0; i < m->n_segment; i++)
+		*bytes += m->segment[i].bytes;
+	for (uint32_t i = 0; i < m->n_layer; i++) {
+		*n_segments += m->layer[i].n_segment;
+		*bytes += m->layer[i].segment_bytes;
+	}
+}

@@ -23,8 +23,8 @@ static const char *component_wrong(const char *p, size_t n)
 		return "a component is empty";
 	if (is(p, n, ".") || is(p, n, ".."))
 		return "a component is . or ..";
-	if (is(p, n, "seg") || is(p, n, "manifest"))
-		return "no component may be `seg` or `manifest`";
+	if (is(p, n, "seg") || is(p, n, "layer") || is(p, n, "manifest"))
+		return "no component may be `seg`, `layer` or `manifest`";
 	if (n >= 5 && !memcmp(p, ".firn", 5))
 		return "no component may begin with .firn";
 	for (size_t i = 0; i < n; i++)

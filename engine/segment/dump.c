@@ -104,7 +104,7 @@ static const uint8_t fixed_len[SECTION_KINDS] = {
 	[SECTION_LOST] = ROW_LOST_LEN,
 };
 
-static void dump_row(struct dump *d, int kind, uint64_t pos, const uint8_t *row, size_t len)
+void segment_dump_row(struct dump *d, int kind, uint64_t pos, const uint8_t *row, size_t len)
 {
 	size_t at = fixed_len[kind];
 	segment_dump_fields(d, segment_fields_row[kind], pos, row);
@@ -135,7 +135,7 @@ static void dump_section(struct dump *d, const struct segment_footer *f, int kin
 		const uint8_t *row = segment_footer_row(f, (enum section_kind)kind, i, &len);
 		len = segment_section_types[kind].check(row, len);
 		segment_dump_head(d, "%s row %" PRIu32, segment_section_types[kind].name, i);
-		dump_row(d, kind, pos + (uint64_t)(row - s->at), row, len);
+		segment_dump_row(d, kind, pos + (uint64_t)(row - s->at), row, len);
 	}
 }
 

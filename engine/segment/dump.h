@@ -1,4 +1,5 @@
-/* Telling bytes field by field: tables of fields, and lines of text made from them. Internal. */
+/* Telling bytes field by field: tables of fields, and lines of text made from them. For this
+ * folder and engine/layer, whose rows are the same. */
 #ifndef SEGMENT_DUMP_H
 #define SEGMENT_DUMP_H
 #include "engine/segment/footer.h"
@@ -33,5 +34,7 @@ void segment_dump_fields(struct dump *d, const struct field *table, uint64_t pos
 /* One field of any length, in several lines, cut after 64 bytes. Nothing when len is 0. */
 void segment_dump_bytes(struct dump *d, const char *name, uint64_t pos, const uint8_t *at,
                         size_t len);
+/* A whole row of a section, len bytes of it, of which its decoder has said that it is sound. */
+void segment_dump_row(struct dump *d, int kind, uint64_t pos, const uint8_t *row, size_t len);
 void segment_dump_u32(struct dump *d, const char *name, uint64_t pos, const uint8_t *at);
 #endif

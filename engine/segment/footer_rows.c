@@ -19,6 +19,11 @@ uint64_t segment_footer_sum(const struct segment_footer *f)
 	return f->sum;
 }
 
+uint64_t segment_footer_object_len(const struct segment_footer *f)
+{
+	return f->pos + f->len + SEGMENT_TRAILER_LEN;
+}
+
 uint32_t segment_n_blocks(const struct segment_footer *f)
 {
 	return f->section[SECTION_BLOCKS].count;

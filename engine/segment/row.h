@@ -1,4 +1,4 @@
-/* Rows of the footer's sections: encoding and decoding side by side. Internal to this folder.
+/* Rows of the footer's sections: encoding and decoding side by side. For this folder and engine/layer.
  *
  * _len: encoded length. _put: writes that many bytes. _get: reads one row from at most `len` bytes
  * and returns its encoded length, or 0 if it does not fit or makes no sense (reserved or padding

@@ -161,6 +161,7 @@ void segment_footer_close(struct segment_footer *f);
 const struct segment_meta *segment_footer_meta(const struct segment_footer *f);
 uint64_t segment_footer_pos(const struct segment_footer *f);
 uint64_t segment_footer_sum(const struct segment_footer *f); /* equals what finish() gave */
+uint64_t segment_footer_object_len(const struct segment_footer *f);
 /* Row i of a kind; counts first. All rows were checked by open: these cannot fail. */
 uint32_t segment_n_blocks(const struct segment_footer *f);
 uint32_t segment_n_streams(const struct segment_footer *f);

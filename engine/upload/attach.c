@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { LOOKS = 3 }; /* at a manifest that moves on while it is read */
+
 static int join_engine(struct attach *a)
 {
 	struct engine *e = a->e;
@@ -228,13 +230,36 @@ static int ask(struct attach *a, bool reads)
 	return refused ? fail_context(a->err, rc, "%s; %s", a->v->name, refused) : 0;
 }
 
+/* The index as the manifest says. An object that it names may have gone meanwhile, if another engine is the writer:
+ * then there is a newer manifest (PROTOCOL 22). */
+static int catch_up(struct attach *a, bool reads)
+{
+	struct volume *v = a->v;
+	for (uint32_t tries = 0;; tries++) {
+		int rc = index_catch_up(v, a->err);
+		if (rc != FIRN_ECORRUPT || tries == LOOKS)
+			return rc;
+		struct firn_error was = *a->err;
+		uint64_t seq = v->manifest.seq;
+		manifest_fini(&v->manifest, a->e->env);
+		rc = attach_read_manifest(a);
+		if (rc || a->create || v->manifest.seq == seq) {
+			*a->err = was;
+			return FIRN_ECORRUPT;
+		}
+		rc = judge(a, reads);
+		if (rc)
+			return rc;
+	}
+}
+
 /* The writer of what the manifest says, under a number of its own. */
 static int become_writer(struct attach *a)
 {
 	int rc = 0;
 	for (uint32_t tries = 0;; tries++) {
 		/* Before the volume is touched: are all segments there that the manifest names (P5)? */
-		rc = a->create ? 0 : index_catch_up(a->v, a->err);
+		rc = a->create ? 0 : catch_up(a, false);
 		rc = rc ? rc : given_up(a);
 		rc = rc ? rc : attach_write_intent(a);
 		rc = rc ? rc : attach_raise_epoch(a);
@@ -255,11 +280,13 @@ static int attach(struct attach *a)
 		rc = a->resumed ? resume_begin(a) : judge(a, reads);
 	if (rc || a->job->attach_flags & FIRN_ATTACH_CHECK)
 		return rc;
-	if (reads)
+	if (reads) {
+		rc = catch_up(a, true);
 		read_only(a);
-	else if (!a->resumed)
+	} else if (!a->resumed) {
 		rc = become_writer(a);
-	rc = rc || a->resumed ? rc : index_catch_up(a->v, a->err);
+		rc = rc ? rc : index_catch_up(a->v, a->err);
+	}
 	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
 	rc = rc ? rc : given_up(a);
 	rc = rc ? rc : join_engine(a);

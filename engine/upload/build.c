@@ -175,7 +175,6 @@ int round_build(struct round *r, uint32_t zstd_level, struct built_round *out,
 	struct build b = { .r = r,
 		           .c = out,
 		           .epoch = v->epoch,
-		           .n_first = v->next_segment,
 		           .large = v->segment_bytes / 4,
 		           .zstd_level = (int)zstd_level };
 	b.large = b.large ? b.large : 1;
@@ -184,6 +183,10 @@ int round_build(struct round *r, uint32_t zstd_level, struct built_round *out,
 		count_parts(&b);
 		out->part = mem_zalloc(r->env, b.n_parts * sizeof *out->part);
 		rc = out->part ? keep_marks(&b) : FIRN_ENOMEM;
+		pthread_mutex_lock(&v->lock); /* layers take numbers, too */
+		b.n_first = v->next_segment;
+		v->next_segment += b.n_parts;
+		pthread_mutex_unlock(&v->lock);
 	}
 	if (rc)
 		return fail(err, rc, 0, "upload", "no memory for a round");
@@ -196,8 +199,5 @@ int round_build(struct round *r, uint32_t zstd_level, struct built_round *out,
 	rc = rc ? rc : part_changes(&b, last);
 	if (rc)
 		return fail(err, rc, 0, "upload", "cannot build a segment");
-	pthread_mutex_lock(&v->lock);
-	v->next_segment += b.n_parts;
-	pthread_mutex_unlock(&v->lock);
 	return part_finish(&b, last, err);
 }

@@ -9,6 +9,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/gc.h"
 #include "engine/upload/attach.h"
 #include <stdio.h>
 #include <string.h>
@@ -133,6 +134,19 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 	uint32_t row = 0;
 	int rc = commit_next(v, &c->next);
 	rc = rc ? rc : add_rounds(v, c);
+	if (!c->layered) {
+		pthread_mutex_lock(&v->lock);
+		c->layered = v->layered;
+		v->layered = NULL;
+		pthread_mutex_unlock(&v->lock);
+	}
+	if (!rc)
+		graves_forget(v, &c->next);
+	if (c->layered)
+		rc = rc ? rc : layers_swap(v, &c->next, c->layered);
+	mem_free(env, c->gone);
+	c->gone = NULL;
+	rc = rc ? rc : dead_collect(v, &c->next, &c->gone, &c->n_gone, err);
 	if (c->clean)
 		c->next.state = MANIFEST_CLEAN;
 	if (!rc && c->next.rev_durable < c->next.rev_stored)
@@ -145,7 +159,7 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 		(void)fail(err, rc, 0, "upload", "the next manifest breaks a rule: %s",
 		           manifest_check(&c->next, &row));
 	else
-		(void)fail(err, rc, 0, "upload", "no memory for the manifest");
+		(void)fail_context(err, rc, "the next manifest");
 	/* Nothing of a half-made one stays: the next try begins again. */
 	manifest_fini(&c->next, env);
 	buf_fini(&c->body);
@@ -270,7 +284,9 @@ static int apply_index(struct volume *v, struct commit *c, struct firn_error *er
 		                   .n_footer = n,
 		                   .n_lost = c->next.n_lost,
 		                   .footer = footer,
-		                   .lost = c->next.lost };
+		                   .lost = c->next.lost,
+		                   .n_gone = c->n_gone,
+		                   .gone = c->gone };
 	memcpy(ic.volume_id, v->id, sizeof ic.volume_id);
 	memcpy(ic.nonce, c->next.nonce, sizeof ic.nonce);
 	int rc = index_apply(v->engine->index, &ic, err);
@@ -384,5 +400,7 @@ void commit_free(struct volume *v, struct commit *c)
 		return;
 	manifest_fini(&c->next, env);
 	buf_fini(&c->body);
+	layered_free(v, c->layered);
+	mem_free(env, c->gone);
 	mem_free(env, c);
 }

@@ -52,6 +52,7 @@ static void leave_engine(struct engine *e, struct volume *v, bool keep)
 	if (keep)
 		give_back(e, v);
 	commit_free(v, v->commit);
+	layered_free(v, v->layered);
 	rounds_drop(v, 0);
 	volume_free(v);
 }
@@ -89,7 +90,7 @@ static bool still(struct volume *v)
 {
 	pthread_mutex_lock(&v->lock);
 	v->leaving = true;
-	bool is = !v->n_putting && !v->building;
+	bool is = !v->n_putting && !v->building && !v->layering && !v->burying;
 	pthread_mutex_unlock(&v->lock);
 	return is;
 }
@@ -155,6 +156,8 @@ static int drain(struct engine *e, struct upload_job *j)
 		           fail(&err, FIRN_EFENCED, 0, "detach", "%s has another writer", v->name),
 		           &err, true, false);
 	bool clean = v->manifest.state == MANIFEST_CLEAN;
+	if (clean && !still(v))
+		return 0;
 	if (clean) {
 		write_clean(e, v);
 		return end(e, j, 0, NULL, true, false);

@@ -10,8 +10,8 @@
 enum { TAIL_GUESS = 64 << 10, FOOTERS_AT_ONCE = 64, REPLAY_PLACES = 64 };
 
 /* The footer of one segment, from its end backwards. */
-static int load_footer(struct volume *v, const struct manifest_segment *m,
-                       struct segment_footer **out, struct firn_error *err)
+int volume_footer(struct volume *v, const struct manifest_segment *m, struct segment_footer **out,
+                  struct firn_error *err)
 {
 	const struct firn_env *env = v->engine->env;
 	char name[64], key[400];
@@ -73,7 +73,7 @@ static int apply_above(struct volume *v, uint64_t rev, struct firn_error *err)
 		const struct manifest_segment *s = &m->segment[i];
 		if (s->rev_from <= rev)
 			continue;
-		rc = load_footer(v, s, &footer[n], err);
+		rc = volume_footer(v, s, &footer[n], err);
 		n += !rc;
 		done = s->rev_to - 1;
 		if (!rc && n + 8 > FOOTERS_AT_ONCE && s->part + 1 == s->n_parts) {
@@ -91,6 +91,60 @@ static int apply_above(struct volume *v, uint64_t rev, struct firn_error *err)
 	return rc;
 }
 
+struct filling {
+	struct volume *v;
+	struct index_fill *f;
+};
+
+/* Others commit while we wait for the store. */
+static int fetch_for_fill(void *arg, const struct manifest_layer *part, struct buf *object,
+                          struct firn_error *err)
+{
+	struct filling *g = arg;
+	int rc = index_fill_pause(g->f, err);
+	return rc ? rc : layers_fetch(g->v, part, object, err);
+}
+
+static int fill_run(struct filling *g, const struct manifest_layer *part, uint32_t n,
+                    struct firn_error *err)
+{
+	struct layer_source *s;
+	const struct layer_row *row = NULL;
+	int rc = layer_source_run(g->v->engine->env, g->v->manifest.volume_id, part, n,
+	                          fetch_for_fill, g, &s, err);
+	if (rc)
+		return rc;
+	do {
+		rc = layer_source_next(s, &row, err);
+		rc = rc || !row ? rc : index_fill_row(g->f, row, err);
+	} while (!rc && row);
+	layer_source_close(s);
+	return rc;
+}
+
+/* The index does not reach to where the segments' own rows begin: all of it anew, from the oldest layer on. */
+static int fill_from_layers(struct volume *v, uint64_t rev, struct firn_error *err)
+{
+	const struct manifest *m = &v->manifest;
+	struct filling g = { .v = v };
+	int rc = index_fill_open(v->engine->index, &g.f, err);
+	for (uint32_t i = 0, k; i < m->n_layer && !rc; i += k) {
+		k = layer_run_parts(m, i);
+		rc = index_fill_lost(g.f, m->lost, m->n_lost, m->layer[i].rev_from, err);
+		rc = rc ? rc : fill_run(&g, &m->layer[i], k, err);
+	}
+	if (rc) {
+		index_fill_abort(g.f);
+		return fail_context(err, rc, "%s", v->name);
+	}
+	struct index_commit c = { .epoch = m->epoch,
+		                  .rev_stored = rev,
+		                  .next_stream = m->next_stream };
+	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
+	memcpy(c.nonce, m->nonce, sizeof c.nonce);
+	return index_fill_end(g.f, &c, err);
+}
+
 int index_catch_up(struct volume *v, struct firn_error *err)
 {
 	struct index *ix = v->engine->index;
@@ -104,7 +158,17 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 		        v->name, (unsigned long long)m->seq, (unsigned long long)iv.seq);
 	if (rc && rc != FIRN_ENOENT)
 		return rc;
-	rc = apply_above(v, rc ? 0 : iv.rev_stored, err);
+	uint64_t rev = rc ? 0 : iv.rev_stored, covered = layer_covered(m);
+	rc = 0;
+	if (rev + 1 < covered && v->resumed)
+		return fail(err, FIRN_ECORRUPT, 0, "resume",
+		            "%s: the index is older than the layers in the store: attach it again",
+		            v->name);
+	if (rev + 1 < covered) {
+		rc = fill_from_layers(v, covered - 1, err);
+		rev = covered - 1;
+	}
+	rc = rc ? rc : apply_above(v, rev, err);
 	rc = rc ? rc : index_volume_get(ix, m->volume_id, &iv, err);
 	v->index_no = iv.number;
 	return rc;

@@ -92,10 +92,13 @@ struct built_round {
 struct commit {
 	struct manifest next; /* what the CAS would make true */
 	struct buf body;
-	uint32_t n_round; /* so many, from the volume's oldest on */
-	bool sent;        /* the CAS may be on its way: only settling may follow */
-	bool settled;     /* the manifest is ours: the index is next */
-	bool clean;       /* a detach's: no rounds */
+	uint32_t n_round;        /* so many, from the volume's oldest on */
+	bool sent;               /* the CAS may be on its way: only settling may follow */
+	bool settled;            /* the manifest is ours: the index is next */
+	bool clean;              /* a detach's: no rounds */
+	struct layered *layered; /* takes the place of what it was merged from */
+	struct segment_id *gone; /* segments in which nothing lies any more: they leave */
+	uint32_t n_gone;
 };
 int round_build(struct round *r, uint32_t zstd_level, struct built_round *out,
                 struct firn_error *err);

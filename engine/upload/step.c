@@ -13,6 +13,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/gc.h"
 #include "engine/upload/upload.h"
 #include <string.h>
 
@@ -84,6 +85,10 @@ static bool waited_for(const struct volume *v, uint64_t rev)
 static bool commit_due(const struct look *l, const struct volume *v)
 {
 	if (v->commit || v->resumed)
+		return true;
+	if (v->manifest.state == MANIFEST_CLEAN)
+		return false; /* the last word: a detach is about to end */
+	if (v->layered)
 		return true;
 	uint64_t bytes;
 	uint32_t n = rounds_ready(v, &bytes);
@@ -178,6 +183,28 @@ static void look_at_build(struct look *l, struct volume *v)
 		return;
 	l->build = v;
 	l->build_lsn = u.lsn;
+}
+
+/* Locked. Not while what it would give way to has to go first. */
+static void look_at_layers(struct look *l, struct volume *v)
+{
+	if (!v->layer_due || v->resumed || v->layering || v->layered || v->draining || v->commit ||
+	    !able(l, v) || !lane_take(l->e, v->lane, TASK_LAYER))
+		return;
+	v->layering = true;
+	v->layer_task = (struct upload_task){ .kind = TASK_LAYER, .v = v, .lane = v->lane };
+	claim(l, &v->layer_task);
+}
+
+/* Locked. */
+static void look_at_graves(struct look *l, struct volume *v)
+{
+	if (v->burying || v->resumed || !v->n_grave || !able(l, v) || !graves_due(v, l->now_ns) ||
+	    !lane_take(l->e, v->lane, TASK_GRAVES))
+		return;
+	v->burying = true;
+	v->grave_task = (struct upload_task){ .kind = TASK_GRAVES, .v = v, .lane = v->lane };
+	claim(l, &v->grave_task);
 }
 
 /* Locked. */
@@ -289,6 +316,8 @@ static void look_at_volumes(struct look *l)
 		look_at_build(l, v);
 		look_at_puts(l, v);
 		look_at_beat(l, v);
+		look_at_layers(l, v);
+		look_at_graves(l, v);
 		pthread_mutex_unlock(&v->lock);
 	}
 	look_at_builder(l);
@@ -350,6 +379,12 @@ int task_run(struct engine *e, struct upload_task *t)
 		break;
 	case TASK_BEAT:
 		did = beat_run(e, lane);
+		break;
+	case TASK_LAYER:
+		did = layers_run(t->v);
+		break;
+	case TASK_GRAVES:
+		did = graves_run(t->v);
 		break;
 	default:
 		did = rounds_build(t->v);

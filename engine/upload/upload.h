@@ -71,4 +71,17 @@ enum settled settle(struct volume *v, const struct manifest *sent, struct store_
 int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed,
                 struct firn_error *err);
 int index_catch_up(struct volume *v, struct firn_error *err);
+/* The footer of a segment that the manifest names. */
+int volume_footer(struct volume *v, const struct manifest_segment *m, struct segment_footer **out,
+                  struct firn_error *err);
+
+/* ---- layers.c ---- */
+/* A task's work: merges what is due, and puts it into the store. 1: progress. */
+int layers_run(struct volume *v);
+/* The manifest with what was merged in place of what it was merged from, which is dead from now on. */
+int layers_swap(struct volume *v, struct manifest *next, const struct layered *l);
+void layered_free(struct volume *v, struct layered *l);
+/* fetch() of a volume's layers; arg: the volume. */
+int layers_fetch(void *volume, const struct manifest_layer *part, struct buf *object,
+                 struct firn_error *err);
 #endif

@@ -25,6 +25,8 @@ enum task_kind {
 	TASK_JOB,    /* an attach or a detach */
 	TASK_COMMIT, /* CAS, settle, index */
 	TASK_BUILD,  /* a round becomes segments in memory */
+	TASK_LAYER,  /* footers or layers become a layer */
+	TASK_GRAVES, /* dead objects are deleted */
 	TASK_PUT,    /* one segment goes up */
 	TASK_BEAT    /* the lane's heartbeat */
 };

@@ -105,9 +105,13 @@ int node_open(struct node *n, struct firn_error *err)
 {
 	char file_bytes[40];
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=1M");
-	const char *options[] = { file_bytes, "upload_interval_ms=2000",
-		                  rng_one_in(&W.rng, 2) ? "wal_io=pwrite" : "wal_io=auto",
-		                  "segment_bytes=64K", NULL };
+	const char *options[] = {
+		file_bytes, "upload_interval_ms=2000",
+		rng_one_in(&W.rng, 2) ? "wal_io=pwrite" : "wal_io=auto", "segment_bytes=64K",
+		/* layers of layers within a run, and objects that go while it lasts */
+		rng_one_in(&W.rng, 2) ? "layer_segments=3" : "layer_segments=8",
+		rng_one_in(&W.rng, 2) ? "delete_grace_ms=20000" : "delete_grace_ms=60000", NULL
+	};
 	struct firn_engine_opts o = { .struct_size = sizeof o,
 		                      .dir = n->dir,
 		                      .wal_bytes = NODE_WAL,

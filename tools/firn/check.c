@@ -1,5 +1,6 @@
 #include "tools/firn/check.h"
 #include "engine/os/env.h"
+#include "tools/firn/check_layer.h"
 #include "tools/firn/text.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -50,7 +51,7 @@ void findings_fini(struct findings *f)
 }
 
 /* Damage is a finding; anything else means that it could not be looked at. */
-static int judge(struct findings *f, const char *what, int rc, const struct firn_error *err)
+int check_judge(struct findings *f, const char *what, int rc, const struct firn_error *err)
 {
 	if (rc == FIRN_ECORRUPT || rc == FIRN_EUNSUPPORTED || rc == FIRN_ENOENT) {
 		finding(f, "%s: %s", what, err->text);
@@ -101,6 +102,7 @@ struct object_walk {
 	struct stored_volume *volume;
 	struct volume_check *out;
 	struct findings *findings;
+	struct named_segments named; /* by layers and footers */
 	struct progress progress;
 };
 
@@ -118,11 +120,11 @@ static int check_segment_bytes(struct object_walk *w, const struct manifest_segm
 	}
 	int rc = segment_verify(env_default(), bytes->data, bytes->len, &err);
 	if (rc)
-		return judge(w->findings, key, rc, &err);
+		return check_judge(w->findings, key, rc, &err);
 	rc = segment_footer_open(env_default(), bytes->data, bytes->len, bytes->len, &footer, &need,
 	                         &err);
 	if (rc)
-		return judge(w->findings, key, rc, &err);
+		return check_judge(w->findings, key, rc, &err);
 	const struct segment_meta *meta = segment_footer_meta(footer);
 	if (memcmp(meta->volume_id, w->volume->manifest.volume_id, 16) ||
 	    meta->id.epoch != s->id.epoch || meta->id.n != s->id.n)
@@ -149,7 +151,7 @@ static int check_segment(struct object_walk *w, const struct manifest_segment *s
 		finding(w->findings, "%s: larger than the manifest says", key);
 		code = DONE;
 	} else if (rc) {
-		code = judge(w->findings, key, rc, &err);
+		code = check_judge(w->findings, key, rc, &err);
 	} else {
 		code = check_segment_bytes(w, s, key, &bytes);
 	}
@@ -157,9 +159,8 @@ static int check_segment(struct object_walk *w, const struct manifest_segment *s
 	w->out->n_segments++;
 	w->out->bytes += s->bytes;
 	if (progress_due(&w->progress))
-		progress_show(&w->progress, "%s: %s of %u segments, %s", w->volume->name,
-		              text_count(w->out->n_segments).s, w->volume->manifest.n_segment,
-		              text_bytes(w->out->bytes).s);
+		progress_show(&w->progress, "%s: %s segments, %s", w->volume->name,
+		              text_count(w->out->n_segments).s, text_bytes(w->out->bytes).s);
 	return code;
 }
 
@@ -170,45 +171,95 @@ static void check_rounds(struct object_walk *w)
 	for (uint32_t i = 1; i < m->n_segment; i++) {
 		const struct manifest_segment *a = &m->segment[i - 1], *b = &m->segment[i];
 		bool same_round = a->rev_from == b->rev_from && a->rev_to == b->rev_to;
-		if (!same_round && b->rev_from != a->rev_to && !m->n_lost && !m->n_layer)
+		if (!same_round && b->rev_from != a->rev_to && !m->n_lost)
 			finding(w->findings,
 			        "%s: manifest: writes %" PRIu64 " to %" PRIu64 " are in no segment",
 			        w->volume->name, a->rev_to, b->rev_from - 1);
 	}
 }
 
+static bool same_id(struct segment_id a, struct segment_id b)
+{
+	return a.epoch == b.epoch && a.n == b.n;
+}
+
+/* By the manifest, or by a layer. What is dead is known, too: it is deleted in its time. */
+static bool is_known(const struct object_walk *w, const char *name)
+{
+	const struct manifest *m = &w->volume->manifest;
+	struct segment_id id;
+	bool layer = layer_key_parse(name, &id) == 0;
+	if (!layer && segment_key_parse(name, &id))
+		return true; /* not ours to judge */
+	for (uint32_t i = 0; i < m->n_dead; i++)
+		if (same_id(m->dead[i].id, id))
+			return true;
+	for (uint32_t i = 0; layer && i < m->n_layer; i++)
+		if (same_id(m->layer[i].id, id))
+			return true;
+	for (uint32_t i = 0; !layer && i < m->n_segment; i++)
+		if (same_id(m->segment[i].id, id))
+			return true;
+	return !layer && named_segment_find(&w->named, id);
+}
+
 static int count_stray(void *arg, const char *key, uint64_t size)
 {
 	struct object_walk *w = arg;
-	const struct manifest *m = &w->volume->manifest;
-	struct segment_id id;
-	const char *name = key + strlen(w->volume->name) + 1;
-	if (segment_key_parse(name, &id))
+	if (is_known(w, key + strlen(w->volume->name) + 1))
 		return 0;
-	for (uint32_t i = 0; i < m->n_segment; i++)
-		if (m->segment[i].id.epoch == id.epoch && m->segment[i].id.n == id.n)
-			return 0;
 	w->out->n_stray++;
 	w->out->stray_bytes += size;
 	return 0;
 }
 
-static int check_objects(struct object_walk *w)
+/* Segments that only layers name: those in which something lies have to be there. */
+static int check_covered(struct object_walk *w)
+{
+	const struct manifest *m = &w->volume->manifest;
+	struct named_segment *s;
+	uint32_t at = 0;
+	int code = DONE;
+	for (uint32_t i = 0; i < m->n_segment; i++)
+		if ((s = named_segment_find(&w->named, m->segment[i].id)) != NULL)
+			s->live = 0; /* looked at already */
+	while (w->named.whole && code == DONE && (s = map_next(&w->named.map, &at)) != NULL) {
+		char name[64];
+		segment_key(s->row.id, name, sizeof name);
+		if (s->live && !s->has_row)
+			finding(w->findings, "%s: blocks lie in %s, which no layer names",
+			        w->volume->name, name);
+		else if (s->live)
+			code = check_segment(w, &s->row);
+	}
+	return code;
+}
+
+static int list_strays(struct object_walk *w, const char *folder)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	char prefix[512];
+	stored_volume_key(w->volume->name, folder, prefix, sizeof prefix);
+	if (store_list(w->volume->store, prefix, "", count_stray, w, &err))
+		return report(w->findings->common, &err);
+	return DONE;
+}
+
+static int check_objects(struct object_walk *w)
+{
 	int code = DONE;
 	progress_begin(&w->progress);
 	check_rounds(w);
 	for (uint32_t i = 0; i < w->volume->manifest.n_segment && code == DONE; i++)
 		code = check_segment(w, &w->volume->manifest.segment[i]);
+	if (code == DONE)
+		code = named_segments_load(w->volume, &w->named, w->findings);
+	if (code == DONE)
+		code = check_covered(w);
 	progress_end(&w->progress);
-	if (code)
-		return code;
-	stored_volume_key(w->volume->name, "seg/", prefix, sizeof prefix);
-	if (store_list(w->volume->store, prefix, "", count_stray, w, &err))
-		return report(w->findings->common, &err);
-	return DONE;
+	if (code == DONE && w->named.whole)
+		code = list_strays(w, "seg/");
+	return code == DONE ? list_strays(w, "layer/") : code;
 }
 
 int check_volume(const char *uri, const char *name, struct volume_check *out, struct findings *f)
@@ -219,11 +270,13 @@ int check_volume(const char *uri, const char *name, struct volume_check *out, st
 	memset(out, 0, sizeof *out);
 	int rc = stored_volume_open(&v, uri, name, &err);
 	if (rc)
-		return judge(f, name, rc, &err);
+		return check_judge(f, name, rc, &err);
 	out->seq = v.manifest.seq;
 	out->rev_stored = v.manifest.rev_stored;
 	out->state = stored_volume_state(&v);
+	map_init(&w.named.map, env_default());
 	int code = check_objects(&w);
+	named_segments_close(&w.named);
 	stored_volume_close(&v);
 	return code;
 }

@@ -26,6 +26,6 @@ struct volume_check {
 	uint64_t n_segments, n_stray, bytes, stray_bytes, rev_stored, seq;
 	const char *state;
 };
-/* Manifest and every segment it names, byte by byte; what no manifest names is only counted. */
+/* Manifest, layers and every segment that they name, byte by byte; what no manifest names is only counted. */
 int check_volume(const char *uri, const char *name, struct volume_check *out, struct findings *f);
 #endif

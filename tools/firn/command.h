@@ -23,6 +23,7 @@ int drain_run(int argc, char **argv);
 int dump_index_run(int argc, char **argv);
 int dump_manifest_run(int argc, char **argv);
 int dump_segment_run(int argc, char **argv);
+int dump_layer_run(int argc, char **argv);
 int dump_wal_run(int argc, char **argv);
 int import_run(int argc, char **argv);
 int read_run(int argc, char **argv);

@@ -114,16 +114,29 @@ static int dump_manifest(struct dump *d, const char *path)
 	return code;
 }
 
-static int dump_segment(struct dump *d, const char *name)
+static int dump_object(struct dump *d, const char *name,
+                       int (*tell)(const struct firn_env *env, const uint8_t *data, size_t len,
+                                   void (*line)(void *arg, const char *text), void *arg,
+                                   struct firn_error *err))
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct buf bytes;
 	buf_init(&bytes, env_default());
 	int code = d->common.store ? load_object(d, name, &bytes) : load_file(d, name, &bytes);
-	if (code == DONE && segment_dump(env_default(), bytes.data, bytes.len, line, d, &err))
+	if (code == DONE && tell(env_default(), bytes.data, bytes.len, line, d, &err))
 		code = report(&d->common, &err);
 	buf_fini(&bytes);
 	return code;
+}
+
+static int dump_segment(struct dump *d, const char *name)
+{
+	return dump_object(d, name, segment_dump);
+}
+
+static int dump_layer(struct dump *d, const char *name)
+{
+	return dump_object(d, name, layer_dump);
 }
 
 static int index_line(void *arg, const char *text)
@@ -203,6 +216,19 @@ int dump_segment_run(int argc, char **argv)
 	static const struct argp argp = { NULL, parse, "FILE|KEY...", doc, children, NULL, NULL };
 	struct dump d = { .what = "segment: a file, or a key with --store and --volume" };
 	return run(argc, argv, &argp, &d, dump_segment);
+}
+
+int dump_layer_run(int argc, char **argv)
+{
+	static const char doc[] =
+	        "Print index layers row by row: files, or with --store and --volume keys of that "
+	        "volume.\v"
+	        "Examples:\n"
+	        "  firn dump layer /srv/firn/chat/layer/3f/0000000000000001-0000000000000101\n"
+	        "  firn dump layer -s URI -v chat layer/3f/0000000000000001-0000000000000101\n";
+	static const struct argp argp = { NULL, parse, "FILE|KEY...", doc, children, NULL, NULL };
+	struct dump d = { .what = "layer: a file, or a key with --store and --volume" };
+	return run(argc, argv, &argp, &d, dump_layer);
 }
 
 int dump_manifest_run(int argc, char **argv)

@@ -23,6 +23,7 @@ static const struct command commands[] = {
 	{ "verify", "check every byte of WAL, index, manifests and segments", verify_run },
 	{ "dump wal", "print a WAL file, annotated", dump_wal_run },
 	{ "dump segment", "print a segment, annotated", dump_segment_run },
+	{ "dump layer", "print an index layer, annotated", dump_layer_run },
 	{ "dump manifest", "print a manifest, annotated", dump_manifest_run },
 	{ "dump index", "print the rows of a local index", dump_index_run },
 	{ "doctor", "say whether the data is safe, and what to do", doctor_run },

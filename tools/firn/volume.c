@@ -42,9 +42,8 @@ static const struct argp_child where_and_engine[] = { { &where_argp, 0, "Where:"
 static void manifest_json(struct json *j, const struct stored_volume *v)
 {
 	const struct manifest *m = &v->manifest;
-	uint64_t bytes = 0;
-	for (uint32_t i = 0; i < m->n_segment; i++)
-		bytes += m->segment[i].bytes;
+	uint64_t bytes, n_segments;
+	manifest_totals(m, &n_segments, &bytes);
 	json_object(j, NULL);
 	json_string(j, "name", v->name);
 	json_string(j, "id", text_hex(m->volume_id, 16).s);
@@ -53,7 +52,8 @@ static void manifest_json(struct json *j, const struct stored_volume *v)
 	json_u64(j, "seq", m->seq);
 	json_u64(j, "rev_stored", m->rev_stored);
 	json_u64(j, "rev_durable", m->rev_durable);
-	json_u64(j, "segments", m->n_segment);
+	json_u64(j, "segments", n_segments);
+	json_u64(j, "layers", m->n_layer);
 	json_u64(j, "bytes", bytes);
 	json_u64(j, "lost_ranges", m->n_lost);
 	json_string(j, "node", m->node);
@@ -64,11 +64,10 @@ static void manifest_json(struct json *j, const struct stored_volume *v)
 static void manifest_line(const struct stored_volume *v)
 {
 	const struct manifest *m = &v->manifest;
-	uint64_t bytes = 0;
-	for (uint32_t i = 0; i < m->n_segment; i++)
-		bytes += m->segment[i].bytes;
-	printf("%-9s %5" PRIu64 " %8" PRIu32 " %10s  %-24s  %s\n", stored_volume_state(v), m->epoch,
-	       m->n_segment, text_bytes(bytes).s, text_time(m->committed_ms).s, v->name);
+	uint64_t bytes, n_segments;
+	manifest_totals(m, &n_segments, &bytes);
+	printf("%-9s %5" PRIu64 " %8" PRIu64 " %10s  %-24s  %s\n", stored_volume_state(v), m->epoch,
+	       n_segments, text_bytes(bytes).s, text_time(m->committed_ms).s, v->name);
 }
 
 static int list_one(void *arg, const char *name)
@@ -116,13 +115,18 @@ static int list(struct volume_args *a)
 static void info_text(const struct stored_volume *v)
 {
 	const struct manifest *m = &v->manifest;
+	uint64_t bytes, n_segments;
+	manifest_totals(m, &n_segments, &bytes);
 	printf("%s: %s, epoch %" PRIu64 ", id %s\n", v->name, stored_volume_state(v), m->epoch,
 	       text_hex(m->volume_id, 16).s);
 	printf("  manifest   number %" PRIu64 ", %s, committed %s by %s\n", m->seq,
 	       text_bytes(v->manifest_bytes).s, text_time(m->committed_ms).s,
 	       m->node[0] ? m->node : "-");
-	printf("  stored     writes up to %" PRIu64 " in %" PRIu32 " segments\n", m->rev_stored,
-	       m->n_segment);
+	printf("  stored     writes up to %" PRIu64 " in %" PRIu64 " segments, %s\n", m->rev_stored,
+	       n_segments, text_bytes(bytes).s);
+	if (m->n_layer)
+		printf("  layers     %" PRIu32 ", which name %" PRIu64 " of them\n", m->n_layer,
+		       n_segments - m->n_segment);
 	printf("  durable    writes up to %" PRIu64 ", when that was committed\n", m->rev_durable);
 	for (uint32_t i = 0; i < m->n_log; i++)
 		printf("  log        %s %s\n",

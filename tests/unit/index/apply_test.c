@@ -271,7 +271,7 @@ Test(index_apply, dump_prints_a_line_a_row_and_a_walk_stops_when_told)
 	must_verify(ix, &st);
 	cr_assert_eq(index_dump(ix, count_line, &n, &err), 0, "%s", err.text);
 	cr_assert_eq(n, 1 + st.n_volumes + st.n_streams + st.n_extents + st.n_kv + st.n_producers +
-	                        st.n_keys + st.n_gaps);
+	                        st.n_keys + st.n_gaps + st.n_segments + st.n_empties);
 	cr_assert_eq(index_volume_get(ix, m.volume_id, &v, &err), 0);
 	cr_assert_eq(index_streams(ix, v.number, stop_at_once, NULL, &err), 42);
 	model_fini(&m);

@@ -55,6 +55,14 @@ static void break_it(struct manifest *m, int which)
 	case 25: m->layer[0].footer_pos = m->layer[0].bytes; break;
 	case 26: memset(m->lost[0].nonce, 0, 16); break;
 	case 27: m->dead[0].id.epoch = m->epoch + 1; break;
+	case 28: m->dead[0].kind = 0; break;
+	case 29: m->dead[0].kind = 3; break;
+	case 30: m->layer[1].part = 0; break;
+	case 31: m->layer[1].part = 2; break;
+	case 32: m->layer[0].part = 1; break;
+	case 33: m->layer[1].level++; break;
+	case 34: m->layer[1].rev_to--; break;
+	case 35: m->layer[0].rev_to++; m->layer[1].rev_to++; break; /* over the first segment */
 	default: m->ext_len = 1; break;
 	}
 }
@@ -62,7 +70,7 @@ static void break_it(struct manifest *m, int which)
 
 Test(manifest_encode, a_manifest_that_breaks_an_invariant_is_not_written)
 {
-	for (int i = 0; i <= 28; i++) {
+	for (int i = 0; i <= 36; i++) {
 		struct manifest m;
 		struct buf b;
 		uint32_t row;

@@ -29,7 +29,9 @@ static inline void sample_manifest(struct manifest *m)
 		                        .footer_pos = 65536,
 		                        .footer_sum = 0xfeedfacecafebeefu,
 		                        .rev_from = 1,
-		                        .rev_to = 501 };
+		                        .rev_to = 501,
+		                        .n_segment = 300,
+		                        .segment_bytes = 300000000 };
 	struct manifest_segment s = { .id = { 2, 11 },
 		                      .bytes = 1000000,
 		                      .footer_pos = 990000,
@@ -43,7 +45,9 @@ static inline void sample_manifest(struct manifest *m)
 	struct lost_entry lost = { .rev_stored = 400,
 		                   .rev_skip = UINT64_C(1) << 36,
 		                   .at_ms = 1690000000000 };
-	struct manifest_dead dead = { .id = { 1, 3 }, .since_ms = 1700000000123 };
+	struct manifest_dead dead = { .id = { 1, 3 },
+		                      .since_ms = 1700000000123,
+		                      .kind = MANIFEST_DEAD_SEGMENT };
 
 	manifest_init(m);
 	sample_fill(m->volume_id, 16, 0x10);
@@ -63,6 +67,9 @@ static inline void sample_manifest(struct manifest *m)
 	sample_fill(log.id, 16, 0x40);
 	(void)strcpy(log.uri, "s3://bucket/wal");
 	(void)manifest_add_log(m, env, &log);
+	(void)manifest_add_layer(m, env, &layer);
+	layer.id.n = 10;
+	layer.part = 1;
 	(void)manifest_add_layer(m, env, &layer);
 	(void)manifest_add_segment(m, env, &s);
 	s.id.n = 12;
@@ -121,22 +128,30 @@ static inline void sample_random(struct manifest *m, uint64_t seed)
 		s.part = (uint32_t)(sample_chance(&x) % s.n_parts);
 		s.min_append_ms = (int64_t)sample_chance(&x);
 		s.max_append_ms = s.min_append_ms + (int64_t)(sample_chance(&x) % 99);
-		rev = sample_chance(&x) % 2 ? rev : s.rev_to;
-		(void)manifest_add_segment(m, env, &s);
 		struct manifest_layer l = { .id = s.id,
 			                    .level = (uint32_t)sample_chance(&x),
 			                    .bytes = s.bytes,
 			                    .footer_pos = s.footer_pos,
 			                    .rev_from = s.rev_from,
-			                    .rev_to = s.rev_to };
-
-		if (sample_chance(&x) % 3 == 0)
+			                    .rev_to = s.rev_to,
+			                    .n_segment = (uint32_t)sample_chance(&x),
+			                    .segment_bytes = sample_chance(&x) };
+		if (m->n_segment || i > 9 || sample_chance(&x) % 3 == 0) {
+			rev = sample_chance(&x) % 2 ? rev : s.rev_to;
+			(void)manifest_add_segment(m, env, &s);
+			continue;
+		}
+		rev = s.rev_to;
+		(void)manifest_add_layer(m, env, &l);
+		for (l.part = 1; sample_chance(&x) % 2; l.part++)
 			(void)manifest_add_layer(m, env, &l);
 	}
 	n = sample_chance(&x) % 3;
 	for (uint64_t i = 0; i < n; i++) {
 		struct lost_entry l = { .rev_stored = sample_chance(&x), .at_ms = 5 };
-		struct manifest_dead d = { .id = { m->epoch, 0 }, .since_ms = -1 };
+		struct manifest_dead d = { .id = { m->epoch, 0 },
+			                   .since_ms = -1,
+			                   .kind = 1 + (uint32_t)(sample_chance(&x) % 2) };
 
 		sample_fill(l.nonce, 16, 1);
 		(void)manifest_add_lost(m, env, &l);

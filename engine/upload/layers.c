@@ -1,0 +1,356 @@
+/* Layers of a volume: when footers are many they become one, when layers of a level are many they become one of the
+ * next. All of it beside the commits: inputs are objects that the settled manifest names, outputs are new objects that
+ * nobody names until a commit does.
+ *
+ *   rows of segments >= layer_segments, or their footers fill the memory   -> a run of level 1
+ *   LAYER_FANOUT runs of one level                                         -> a run of the next
+ *
+ * Only the newest are merged, and whole: what is merged is an interval of writes, and the manifest goes on being an
+ * unbroken row of them. One merge of a volume at a time; a commit takes its result before the next begins.
+ * Memory: the footers of one merge, or one part of each run, and the part that is written.
+ * Lock: volume.lock for short moments, for numbers and for the claim. */
+#include "engine/api/engine.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include "engine/upload/upload.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { PART_BYTES = 4 << 20, PART_BYTES_MIN = 64 << 10, FOOTER_BYTES = 16 << 20 };
+
+/* The run in the store, and the interval of writes in which it replaces what the manifest names. */
+struct layered {
+	uint64_t rev_from, rev_to;
+	struct manifest_layer *part;
+	size_t n_part;
+};
+
+static uint64_t footer_bytes(const struct manifest_segment *s)
+{
+	return s->bytes - s->footer_pos;
+}
+
+static uint64_t footer_share(const struct engine *e)
+{
+	uint64_t share = e->upload_bytes / 8;
+	return share < FOOTER_BYTES ? share : FOOTER_BYTES;
+}
+
+static size_t part_bytes(const struct engine *e)
+{
+	uint64_t n = e->upload_bytes / 16;
+	return n > PART_BYTES ? PART_BYTES : n < PART_BYTES_MIN ? PART_BYTES_MIN : (size_t)n;
+}
+
+bool layers_due(const struct volume *v)
+{
+	const struct manifest *m = &v->manifest;
+	uint32_t from, level;
+	uint64_t bytes = 0;
+	if (v->read_only || m->state != MANIFEST_DIRTY)
+		return false;
+	for (uint32_t i = 0; i < m->n_segment; i++)
+		bytes += footer_bytes(&m->segment[i]);
+	return m->n_segment >= v->engine->options.layer_segments ||
+	       bytes >= 2 * footer_share(v->engine) || layer_runs_due(m, &from, &level);
+}
+
+void layered_free(struct volume *v, struct layered *l)
+{
+	if (!l)
+		return;
+	mem_free(v->engine->env, l->part);
+	mem_free(v->engine->env, l);
+}
+
+/* ---- the manifest ---- */
+
+static bool within(const struct layered *l, uint64_t from, uint64_t to)
+{
+	return from >= l->rev_from && to <= l->rev_to;
+}
+
+int layers_swap(struct volume *v, struct manifest *next, const struct layered *l)
+{
+	const struct firn_env *env = v->engine->env;
+	uint32_t kept = 0;
+	int rc = 0;
+	for (uint32_t i = 0; i < next->n_layer && !rc; i++) {
+		const struct manifest_layer *old = &next->layer[i];
+		struct manifest_dead dead = { .id = old->id,
+			                      .since_ms = next->committed_ms,
+			                      .kind = MANIFEST_DEAD_LAYER };
+		if (within(l, old->rev_from, old->rev_to))
+			rc = manifest_add_dead(next, env, &dead);
+		else
+			next->layer[kept++] = *old;
+	}
+	if (rc)
+		return rc;
+	next->n_layer = kept;
+	for (size_t i = 0; i < l->n_part && !rc; i++)
+		rc = manifest_add_layer(next, env, &l->part[i]);
+	kept = 0;
+	for (uint32_t i = 0; i < next->n_segment; i++)
+		if (!within(l, next->segment[i].rev_from, next->segment[i].rev_to))
+			next->segment[kept++] = next->segment[i];
+	next->n_segment = kept;
+	return rc;
+}
+
+/* ---- a merge ---- */
+
+struct work {
+	struct volume *v;
+	struct manifest m; /* as settled when it began */
+	struct layer_source **source;
+	uint32_t n_source;
+	struct segment_footer **footer;
+	uint32_t n_footer;
+	uint64_t charged;
+	struct layer_run run;
+	struct layer_merge merge;
+	struct firn_error *err;
+};
+
+/* A detach does not wait for a merge: it is given up. */
+static bool must_stop(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool stop = v->leaving || v->stopped || v->state == FIRN_STATE_FENCED;
+	pthread_mutex_unlock(&v->lock);
+	return stop;
+}
+
+static void layer_name(const struct volume *v, struct segment_id id, char *key, size_t cap)
+{
+	char name[64];
+	layer_key(id, name, sizeof name);
+	(void)snprintf(key, cap, "%s/%s", v->name, name);
+}
+
+int layers_fetch(void *volume, const struct manifest_layer *part, struct buf *object,
+                 struct firn_error *err)
+{
+	struct volume *v = volume;
+	char key[400];
+	size_t got = 0;
+	layer_name(v, part->id, key, sizeof key);
+	uint8_t *to = part->bytes <= LAYER_BYTES_MAX ? buf_add(object, (size_t)part->bytes) : NULL;
+	if (!to)
+		return fail(err, FIRN_ENOMEM, 0, "layer", "no memory for %s", key);
+	int rc = store_get(v->store, key, 0, to, (size_t)part->bytes, &got, err);
+	if (rc == FIRN_ENOENT)
+		return fail(err, FIRN_ECORRUPT, 0, "layer",
+		            "%s: the manifest names it, the store has it not", key);
+	if (!rc && got != part->bytes)
+		return fail(err, FIRN_ECORRUPT, 0, "layer", "%s: shorter than the manifest says",
+		            key);
+	return rc;
+}
+
+static int fetch_for_merge(void *volume, const struct manifest_layer *part, struct buf *object,
+                           struct firn_error *err)
+{
+	if (must_stop(volume))
+		return fail(err, FIRN_ECANCELED, 0, "layer", "the volume is detached");
+	return layers_fetch(volume, part, object, err);
+}
+
+static struct segment_id next_id(void *volume)
+{
+	struct volume *v = volume;
+	pthread_mutex_lock(&v->lock);
+	struct segment_id id = { v->epoch, v->next_segment++ };
+	pthread_mutex_unlock(&v->lock);
+	return id;
+}
+
+static int put_part(void *volume, const struct manifest_layer *row, const uint8_t *data, size_t len,
+                    struct firn_error *err)
+{
+	struct volume *v = volume;
+	struct uploader *u = &v->engine->uploads;
+	struct iovec iov = { (void *)(uintptr_t)data, len };
+	char key[400];
+	if (must_stop(v))
+		return fail(err, FIRN_ECANCELED, 0, "layer", "the volume is detached");
+	layer_name(v, row->id, key, sizeof key);
+	atomic_fetch_add(&u->n_segment_put, 1);
+	int rc = store_put(v->store, key, &iov, 1, STORE_ALWAYS, NULL, NULL, err);
+	if (rc)
+		return fail_context(err, rc, "upload of %s", key);
+	atomic_fetch_add(&u->put_bytes, len);
+	return 0;
+}
+
+/* Nobody has heard of them: no commit that names them was ever made. What is on its way still is for a sweep. */
+static void forget_parts(struct work *w)
+{
+	struct firn_error err = { .struct_size = sizeof err };
+	for (size_t i = 0; i < w->run.n_part; i++) {
+		char key[400];
+		layer_name(w->v, w->run.part[i].id, key, sizeof key);
+		(void)store_delete(w->v->store, key, &err);
+	}
+}
+
+static int add_source(struct work *w, struct layer_source *s)
+{
+	w->source[w->n_source++] = s;
+	return 0;
+}
+
+/* Whole rounds, the oldest, as many as their footers' share of memory holds. */
+static uint32_t count_footers(const struct work *w, uint64_t *bytes)
+{
+	const struct manifest *m = &w->m;
+	uint32_t n = 0;
+	*bytes = 0;
+	while (n < m->n_segment) {
+		uint64_t round = 0;
+		uint32_t end = n;
+		do
+			round += footer_bytes(&m->segment[end++]);
+		while (end < m->n_segment && m->segment[end].rev_from == m->segment[n].rev_from);
+		if (n && (*bytes + round > footer_share(w->v->engine) ||
+		          layer_lost_between(m, m->segment[n - 1].rev_to, m->segment[n].rev_from)))
+			break;
+		*bytes += round;
+		n = end;
+	}
+	return n;
+}
+
+static void charge(struct work *w, uint64_t bytes)
+{
+	w->charged = bytes + 2 * part_bytes(w->v->engine);
+	rounds_charge(w->v, (int64_t)w->charged);
+}
+
+static int open_footers(struct work *w)
+{
+	struct layer_source *s;
+	uint64_t bytes;
+	uint32_t n = count_footers(w, &bytes);
+	charge(w, 2 * bytes); /* and the order of their rows */
+	w->footer = mem_zalloc(w->v->engine->env, (n + 1u) * sizeof *w->footer);
+	if (!w->footer)
+		return fail(w->err, FIRN_ENOMEM, 0, "layer", "no memory");
+	int rc = 0;
+	for (; w->n_footer < n && !rc; w->n_footer += !rc)
+		rc = must_stop(w->v) ? FIRN_ECANCELED
+		                     : volume_footer(w->v, &w->m.segment[w->n_footer],
+		                                     &w->footer[w->n_footer], w->err);
+	rc = rc ? rc : layer_source_footers(w->v->engine->env, w->footer, w->n_footer, &s, w->err);
+	w->run.meta.level = 1;
+	w->run.meta.rev_from = w->m.segment[0].rev_from;
+	w->run.meta.rev_to = w->m.segment[n - 1].rev_to;
+	w->merge.base = w->m.n_layer == 0;
+	return rc ? rc : add_source(w, s);
+}
+
+static int open_runs(struct work *w, uint32_t from, uint32_t level)
+{
+	const struct manifest *m = &w->m;
+	int rc = 0;
+	uint64_t bytes = 0;
+	w->run.meta.level = level;
+	w->run.meta.rev_from = m->layer[from].rev_from;
+	w->run.meta.rev_to = m->layer[m->n_layer - 1].rev_to;
+	w->merge.base = from == 0;
+	for (uint32_t i = from, k; i < m->n_layer && !rc; i += k) {
+		struct layer_source *s;
+		k = layer_run_parts(m, i);
+		bytes += m->layer[i].bytes;
+		rc = layer_source_run(w->v->engine->env, m->volume_id, &m->layer[i], k,
+		                      fetch_for_merge, w->v, &s, w->err);
+		rc = rc ? rc : add_source(w, s);
+	}
+	charge(w, bytes);
+	return rc;
+}
+
+static int merge(struct work *w)
+{
+	uint32_t from, level;
+	int rc = layer_runs_due(&w->m, &from, &level) ? open_runs(w, from, level) : open_footers(w);
+	w->merge.source = w->source;
+	w->merge.n_source = w->n_source;
+	rc = rc ? rc : layer_merge(&w->merge, w->err);
+	return rc ? rc : layer_run_end(&w->run);
+}
+
+static struct layered *layered_of(struct work *w)
+{
+	struct layered *l = mem_zalloc(w->v->engine->env, sizeof *l);
+	if (!l)
+		return NULL;
+	l->rev_from = w->run.meta.rev_from;
+	l->rev_to = w->run.meta.rev_to;
+	l->part = w->run.part;
+	l->n_part = w->run.n_part;
+	w->run.part = NULL;
+	w->run.n_part = 0;
+	return l;
+}
+
+static int work_begin(struct work *w, struct volume *v, struct firn_error *err)
+{
+	const struct firn_env *env = v->engine->env;
+	memset(w, 0, sizeof *w);
+	w->v = v;
+	w->err = err;
+	w->run = (struct layer_run){ .env = env,
+		                     .zstd_level = (int)v->engine->options.zstd_level,
+		                     .part_bytes = part_bytes(v->engine),
+		                     .id = next_id,
+		                     .put = put_part,
+		                     .arg = v,
+		                     .err = err };
+	memcpy(w->run.meta.volume_id, v->id, 16);
+	w->run.meta.created_ms = env->now_ms(env->ctx);
+	w->merge = (struct layer_merge){ .env = env, .sink = layer_run_row, .arg = &w->run };
+	pthread_mutex_lock(&v->lock);
+	int rc = manifest_copy(&v->manifest, &w->m, env);
+	pthread_mutex_unlock(&v->lock);
+	w->source = rc ? NULL : mem_zalloc(env, (w->m.n_layer + 1u) * sizeof(void *));
+	return w->source ? 0 : fail(err, FIRN_ENOMEM, 0, "layer", "no memory");
+}
+
+static void work_end(struct work *w)
+{
+	const struct firn_env *env = w->v->engine->env;
+	for (uint32_t i = 0; i < w->n_source; i++)
+		layer_source_close(w->source[i]);
+	for (uint32_t i = 0; i < w->n_footer; i++)
+		segment_footer_close(w->footer[i]);
+	mem_free(env, w->source);
+	mem_free(env, w->footer);
+	layer_run_close(&w->run);
+	manifest_fini(&w->m, env);
+	rounds_charge(w->v, -(int64_t)w->charged);
+}
+
+int layers_run(struct volume *v)
+{
+	struct firn_error err = { .struct_size = sizeof err };
+	struct work w;
+	struct layered *l = NULL;
+	int rc = work_begin(&w, v, &err);
+	rc = rc ? rc : merge(&w);
+	if (!rc && !(l = layered_of(&w)))
+		rc = fail(&err, FIRN_ENOMEM, 0, "layer", "no memory");
+	if (rc)
+		forget_parts(&w);
+	work_end(&w);
+	if (rc == FIRN_ESTORE)
+		volume_away(v, &err);
+	else if (rc && rc != FIRN_ECANCELED)
+		volume_retry(v, &err);
+	pthread_mutex_lock(&v->lock);
+	v->layered = l;
+	v->layering = false; /* from here on a detach may free the volume */
+	pthread_mutex_unlock(&v->lock);
+	return !rc;
+}
