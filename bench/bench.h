@@ -17,8 +17,9 @@ struct bench {
 	unsigned runs;
 	int small; /* smoke sizes, for the tests */
 	int json;
-	int quiet;        /* no progress on the terminal */
-	const char *only; /* run only workloads whose name begins so, or NULL */
+	int quiet;         /* no progress on the terminal */
+	const char *store; /* URI; NULL: file: in `dir` */
+	const char *only;  /* run only workloads whose name begins so, or NULL */
 };
 
 /* ---- latencies: a log-linear histogram, 64 steps per power of two (1.6 % wide) --------------- */
@@ -83,7 +84,8 @@ enum figure {
 
 struct claim {
 	const char *text;
-	const char *of, *base; /* workloads; base NULL: the figure itself, not a ratio */
+	const char *of, *base; /* workloads; base NULL: the figure itself, not a ratio; "x-*": the
+	                          highest of those whose names begin with x- */
 	int figure;
 	int at_most;   /* the target is an upper bound */
 	double target; /* DESIGN section 8; 0: shown for information */
@@ -99,6 +101,7 @@ struct suite {
 };
 
 extern const struct suite append_suite, read_suite, upload_suite;
+extern const struct suite store_read_suite, store_upload_suite; /* with --store */
 
 /* What the runs of one workload amount to: medians of each figure by itself. */
 struct result {
@@ -108,7 +111,8 @@ struct result {
 };
 
 int suite_run(const struct bench *b, const struct suite *s, struct result *out);
-const struct result *result_find(const struct result *r, size_t n, const char *name);
+/* NULL: there is none. `figure` decides between those of a pattern. */
+const struct result *result_find(const struct result *r, size_t n, const char *name, int figure);
 /* The ratio, or the figure; NAN if one of the two is missing. */
 double claim_value(const struct claim *c, const struct result *r, size_t n);
 
@@ -127,6 +131,12 @@ void scratch_forget(const char *path);
 uint8_t *scratch_noise(size_t len);
 int bench_fail(const char *what); /* "firn-bench: what: strerror(errno)" on stderr; -1 */
 
+/* ---- a store of the user's ------------------------------------------------------------------- */
+
+/* A place of its own below b->store, for one measurement; 0 or -1. */
+int store_place(const struct bench *b, const char *name, char *out, size_t cap);
+void store_clear(const char *uri); /* deletes every object */
+
 /* ---- the workloads, by file ------------------------------------------------------------------ */
 
 int raw_write_run(const struct bench *b, const struct workload *w, struct sample *out);
@@ -143,6 +153,9 @@ int upload_run(const struct bench *b, const struct workload *w, struct sample *o
 int append_beside_run(const struct bench *b, const struct workload *w, struct sample *out);
 int replay_run(const struct bench *b, const struct workload *w, struct sample *out);
 
+int bare_s3_run(const struct bench *b, const struct workload *w, struct sample *out);
+
+enum bare_mode { BARE_PUT = 0, BARE_GET = 1 };
 enum raw_mode { RAW_BUFFERED = 0, RAW_DIRECT = 1 };
 enum replay_mode { REPLAY_CACHE = 0, REPLAY_CACHE_COPY = 1, REPLAY_STORE = 2 };
 #endif

@@ -19,7 +19,10 @@ void host_size(struct host *h, uint64_t bytes, size_t record)
 int host_make(struct host *h, const struct bench *b, const char *name)
 {
 	int rc = scratch_make(b->dir, name, h->dir, sizeof h->dir);
+	h->foreign = b->store != NULL;
 	(void)snprintf(h->store, sizeof h->store, "file://%s/store", h->dir);
+	if (rc >= 0 && h->foreign)
+		rc = store_place(b, name, h->store, sizeof h->store);
 	return rc;
 }
 
@@ -116,5 +119,7 @@ void host_remove(struct host *h)
 {
 	if (h->engine)
 		(void)host_close(h, FIRN_DETACH_ABORT);
+	if (h->foreign)
+		store_clear(h->store);
 	scratch_remove(h->dir);
 }

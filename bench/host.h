@@ -9,7 +9,8 @@
 
 struct host {
 	char dir[4096];   /* the engine's is dir/engine, the store's dir/store */
-	char store[4160]; /* file://dir/store */
+	char store[4160]; /* file://dir/store, or below the user's */
+	int foreign;      /* the user's: its objects are removed one by one */
 	uint64_t wal_bytes, memory_bytes;
 	unsigned n_volume, n_stream;
 	int uploads; /* may upload while it runs; else only when told to */

@@ -16,7 +16,8 @@ static const char doc[] =
         "  firn-bench append                 in a fresh directory in TMPDIR or .\n"
         "  firn-bench append --dir /nvme --runs 5 --json\n"
         "  firn-bench append --only raw      the disk's own figures\n"
-        "  firn-bench read --small           a smoke test, seconds\n\n"
+        "  firn-bench read --small           a smoke test, seconds\n"
+        "  firn-bench upload --store 's3://bucket?endpoint=http://127.0.0.1:9000'\n\n"
         "Ratios to the baselines count, not milliseconds: disks differ, and so do\n"
         "days. Targets are those of the project's design; \"first\" is what the first\n"
         "version set out to reach.\n";
@@ -27,12 +28,16 @@ enum {
 	KEY_SMALL = 's',
 	KEY_RUNS = 'r',
 	KEY_SECONDS = 't',
-	KEY_ONLY = 'o'
+	KEY_ONLY = 'o',
+	KEY_STORE = 'S'
 };
 
 static const struct argp_option options[] = {
 	{ "dir", KEY_DIR, "DIR", 0,
 	  "Measure in a fresh directory below DIR (default: TMPDIR, else .)", 0 },
+	{ "store", KEY_STORE, "URI", 0,
+	  "upload, read: measure this store, below a prefix that is removed (default: file: in DIR)",
+	  0 },
 	{ "json", KEY_JSON, NULL, 0, "Print JSON instead of tables", 0 },
 	{ "small", KEY_SMALL, NULL, 0, "Smoke sizes: less than 5 seconds in all", 0 },
 	{ "runs", KEY_RUNS, "N", 0, "Report the median of N rounds (default 3; with --small 1)",
@@ -54,6 +59,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case KEY_DIR:
 		a->parent = arg;
+		return 0;
+	case KEY_STORE:
+		a->b.store = arg;
 		return 0;
 	case KEY_JSON:
 		a->b.json = 1;
@@ -89,12 +97,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static const struct suite *suite_of(const char *command)
+static const struct suite *suite_of(const struct args *a)
 {
+	const char *command = a->command;
 	static const struct suite *const all[] = { &append_suite, &read_suite, &upload_suite };
+	static const struct suite *const of_store[] = { NULL, &store_read_suite,
+		                                        &store_upload_suite };
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
 		if (strcmp(command, all[i]->name) == 0)
-			return all[i];
+			return !a->b.store ? all[i] : of_store[i];
 	return NULL;
 }
 
@@ -126,9 +137,10 @@ int main(int argc, char **argv)
 	struct args a = { .b = { .quiet = !isatty(STDERR_FILENO) } };
 	argp_err_exit_status = 2;
 	(void)argp_parse(&argp, argc, argv, 0, NULL, &a);
-	const struct suite *s = suite_of(a.command);
+	const struct suite *s = suite_of(&a);
 	if (!s) {
-		(void)fprintf(stderr, "firn-bench: %s: say append, read or upload\n", a.command);
+		(void)fprintf(stderr, "firn-bench: %s%s: say append, read or upload\n", a.command,
+		              a.b.store ? " --store" : "");
 		return 2;
 	}
 	if (!a.b.runs)

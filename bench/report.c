@@ -133,8 +133,9 @@ static void json_result(const struct result *r)
 
 static void json_claim(const struct claim *c, const struct suite *s, const struct result *r)
 {
-	const struct result *of = result_find(r, s->n_workload, c->of);
-	const struct result *base = c->base ? result_find(r, s->n_workload, c->base) : NULL;
+	const struct result *of = result_find(r, s->n_workload, c->of, c->figure);
+	const struct result *base = c->base ? result_find(r, s->n_workload, c->base, c->figure)
+	                                    : NULL;
 	double v = claim_value(c, r, s->n_workload);
 	(void)printf("{\"text\":");
 	json_string(c->text);

@@ -95,18 +95,22 @@ int suite_run(const struct bench *b, const struct suite *s, struct result *out)
 	return rc;
 }
 
-const struct result *result_find(const struct result *r, size_t n, const char *name)
+const struct result *result_find(const struct result *r, size_t n, const char *name, int figure)
 {
+	const struct result *best = NULL;
+	const char *star = strchr(name, '*');
+	size_t len = star ? (size_t)(star - name) : strlen(name) + 1;
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(r[i].w->name, name) == 0)
-			return r[i].n ? &r[i] : NULL;
-	return NULL;
+		if (r[i].n && strncmp(r[i].w->name, name, len) == 0 &&
+		    (!best || r[i].figure[figure] > best->figure[figure]))
+			best = &r[i];
+	return best;
 }
 
 double claim_value(const struct claim *c, const struct result *r, size_t n)
 {
-	const struct result *of = result_find(r, n, c->of);
-	const struct result *base = c->base ? result_find(r, n, c->base) : NULL;
+	const struct result *of = result_find(r, n, c->of, c->figure);
+	const struct result *base = c->base ? result_find(r, n, c->base, c->figure) : NULL;
 	if (!of || (c->base && !base))
 		return NAN;
 	double v = of->figure[c->figure];

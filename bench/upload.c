@@ -115,6 +115,7 @@ int upload_run(const struct bench *b, const struct workload *w, struct sample *o
 {
 	struct host *h = calloc(1, sizeof *h);
 	uint64_t bytes = (b->small ? 32 : 2048) * MIB;
+	bytes = b->store && !b->small ? 1024 * MIB : bytes;
 	int rc = h ? begin_uploads(h, b, w, bytes) : bench_fail(w->name);
 	if (rc == 0) {
 		double cpu = cpu_seconds();

@@ -247,15 +247,20 @@ static void look_at_wal(struct look *l)
 }
 
 /* Memory for a round of the volume: its size, 0 if it has to wait. A store none of whose rounds is in memory
- * gets room for a small one whatever the others hold. */
+ * gets room for a small one whatever the others hold. Rather a round a little smaller than one that waits:
+ * the share is two segments, and a round takes up to a group more than its size, so the next one would
+ * not be built while the one before goes up. */
 static uint64_t grant(struct look *l, struct volume *v, uint64_t want)
 {
 	struct engine *e = l->e;
 	uint64_t share = e->upload_bytes, held = atomic_load(&e->account->upload_bytes);
 	want = want < v->segment_bytes ? want : v->segment_bytes;
 	want = want < share ? want : share;
-	if (!held || held + want <= share)
+	uint64_t left = held < share ? share - held : 0;
+	if (!held || left >= want)
 		return want;
+	if (left >= want - want / 4)
+		return left;
 	if (!atomic_load(&v->lane->held))
 		return want < share / 8 ? want : share / 8;
 	return 0;

@@ -12,5 +12,9 @@ for name in survive reattach read notice; do
 	echo "== $name"
 	"$FIRN_BUILD_DIR/tests/integration-${name}_test"
 done
+for suite in upload read; do
+	"$FIRN_BIN_DIR/firn-bench" "$suite" --small --json --store "$FIRN_TEST_STORE" | grep -q '"bare-'
+	echo "ok: firn-bench $suite --small --store"
+done
 echo "== kill -9"
 FIRN_KILLS=${FIRN_KILLS-12} bash "$FIRN_SOURCE_DIR/tests/crash/kill9_test.sh"

@@ -225,6 +225,37 @@ Test(upload, rounds_behind_one_that_hangs_go_up_and_wait_for_it)
 	site_remove(&site);
 }
 
+/* By default the share of memory is two segments, and a round is up to a group longer than a segment. */
+Test(upload, with_default_sizes_a_round_is_built_while_another_goes_up)
+{
+	static char data[1500 << 10];
+	struct pair p;
+	struct firn_error err = FIRN_ERROR_INIT;
+	fill(data, sizeof data);
+	site_make(&site);
+	p.flaky = flaky_bed(&site, "deadline_ms=3600000");
+	host_init(&p.h, &site, "a");
+	p.h.opts.options = (const char *const[]){ "upload_interval_ms=3600000", "zstd_level=0",
+		                                  NULL };
+	p.h.opts.wal_bytes = 256 << 20;
+	host_start(&p.h);
+	p.s = new_stream(&p.h, "s");
+	store_all(&p.h);
+	int up = atomic_load(&p.flaky->n_segment);
+	atomic_store(&p.flaky->hold_segments, 1);
+	atomic_store(&p.flaky->hold, 1);
+	for (int i = 0; i < 6; i++) /* three groups to a segment of 4 MiB */
+		cr_assert_eq(firn_stream_append(p.h.volume, p.s, data, sizeof data, 1, 0, NULL,
+		                                &err),
+		             0, "%s", err.text);
+	until(&p.flaky->n_held, 1);
+	until(&p.flaky->n_segment, up + 1);
+	cr_expect_eq(atomic_load(&p.flaky->n_held), 1);
+	p.flaky->let_go();
+	host_stop(&p.h, FIRN_DETACH_DRAIN);
+	site_remove(&site);
+}
+
 /* Round 1 cannot go up, those behind it do; then the process dies. */
 struct lost {
 	struct host h;
