@@ -511,8 +511,10 @@ static bool attach(struct site *s, struct home *h)
 	struct firn_volume_info info = { .struct_size = sizeof info };
 	(void)firn_volume_info(h->volume, &info);
 	uint64_t k = info.rev_durable;
-	h->got = h->tries;
-	h->maybe_clean = false;
+	if (info.state != FIRN_STATE_STORE_AWAY) { /* else it goes on as who it was */
+		h->got = h->tries;
+		h->maybe_clean = false;
+	}
 	sim_trace("%s: attached, epoch %llu, writes %llu of %llu, stored %llu, promised %llu",
 	          h->m.name, (unsigned long long)info.epoch, (unsigned long long)k,
 	          (unsigned long long)h->m.n, (unsigned long long)info.rev_stored,
