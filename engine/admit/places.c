@@ -8,6 +8,7 @@
  * a look takes, not what it finds. So an outage costs disk, and memory stays what it is (P7, PROTOCOL 5). */
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
+#include "engine/wal/aside.h"
 #include <string.h>
 
 /* A ring of n elements of `elem` bytes in as little room as will do. Without memory it stays as it is. */
@@ -34,7 +35,7 @@ static void ring_fit(struct volume *v, void **array, uint32_t *cap, uint32_t *he
 static void stream_evict(struct volume *v, struct stream *s, uint64_t below)
 {
 	uint32_t had = s->tail_n;
-	while (s->tail_n && stream_tail_at(s, 0)->lsn < below) {
+	while (s->tail_n && wal_order(stream_tail_at(s, 0)->lsn) < wal_order(below)) {
 		s->tail_head = (s->tail_head + 1) & (s->tail_cap - 1);
 		s->tail_n--;
 		s->tail_old = true;
@@ -50,7 +51,7 @@ void volume_evict(struct volume *v, uint64_t below)
 	struct stream *s;
 	for (uint32_t at = 0; (s = map_next(&v->streams, &at)) != NULL;)
 		stream_evict(v, s, below);
-	while (v->group_n && v->group[v->group_head].lsn < below) {
+	while (v->group_n && wal_order(v->group[v->group_head].lsn) < wal_order(below)) {
 		const struct volume_group *g = &v->group[v->group_head];
 		if (!v->group_old) {
 			v->old_lsn = g->lsn;
@@ -88,6 +89,45 @@ int places_step(struct engine *e)
 	}
 	pthread_rwlock_unlock(&e->volumes_lock);
 	return 1;
+}
+
+int aside_step(struct engine *e)
+{
+	if (!wal_aside_step(&e->wal))
+		return 0;
+	while (wal_recycle(&e->wal))
+		;
+	engine_room(e);
+	return 1;
+}
+
+void places_forget(struct engine *e, uint32_t volume_no, uint64_t below)
+{
+	pthread_rwlock_rdlock(&e->volumes_lock);
+	for (uint32_t i = 0; i < e->n_volume; i++) {
+		struct volume *v = e->volume[i];
+		pthread_mutex_lock(&v->lock);
+		if (v->volume_no == volume_no && !v->read_only)
+			volume_evict(v, below);
+		pthread_mutex_unlock(&v->lock);
+	}
+	pthread_rwlock_unlock(&e->volumes_lock);
+}
+
+int volumes_storing(struct engine *e, uint32_t **no, uint32_t *n)
+{
+	pthread_rwlock_rdlock(&e->volumes_lock);
+	*n = 0;
+	*no = mem_alloc(e->env, (e->n_volume + 1) * sizeof **no);
+	for (uint32_t i = 0; *no && i < e->n_volume; i++) {
+		struct volume *v = e->volume[i];
+		pthread_mutex_lock(&v->lock);
+		if (!v->read_only && !v->stopped && !v->retry_n && v->state != FIRN_STATE_FENCED)
+			(*no)[(*n)++] = v->volume_no;
+		pthread_mutex_unlock(&v->lock);
+	}
+	pthread_rwlock_unlock(&e->volumes_lock);
+	return *no ? 0 : FIRN_ENOMEM;
 }
 
 bool volume_unstored(const struct volume *v)

@@ -57,7 +57,7 @@ static void *spare_thread(void *arg)
 {
 	struct engine *e = arg;
 	do
-		while (wal_prepare(&e->wal) | places_step(e))
+		while (wal_prepare(&e->wal) | places_step(e) | aside_step(e))
 			engine_room(e);
 	while (!upload_wait(e, NULL));
 	return NULL;

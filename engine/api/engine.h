@@ -94,9 +94,14 @@ int upload_step(struct engine *e);
 int read_step(struct engine *e);
 int places_step(struct engine *e);        /* lists of un-stored places above their share: cut */
 bool places_over(const struct engine *e); /* they are */
-int engine_step_once(struct engine *e);   /* one round over all stages */
-void engine_room(struct engine *e);       /* room came back: WRITABLE, blocked callers */
-void upload_kick(struct engine *e);       /* wakes the uploader; any lock may be held */
+int aside_step(struct engine *e);         /* files with little in them that is needed: moved */
+/* What of a volume lies before an LSN is looked for in the WAL from now on; no lock held. */
+void places_forget(struct engine *e, uint32_t volume_no, uint64_t below);
+/* Attached volumes whose store takes what it is given; *no is the caller's to free. FIRN_ENOMEM. */
+int volumes_storing(struct engine *e, uint32_t **no, uint32_t *n);
+int engine_step_once(struct engine *e); /* one round over all stages */
+void engine_room(struct engine *e);     /* room came back: WRITABLE, blocked callers */
+void upload_kick(struct engine *e);     /* wakes the uploader; any lock may be held */
 
 /* ---- log (log.c) ---- */
 /* To the host and to queues that asked; any lock may be held. origin is static; volume may be NULL. */

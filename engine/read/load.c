@@ -256,7 +256,7 @@ static uint64_t hint_of(struct volume *v, uint64_t lsn)
 	pthread_mutex_lock(&v->lock);
 	uint64_t oldest = volume_oldest_lsn(v);
 	pthread_mutex_unlock(&v->lock);
-	return oldest > lsn ? oldest : lsn;
+	return wal_order(oldest) > wal_order(lsn) ? oldest : lsn;
 }
 
 /* FIRN_EAGAIN: it was stored meanwhile, look again. */
@@ -268,11 +268,16 @@ static int find_load(struct engine *e, struct load *l, struct cursor *c, struct 
 		               .hint = hint_of(l->work.volume, l->want.lsn) };
 	struct wal_place p = { 0 };
 	uint32_t n = 0;
-	int rc = wal_find(&e->wal, &q, &p, 1, &n, err);
-	rc = rc || n ? rc
-	             : fail(err, FIRN_ECORRUPT, 0, "read",
-	                    "the WAL has no group with it, and it is not stored");
-	rc = rc ? rc : load_group(e, p.lsn, p.len, &c->blob, err);
+	int rc, tries = 0;
+	do {
+		err->code = 0;
+		rc = wal_find(&e->wal, &q, &p, 1, &n, err);
+		rc = rc || n ? rc
+		             : fail(err, FIRN_ECORRUPT, 0, "read",
+		                    "the WAL has no group with it, and it is not stored");
+		rc = rc ? rc : load_group(e, p.lsn, p.len, &c->blob, err);
+		/* Between the two its file may have been moved aside: it is found there. */
+	} while (rc && n && !wal_has_file(&e->wal, p.lsn) && tries++ < 3);
 	c->lsn = p.lsn;
 	c->from = l->from;
 	c->end = p.end;

@@ -170,27 +170,41 @@ static int old_see(struct lookup *l, struct firn_error *err)
 		               .from = l->old,
 		               .hint = l->old_lsn };
 	struct wal_place p[OLD_PLACES];
-	uint32_t n = 1;
+	uint32_t n = 1, tries = 0;
 	int rc = 0;
 	while (!rc && n && !l->over && q.from < l->old_end) {
+		bool gone = false;
 		rc = wal_find(&l->e->wal, &q, p, OLD_PLACES, &n, err);
-		for (uint32_t i = 0; i < n && !rc && !l->over && p[i].base < l->old_end; i++) {
+		for (uint32_t i = 0; i < n && !rc && !gone && !l->over && p[i].base < l->old_end;
+		     i++) {
 			struct tail_entry t = { p[i].base, p[i].lsn, p[i].op, p[i].len };
 			struct blob *blob = NULL;
 			rc = load_group(l->e, t.lsn, t.len, &blob, err);
-			if (!rc)
+			gone = rc && !wal_has_file(&l->e->wal, t.lsn) && tries++ < 3;
+			if (gone)
+				rc = 0; /* moved aside since: look again */
+			else if (!rc)
 				rc = group_see(l, &t, blob->data);
+			if (!gone)
+				q.from = p[i].end;
 			blob_release(blob);
 		}
-		if (n) {
+		if (n && !gone)
 			q.from = p[n - 1].end;
-			q.hint = p[n - 1].lsn;
-		}
+		q.hint = n && !gone ? p[n - 1].lsn : 0;
 	}
 	if (!rc && !n && q.from < l->old_end)
 		rc = fail(err, FIRN_ECORRUPT, 0, "read",
 		          "offset %" PRIu64 " is not in the WAL, and it is not stored", q.from);
 	return rc;
+}
+
+/* The list is a copy; what one of its entries meant has been moved aside since. */
+static int moved_see(struct lookup *l, uint32_t i, struct firn_error *err)
+{
+	l->old = l->tail[i].base;
+	l->old_end = i + 1 < l->n_tail ? l->tail[i + 1].base : l->visible;
+	return old_see(l, err);
 }
 
 static int tail_see(struct lookup *l, struct firn_error *err)
@@ -209,6 +223,8 @@ static int tail_see(struct lookup *l, struct firn_error *err)
 		rc = load_group(l->e, l->tail[i].lsn, l->tail[i].len, &blob, err);
 		if (rc == 0)
 			rc = group_see(l, &l->tail[i], blob->data);
+		else if (!wal_has_file(&l->e->wal, l->tail[i].lsn))
+			rc = moved_see(l, i, err);
 		blob_release(blob);
 	}
 	return rc;

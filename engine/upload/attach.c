@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/upload/attach.h"
+#include "engine/wal/aside.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -287,9 +288,11 @@ static int attach(struct attach *a)
 		rc = become_writer(a);
 		rc = rc ? rc : index_catch_up(a->v, a->err);
 	}
+	wal_hold(&a->e->wal, true);
 	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
 	rc = rc ? rc : given_up(a);
 	rc = rc ? rc : join_engine(a);
+	wal_hold(&a->e->wal, false);
 	if (!rc && a->resumed)
 		engine_log(a->e, FIRN_LOG_WARN, "upload", a->v->name,
 		           "the store is away: it goes on without, and stores nothing");

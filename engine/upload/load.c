@@ -283,6 +283,18 @@ static int load_rows(struct volume *v, struct firn_error *err)
 	return rc;
 }
 
+/* Of a group, what is above a rev: one that lies aside may be stored in part. */
+static uint64_t bytes_above(const struct wal_view *view, uint32_t volume_no, uint64_t rev)
+{
+	struct wal_record r;
+	uint64_t bytes = 0;
+	for (uint32_t pos = WAL_GROUP_HEADER;
+	     (pos = wal_record_next(view->group, view->used, pos, &r)) != 0;)
+		if (r.type == WAL_WRITE && r.volume_no == volume_no && r.rev > rev)
+			bytes += r.len;
+	return bytes;
+}
+
 static int replay_group(struct volume *v, const struct wal_place *g, uint64_t *bytes,
                         struct firn_error *err)
 {
@@ -306,9 +318,8 @@ static int replay_group(struct volume *v, const struct wal_place *g, uint64_t *b
 			          (unsigned long long)(g->lsn & 0xffffffffu));
 			break;
 		}
-		struct volume_group vg = {
-			g->lsn, r.rev, g->end - 1, g->op, r.append_ms, g->len, 0
-		};
+		struct volume_group vg = { g->lsn, r.rev, g->end - 1, 0, r.append_ms, g->len, 0 };
+		vg.bytes = pushed ? 0 : bytes_above(&view, v->volume_no, v->rev_durable);
 		rc = pushed ? 0 : volume_group_push(v, &vg);
 		pushed = true;
 		rc = rc ? rc : publish_record(v, &r, g->lsn, g->len, true);

@@ -62,6 +62,7 @@ int attach_write_intent(struct attach *a)
 	mint(a);
 	a->epoch = m->epoch + 1;
 	r->flags = clean || a->abandon ? WAL_VOLUME_FROM_CLEAN : 0;
+	r->broken = 0; /* what it lacked, if anything, is stored */
 	r->epoch = a->epoch;
 	if (clean && m->rev_stored > r->rev)
 		r->rev = m->rev_stored;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OWN_BYTES = 256 << 10 };
+enum { OWN_BYTES = 256 << 10, MOVED_TRIES = 3 };
 
 struct producer_key {
 	uint64_t stream, id;
@@ -311,6 +311,8 @@ static int fold_view(struct round *r, const struct wal_view *view, bool move,
 		r->last.append_ms = rec.append_ms;
 		r->append_ms = r->append_ms ? r->append_ms : rec.append_ms;
 		r->rev_to++;
+		r->bytes +=
+		        rec.len; /* not the group's: the first may be stored in part, when it lies aside */
 	}
 	return rc ? fail(err, rc, 0, "upload", "cannot fold write %llu",
 	                 (unsigned long long)r->rev_to)
@@ -371,20 +373,24 @@ int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct fir
 	r->env = v->engine->env;
 	map_init(&r->streams, r->env);
 	map_init(&r->producers, r->env);
-	int rc = 0;
+	int rc = 0, tries = 0;
 	while (!rc && (!r->bytes || r->bytes < max_bytes)) {
-		struct volume_group g;
+		struct volume_group g = { 0 };
 		rc = next_group(r, &g, err);
 		if (rc == FIRN_ENOENT && r->rev_to > r->rev_from) {
 			rc = 0;
 			break;
 		}
 		rc = rc ? rc : fold_group(r, &g, err);
+		if (rc && r->rev_to <= g.rev_last && !wal_has_file(&v->engine->wal, g.lsn) &&
+		    tries++ < MOVED_TRIES) {
+			rc = 0; /* it was moved aside meanwhile: looked for again */
+			continue;
+		}
 		if (!rc && r->rev_to <= g.rev_last)
 			rc = fail(err, FIRN_ECORRUPT, 0, "upload",
 			          "write %llu is missing in the WAL",
 			          (unsigned long long)r->rev_to);
-		r->bytes += rc ? 0 : g.bytes;
 	}
 	if (rc)
 		round_close(r);

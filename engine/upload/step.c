@@ -57,7 +57,8 @@ static bool old(const struct look *l, const struct volume *v, int64_t append_ms)
 
 static bool holds_oldest(const struct look *l, const struct volume *v)
 {
-	return l->half_full && volume_unstored(v) && volume_oldest_lsn(v) >> 32 == l->oldest_file;
+	return l->half_full && volume_unstored(v) &&
+	       wal_order(volume_oldest_lsn(v)) >> 32 == l->oldest_file;
 }
 
 /* Locked: a round would begin now. */
@@ -179,7 +180,7 @@ static void look_at_build(struct look *l, struct volume *v)
 {
 	struct unbuilt u;
 	if (v->building || !able(l, v) || !build_due(l, v) || !rounds_unbuilt(v, &u) ||
-	    (l->build && u.lsn >= l->build_lsn))
+	    (l->build && wal_order(u.lsn) >= wal_order(l->build_lsn)))
 		return;
 	l->build = v;
 	l->build_lsn = u.lsn;
@@ -239,7 +240,7 @@ static void look_at_wal(struct look *l)
 		struct volume *v = e->volume[i];
 		pthread_mutex_lock(&v->lock);
 		bool may = volume_unstored(v) && able(l, v) && !v->resumed;
-		uint64_t file = may ? volume_oldest_lsn(v) >> 32 : UINT64_MAX;
+		uint64_t file = may ? wal_order(volume_oldest_lsn(v)) >> 32 : UINT64_MAX;
 		pthread_mutex_unlock(&v->lock);
 		if (file < l->oldest_file)
 			l->oldest_file = file;
@@ -419,7 +420,7 @@ int upload_step(struct engine *e)
 	did |= wal_recycle(&e->wal);
 	engine_room(e);
 	did |= engine_log_send(e);
-	return (e->no_threads ? wal_prepare(&e->wal) | places_step(e) : 0) |
+	return (e->no_threads ? wal_prepare(&e->wal) | places_step(e) | aside_step(e) : 0) |
 	       did; /* else: spare_thread() */
 }
 

@@ -94,7 +94,8 @@ static int note_durable(struct wal *w, struct wal_group *g)
 	int rc = 0;
 	for (uint32_t i = 0; i < g->n_span && !rc; i++) {
 		struct wal_span *s = &g->span[i];
-		rc = wal_file_pin(w, f, s->volume_no, s->rev_last);
+		struct wal_pin pin = { s->volume_no, 0, s->rev_first, s->rev_last, s->bytes };
+		rc = wal_file_pin(w, f, &pin);
 		struct wal_volume_row *row = wal_row_at(w, s->volume_no);
 		if (row)
 			row->rev = s->rev_last;

@@ -6,7 +6,7 @@
  * journal commit at every flush. Its name is made durable when it becomes a WAL file; a spare whose name
  * a power cut takes holds nothing. A file is never written by a later run. */
 #include "engine/api/engine.h"
-#include "engine/wal/file.h"
+#include "engine/wal/aside.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include <errno.h>
@@ -42,18 +42,22 @@ int wal_files_add(struct wal *w, struct wal_file **array, uint32_t *n, uint32_t 
 
 struct wal_file *wal_file_find(struct wal *w, uint64_t file_no)
 {
+	for (uint32_t i = w->n_aside; i-- > 0 && wal_is_aside(file_no);)
+		if (w->aside[i].file_no == file_no)
+			return &w->aside[i];
 	for (uint32_t i = w->n_file; i-- > 0;)
 		if (w->file[i].file_no == file_no)
 			return &w->file[i];
 	return NULL;
 }
 
-int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t rev)
+int wal_file_pin(struct wal *w, struct wal_file *f, const struct wal_pin *more)
 {
 	for (uint32_t i = 0; i < f->n_pin; i++)
-		if (f->pin[i].volume_no == volume_no) {
-			if (rev > f->pin[i].rev_last)
-				f->pin[i].rev_last = rev;
+		if (f->pin[i].volume_no == more->volume_no) {
+			if (more->rev_last > f->pin[i].rev_last)
+				f->pin[i].rev_last = more->rev_last;
+			f->pin[i].bytes += more->bytes;
 			return 0;
 		}
 	size_t cap = f->cap_pin;
@@ -62,7 +66,7 @@ int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t
 		return -ENOMEM;
 	f->pin = pin;
 	f->cap_pin = (uint32_t)cap;
-	f->pin[f->n_pin++] = (struct wal_pin){ volume_no, 0, rev };
+	f->pin[f->n_pin++] = *more;
 	return 0;
 }
 
@@ -113,7 +117,7 @@ int wal_prepare(struct wal *w)
 	uint64_t now = w->env->mono_ns(w->env->ctx);
 	pthread_mutex_lock(&w->lock);
 	bool wanted = !w->poisoned && !w->stopping && w->n_spare < 3 &&
-	              w->n_file + w->n_spare < w->n_files_max &&
+	              w->n_file + w->n_spare < wal_files_max(w) &&
 	              !(w->no_room && now - w->no_room_ns < 1000000000u);
 	pthread_mutex_unlock(&w->lock);
 	if (!wanted)
@@ -132,7 +136,7 @@ int wal_prepare(struct wal *w)
 int wal_prepare_all(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
-	bool wanted = w->n_file + w->n_spare < w->n_files_max;
+	bool wanted = w->n_file + w->n_spare < wal_files_max(w);
 	pthread_mutex_unlock(&w->lock);
 	return wanted && make_spare(w) == 0;
 }

@@ -10,9 +10,16 @@ int wal_file_make_room(struct wal *w, uint32_t len, uint64_t places);
 int wal_range_close(struct wal *w);
 /* Locked: groups at [from, to) of a file are all there. FIRN_ENOMEM. */
 int wal_range_add(struct wal *w, struct wal_file *f, uint32_t from, uint32_t to, uint32_t at);
-/* A file's reading handle; w->readers is held shared. FIRN_ENOENT: the file went; FIRN_ENOMEM, FIRN_EIO: it
- * is there, but cannot be opened now. */
-int wal_file_reader(struct wal *w, uint64_t file_no, void **reader, struct firn_error *err);
+/* What a file is read with; w->readers is held shared around both. A log's is kept. An aside file's is opened
+ * for this once: there may be more of those files than a process may have handles (P7). */
+struct wal_reader {
+	void *file;
+	bool once;
+};
+/* FIRN_ENOENT: the file is gone. FIRN_ENOMEM, FIRN_EIO: it is there, but cannot be opened now; *sys
+ * says why. */
+int wal_reader_get(struct wal *w, uint64_t file_no, struct wal_reader *out, int *sys);
+void wal_reader_put(struct wal *w, struct wal_reader *r);
 void wal_publish_done(struct wal *w); /* commit.c: the unpublished group, if there is one */
 /* Locked: rows of volumes that left cleanly, and of which no file holds a record, are dropped. */
 void wal_table_sweep(struct wal *w);
@@ -20,8 +27,9 @@ void wal_table_sweep(struct wal *w);
  * WAL's to free. */
 void wal_table_take(struct wal *w, const struct wal_table_head *h, uint32_t mark,
                     struct wal_gone *gone);
-/* Locked: the file is needed until the volume's rev is stored. */
-int wal_file_pin(struct wal *w, struct wal_file *f, uint32_t volume_no, uint64_t rev);
+/* Locked: the file is needed until the volume's revs up to rev_last are stored; adds up. */
+int wal_file_pin(struct wal *w, struct wal_file *f, const struct wal_pin *pin);
+bool wal_file_needed(struct wal *w, const struct wal_file *f); /* locked */
 struct wal_file *wal_file_find(struct wal *w, uint64_t file_no);
 struct wal_volume_row *wal_row_at(struct wal *w, uint32_t volume_no);
 int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file);

@@ -61,10 +61,11 @@ int wal_file_header_get(const uint8_t page[WAL_PAGE], struct wal_file_header *ou
 
 void wal_file_path(const char *dir, uint64_t file_no, char *out, size_t cap)
 {
-	(void)snprintf(out, cap, "%s/%016llx.wal", dir, (unsigned long long)file_no);
+	(void)snprintf(out, cap, "%s/%016llx.%s", dir, (unsigned long long)file_no,
+	               wal_suffix(file_no));
 }
 
-int wal_file_name_parse(const char *name, uint64_t *file_no)
+static int name_parse(const char *name, const char *suffix, uint64_t *file_no)
 {
 	uint64_t v = 0;
 	for (int i = 0; i < 16; i++) {
@@ -76,8 +77,22 @@ int wal_file_name_parse(const char *name, uint64_t *file_no)
 		else
 			return -1;
 	}
-	if (strcmp(name + 16, ".wal") != 0)
+	if (strcmp(name + 16, suffix) != 0)
 		return -1;
 	*file_no = v;
+	return 0;
+}
+
+int wal_file_name_parse(const char *name, uint64_t *file_no)
+{
+	return name_parse(name, ".wal", file_no);
+}
+
+int wal_aside_name_parse(const char *name, uint64_t *file_no)
+{
+	uint64_t no;
+	if (name_parse(name, ".aside", &no) || !wal_is_aside(no))
+		return -1;
+	*file_no = no;
 	return 0;
 }

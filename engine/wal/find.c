@@ -20,6 +20,7 @@ struct find {
 	struct wal_place *out;
 	uint32_t max, n;
 	struct firn_error *err;
+	uint64_t hint; /* the query's, while it holds */
 };
 
 struct stretch { /* a range, with its file */
@@ -27,24 +28,37 @@ struct stretch { /* a range, with its file */
 	struct wal_range r;
 };
 
-/* The first range that ends above lsn; the current one is the last. */
-static bool next_stretch(struct wal *w, uint64_t lsn, struct stretch *out)
+/* `after`: as wal_order() tells. */
+static bool range_behind(const struct wal_file *f, uint64_t after, struct stretch *out)
 {
 	bool found = false;
+	if (wal_order(f->file_no << 32 | UINT32_MAX) < after)
+		return false;
+	for (uint32_t k = 0; k < f->n_range && !found; k++) {
+		*out = (struct stretch){ f->file_no, f->range[k] };
+		found = wal_order(f->file_no << 32 | out->r.to) > after;
+	}
+	return found;
+}
+
+/* The first range that ends behind `after`: those in the volume's aside files, then those of the log; the
+ * current one is the last. */
+static bool next_stretch(struct find *f, uint64_t after, struct stretch *out)
+{
+	struct wal *w = f->w;
+	bool found = false;
 	pthread_mutex_lock(&w->lock);
-	for (uint32_t i = 0; i < w->n_file && !found; i++) {
-		const struct wal_file *f = &w->file[i];
-		if (f->file_no < lsn >> 32)
-			continue;
-		for (uint32_t k = 0; k < f->n_range && !found; k++) {
-			*out = (struct stretch){ f->file_no, f->range[k] };
-			found = (f->file_no << 32 | out->r.to) > lsn;
-		}
-		if (!found && i + 1 == w->n_file) {
-			*out = (struct stretch){ f->file_no,
-				                 { w->range_from, (uint32_t)w->pos, 0 } };
-			found = (f->file_no << 32 | out->r.to) > lsn;
-		}
+	for (uint32_t i = 0; i < w->n_aside && !found; i++)
+		/* One that is not needed goes in a moment; a writer before may have given the same offsets. */
+		if (w->aside[i].n_pin && w->aside[i].pin[0].volume_no == f->q->volume_no &&
+		    wal_file_needed(w, &w->aside[i]))
+			found = range_behind(&w->aside[i], after, out);
+	for (uint32_t i = 0; i < w->n_file && !found; i++)
+		found = range_behind(&w->file[i], after, out);
+	if (!found && w->n_file) {
+		*out = (struct stretch){ w->file[w->n_file - 1].file_no,
+			                 { w->range_from, (uint32_t)w->pos, 0 } };
+		found = wal_order(out->file_no << 32 | out->r.to) > after;
 	}
 	pthread_mutex_unlock(&w->lock);
 	return found;
@@ -54,23 +68,24 @@ static bool next_stretch(struct wal *w, uint64_t lsn, struct stretch *out)
 static int read_at(struct find *f, uint64_t file_no, void *to, size_t len, uint64_t pos)
 {
 	struct wal *w = f->w;
+	struct wal_reader r;
+	int sys;
 	pthread_rwlock_rdlock(&w->readers);
-	void *reader;
-	int rc = wal_file_reader(w, file_no, &reader, f->err);
-	int64_t n = rc ? 0 : w->env->files->read(w->env->ctx, reader, to, len, pos);
+	int rc = wal_reader_get(w, file_no, &r, &sys);
+	int64_t n = rc ? 0 : w->env->files->read(w->env->ctx, r.file, to, len, pos);
+	wal_reader_put(w, &r);
 	pthread_rwlock_unlock(&w->readers);
-	if (rc)
+	if (rc == FIRN_ENOENT || n == (int64_t)len)
 		return rc;
-	return n == (int64_t)len ? 0
-	                         : fail(f->err, FIRN_EIO, n < 0 ? (int)-n : 0, "wal",
-	                                "%016llx.wal: read at %llu", (unsigned long long)file_no,
-	                                (unsigned long long)pos);
+	return fail(f->err, rc ? rc : FIRN_EIO, n < 0 ? (int)-n : sys, "wal",
+	            "%016llx.%s: read at %llu", (unsigned long long)file_no, wal_suffix(file_no),
+	            (unsigned long long)pos);
 }
 
 static bool wanted(const struct find *f, const struct wal_place *p)
 {
 	return p->volume_no == f->q->volume_no && p->stream == f->q->stream &&
-	       p->end > f->q->from && p->lsn >= f->q->hint;
+	       p->end > f->q->from && wal_order(p->lsn) >= wal_order(f->hint);
 }
 
 /* ---- by directory ---- */
@@ -166,8 +181,8 @@ static void forget_directory(struct wal *w, const struct stretch *s)
 			f->range[i].at = 0;
 	pthread_mutex_unlock(&w->lock);
 	(void)snprintf(text, sizeof text,
-	               "%016llx.wal: directory at %u does not verify: its groups are read instead",
-	               (unsigned long long)s->file_no, s->r.at);
+	               "%016llx.%s: directory at %u does not verify: its groups are read instead",
+	               (unsigned long long)s->file_no, wal_suffix(s->file_no), s->r.at);
 	engine_log(w->engine, FIRN_LOG_WARN, "wal", NULL, text);
 }
 
@@ -220,32 +235,70 @@ static int by_groups(struct find *f, const struct stretch *s)
 	uint8_t *page = mem_alloc_pages(f->w->env, WAL_PAGE);
 	int rc = page ? 0 : FIRN_ENOMEM;
 	uint64_t pos = s->r.from;
-	if (f->q->hint >> 32 == s->file_no && (uint32_t)f->q->hint > pos)
-		pos = (uint32_t)f->q->hint;
+	if (f->hint >> 32 == s->file_no && (uint32_t)f->hint > pos)
+		pos = (uint32_t)f->hint;
 	while (!rc && pos < s->r.to && f->n < f->max)
 		rc = look_at(f, s, page, pos, &pos);
 	mem_free(f->w->env, page);
 	return rc;
 }
 
-int wal_find(struct wal *w, const struct wal_query *q, struct wal_place *out, uint32_t max,
-             uint32_t *n, struct firn_error *err)
+/* One walk over the ranges. */
+static int walk(struct find *f)
 {
-	struct find f = { w, q, out, max, 0, err };
 	struct stretch s;
-	uint64_t lsn = q->hint;
+	uint64_t after = wal_order(f->hint);
 	int rc = 0;
-	while (!rc && !f.n && next_stretch(w, lsn, &s)) {
-		lsn = s.file_no << 32 | s.r.to;
-		rc = s.r.at ? by_directory(&f, &s) : FIRN_ECORRUPT;
+	while (!rc && !f->n && next_stretch(f, after, &s)) {
+		after = wal_order(s.file_no << 32 | s.r.to);
+		rc = s.r.at ? by_directory(f, &s) : FIRN_ECORRUPT;
 		if (rc == FIRN_ECORRUPT && s.r.at)
-			forget_directory(w, &s);
-		if (rc == FIRN_ECORRUPT) {
-			f.n = 0;
-			rc = by_groups(&f, &s);
+			forget_directory(f->w, &s);
+		/* Where it cannot be read, its groups perhaps can. */
+		if (rc == FIRN_ECORRUPT || (rc == FIRN_EIO && s.r.at)) {
+			f->n = 0;
+			rc = by_groups(f, &s);
 		}
 		rc = rc == FIRN_ENOENT ? 0 : rc; /* its file went: nothing of it is wanted */
 	}
+	return rc;
+}
+
+static uint64_t moved(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	uint64_t n = w->n_moved;
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}
+
+/* A place in the log says nothing any more once something from there on was moved in front of the log. */
+static uint64_t hint_of(struct wal *w, const struct wal_query *q)
+{
+	uint64_t hint = q->hint;
+	pthread_mutex_lock(&w->lock);
+	for (uint32_t i = 0; i < w->n_aside && !wal_is_aside(q->hint >> 32); i++) {
+		const struct wal_file *f = &w->aside[i];
+		if (f->n_pin && f->pin[0].volume_no == q->volume_no &&
+		    f->source_no >= q->hint >> 32)
+			hint = 0;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return hint;
+}
+
+int wal_find(struct wal *w, const struct wal_query *q, struct wal_place *out, uint32_t max,
+             uint32_t *n, struct firn_error *err)
+{
+	struct find f = { w, q, out, max, 0, err, 0 };
+	uint64_t before;
+	int rc;
+	do { /* what was moved aside meanwhile lies in front of where the walk was, and its file may be gone */
+		before = moved(w);
+		f.hint = hint_of(w, q);
+		f.n = 0;
+		rc = walk(&f);
+	} while (moved(w) != before);
 	*n = f.n;
 	return rc == FIRN_ENOMEM && !(err && err->code)
 	               ? fail(err, rc, 0, "wal", "no memory to look for a batch")

@@ -34,6 +34,8 @@ struct walk {
 	void *arg;
 	uint64_t *no; /* of *.wal, ascending */
 	size_t n_no, cap_no;
+	uint64_t *aside; /* of *.aside, ascending */
+	size_t n_aside, cap_aside;
 	struct live *live;
 	size_t n_live, cap_live;
 	struct wal_seal_body *seal; /* of each run the newest */
@@ -57,8 +59,8 @@ __attribute__((format(printf, 2, 3))) static void problem(struct walk *w, const 
 	va_start(args, fmt);
 	(void)vsnprintf(what, sizeof what, fmt, args);
 	va_end(args);
-	(void)snprintf(text, sizeof text, "%016llx.wal: at %llu: %s",
-	               (unsigned long long)w->file_no, (unsigned long long)w->pos, what);
+	(void)snprintf(text, sizeof text, "%016llx.%s: at %llu: %s", (unsigned long long)w->file_no,
+	               wal_suffix(w->file_no), (unsigned long long)w->pos, what);
 	if (w->out->n_problems++ == 0)
 		(void)fail(w->err, FIRN_ECORRUPT, 0, "wal", "%s", text);
 	if (w->problem)
@@ -197,9 +199,17 @@ static int each_name(void *arg, const char *name)
 	size_t n = strlen(name);
 	if (n > 6 && strcmp(name + n - 6, ".spare") == 0)
 		w->out->n_spare++;
+	void *p = w->aside;
+	if (!wal_aside_name_parse(name, &no)) {
+		if (mem_grow(w->env, &p, &w->cap_aside, w->n_aside, w->n_aside + 1, sizeof no))
+			return 1;
+		w->aside = p;
+		w->aside[w->n_aside++] = no;
+		return 0;
+	}
 	if (wal_file_name_parse(name, &no))
 		return 0;
-	void *p = w->no;
+	p = w->no;
 	if (mem_grow(w->env, &p, &w->cap_no, w->n_no, w->n_no + 1, sizeof *w->no))
 		return 1; /* of our own: list() hands it on */
 	w->no = p;
@@ -331,6 +341,8 @@ static int survey(struct walk *w)
 		            "list %s", w->dir);
 	if (w->n_no)
 		qsort(w->no, w->n_no, sizeof *w->no, by_number);
+	if (w->n_aside)
+		qsort(w->aside, w->n_aside, sizeof *w->aside, by_number);
 	rc = 0;
 	for (size_t i = 0; i < w->n_no && !rc; i++) {
 		rc = survey_file(w, w->no[i], i + 1 == w->n_no);
@@ -557,6 +569,130 @@ static int walk_all(struct walk *w)
 	return rc;
 }
 
+/* ---- aside files ---- */
+
+/* What an aside file has of its volume: revs (before, last], and perhaps a place at its end that does not
+ * verify. */
+struct aside_end {
+	uint64_t no, pos, before, last; /* pos 0: ends well */
+	uint32_t volume_no;
+	char why[160];
+};
+
+/* Groups of a file that is read alone: it is no part of the log's chain. */
+static int walk_aside_groups(struct walk *w, const struct live *l, struct aside_end *end)
+{
+	struct wal_group_header h;
+	uint64_t later;
+	uint32_t directory_len;
+	int rc = 0;
+	while (!rc && w->pos + WAL_PAGE <= l->bytes) {
+		struct firn_error why = FIRN_ERROR_INIT;
+		rc = load(w, l, w->pos, &h, &why);
+		if (!rc && w->chained && h.prev_sum != w->last_sum)
+			problem(w, "group does not continue the one before it");
+		if (!rc)
+			rc = take_group(w, &h, w->pos != WAL_PAGE);
+		else if (verdict(rc)) {
+			rc = find_later(w, l, w->pos, &later, &directory_len);
+			if (why.code == FIRN_EUNSUPPORTED) {
+				problem(w, "%s", why.text);
+			} else if (!rc && !later) {
+				end->pos = w->pos;
+				(void)snprintf(end->why, sizeof end->why, "%s", why.text);
+			} else if (!rc && directory_len == later - w->pos) {
+				problem(w, "directory is damaged: %s", why.text);
+			} else if (!rc) {
+				problem(w, "damage: %s; a valid group follows at %llu", why.text,
+				        (unsigned long long)later);
+			}
+			w->places_miss = true;
+			w->chained = false;
+			w->pos = later ? later : l->bytes;
+		}
+		if (!rc && w->seen.n && !end->volume_no) {
+			end->volume_no = w->seen.volume[0].row.volume_no;
+			end->before = w->seen.volume[0].row.rev;
+		}
+	}
+	if (w->seen.n)
+		end->last = w->seen.volume[0].row.rev;
+	return rc;
+}
+
+static int walk_aside(struct walk *w, struct aside_end *end)
+{
+	uint8_t page[WAL_PAGE];
+	struct wal_file_header fh;
+	struct live l = { .no = end->no };
+	struct firn_error why = FIRN_ERROR_INIT;
+	int rc = open_file(w, end->no, &l.bytes);
+	w->pos = 0;
+	if (!rc && l.bytes < WAL_PAGE)
+		return 0; /* begun, and nothing in it yet */
+	rc = rc ? rc : read_at(w, page, sizeof page, 0);
+	if (rc)
+		return rc;
+	rc = wal_file_header_get(page, &fh, &why);
+	if (rc || fh.file_no != end->no || memcmp(w->out->wal_id, fh.wal_id, 16) != 0) {
+		problem(w, "%s", rc ? why.text : "file header: of another file or WAL");
+		return 0;
+	}
+	l.run = fh.run;
+	w->out->n_aside++;
+	w->out->aside_bytes += l.bytes;
+	w->pos = WAL_PAGE;
+	w->last_sum = 0;
+	w->chained = true;
+	w->places.n = 0;
+	w->places_miss = false;
+	return walk_aside_groups(w, &l, end);
+}
+
+/* A crash tore the group, or it rotted? Its writes may go from the log only when they are flushed: torn, the next
+ * one of the volume stands in a later aside file, or in the log still; or nothing was ever written behind. */
+static void judge_aside_end(struct walk *w, const struct aside_end *all, size_t i)
+{
+	const struct aside_end *end = &all[i];
+	const struct wal_seen_volume *v = wal_seen_find(&w->seen, end->volume_no);
+	bool whole = !end->pos || !end->volume_no || !v || v->row.rev <= end->last ||
+	             v->row.rev_stored > end->last || (v->first && v->first <= end->last + 1);
+	for (size_t k = i + 1; k < w->n_aside && !whole; k++)
+		whole = all[k].volume_no == end->volume_no && all[k].before <= end->last;
+	w->file_no = end->no;
+	w->pos = end->pos;
+	if (!whole)
+		problem(w, "damage: %s; writes from %llu on are missing", end->why,
+		        (unsigned long long)end->last + 1);
+	size_t n = strlen(w->out->note);
+	if (whole && end->pos)
+		(void)snprintf(w->out->note + n, sizeof w->out->note - n,
+		               "%s%016llx.aside: at %llu: torn, and not needed", n ? "; " : "",
+		               (unsigned long long)end->no, (unsigned long long)end->pos);
+}
+
+static int walk_asides(struct walk *w)
+{
+	struct wal_seen log = w->seen;
+	uint64_t first = w->out->first_lsn, last = w->out->end_lsn;
+	struct aside_end *end = mem_zalloc(w->env, (w->n_aside + 1) * sizeof *end);
+	int rc = end ? 0 : fail(w->err, FIRN_ENOMEM, 0, "wal", "verify: no memory");
+	for (size_t i = 0; i < w->n_aside && !rc; i++) {
+		end[i].no = w->aside[i];
+		wal_seen_init(&w->seen, w->env, seen_problem, w);
+		rc = walk_aside(w, &end[i]);
+		wal_seen_fini(&w->seen);
+		close_file(w);
+	}
+	w->seen = log;
+	for (size_t i = 0; i < w->n_aside && !rc; i++)
+		judge_aside_end(w, end, i);
+	w->out->first_lsn = first;
+	w->out->end_lsn = last;
+	mem_free(w->env, end);
+	return rc;
+}
+
 static int copy_rows(struct walk *w)
 {
 	w->out->n_gone = w->seen.n_gone;
@@ -586,12 +722,14 @@ int wal_verify(const struct firn_env *env, const char *wal_dir, struct wal_repor
 	wal_seen_init(&w.seen, env, seen_problem, &w);
 	int rc = survey(&w);
 	rc = rc ? rc : walk_all(&w);
+	rc = rc ? rc : walk_asides(&w);
 	close_file(&w);
 	rc = rc ? rc : copy_rows(&w);
 	if (!rc && out->n_problems)
 		rc = FIRN_ECORRUPT;
 	wal_seen_fini(&w.seen);
 	mem_free(env, w.no);
+	mem_free(env, w.aside);
 	mem_free(env, w.places.place);
 	mem_free(env, w.live);
 	mem_free(env, w.seal);

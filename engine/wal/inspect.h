@@ -11,6 +11,7 @@ struct wal_report {
 	uint64_t n_files; /* that belong to the log */
 	uint64_t n_spare; /* ready for use, or left over: not of the log */
 	uint64_t n_holes; /* gaps in the file numbers: recycled, or lost. Attach tells which */
+	uint64_t n_aside, aside_bytes; /* files of writes that were moved out of the log */
 	uint64_t n_groups, n_records, n_directories;
 	uint64_t bytes;              /* of the valid groups, padding included */
 	uint64_t run;                /* the newest */
@@ -46,4 +47,6 @@ void wal_dump_bytes(const uint8_t *file, size_t len, void (*line)(void *arg, con
  * 8-aligned. */
 #define WAL_SAMPLE_MAX 32768u
 size_t wal_sample(uint8_t *file);
+/* An aside file of the same WAL: volume 1, its write 11. */
+size_t wal_sample_aside(uint8_t *file);
 #endif

@@ -13,8 +13,8 @@
 
 struct names { /* of the directory */
 	const struct firn_env *env;
-	uint64_t *live, *spare;
-	size_t n_live, cap_live, n_spare, cap_spare;
+	uint64_t *live, *spare, *aside;
+	size_t n_live, cap_live, n_spare, cap_spare, n_aside, cap_aside;
 };
 
 static int note_name(void *arg, const char *name)
@@ -29,6 +29,12 @@ static int note_name(void *arg, const char *name)
 			return -ENOMEM;
 		n->live = p;
 		n->live[n->n_live++] = no;
+	} else if (!wal_aside_name_parse(name, &no)) {
+		p = n->aside;
+		if (mem_grow(n->env, &p, &n->cap_aside, n->n_aside, n->n_aside + 1, sizeof no))
+			return -ENOMEM;
+		n->aside = p;
+		n->aside[n->n_aside++] = no;
 	} else if ((no = strtoull(name, &end, 16), end == name + 8) && !strcmp(end, ".spare")) {
 		p = n->spare;
 		if (mem_grow(n->env, &p, &n->cap_spare, n->n_spare, n->n_spare + 1, sizeof no))
@@ -137,6 +143,51 @@ static int adopt_spares(struct wal *w, const struct names *n, const struct scan_
 	return rc;
 }
 
+/* The file joins those aside; one of another WAL, or without a byte of its own (a crash while it was begun),
+ * does not. */
+static int adopt_aside(struct wal *w, struct scan_file *f, struct firn_error *err)
+{
+	char path[4200];
+	wal_file_path(w->dir, f->file_no, path, sizeof path);
+	bool foreign = f->live && memcmp(w->wal_id, f->header.wal_id, sizeof w->wal_id) != 0;
+	struct wal_file file = {
+		.file_no = f->file_no, .run = f->run, .stays = true, .bytes = f->bytes
+	};
+	if (f->live && !foreign) {
+		w->aside_bytes += f->bytes;
+		return wal_files_add(w, &w->aside, &w->n_aside, &w->cap_aside, &file)
+		               ? fail(err, FIRN_ENOMEM, 0, "wal", "no memory")
+		               : 0;
+	}
+	f->live = false;
+	if (!foreign)
+		(void)w->env->files->remove(w->env->ctx, path);
+	else
+		w->env->log(w->env->ctx, FIRN_LOG_ERROR, "wal",
+		            "an aside file belongs to another WAL: it is left alone");
+	return 0;
+}
+
+static int open_asides(struct wal *w, const struct names *n, struct scan_state *s,
+                       struct firn_error *err)
+{
+	int rc = 0;
+	w->next_aside_no = n->n_aside ? n->aside[n->n_aside - 1] + 1 : WAL_ASIDE_NO;
+	s->aside = mem_zalloc(w->env, (n->n_aside + 1) * sizeof *s->aside);
+	if (!s->aside)
+		return fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
+	for (size_t i = 0; i < n->n_aside && !rc; i++) {
+		struct scan_file *f = &s->aside[s->n_aside++];
+		rc = open_one(w, n->aside[i], f, err);
+		/* One at a time. It is written in calls that block: the directory's lock outlives them, too. */
+		if (f->file)
+			(void)w->env->files->close(w->env->ctx, f->file);
+		f->file = NULL;
+		rc = rc ? rc : adopt_aside(w, f, err);
+	}
+	return rc;
+}
+
 static int scan_dir(struct wal *w, struct names *n, struct scan_state *s, struct firn_error *err)
 {
 	s->file = mem_zalloc(w->env, (n->n_live + 1) * sizeof *s->file);
@@ -151,6 +202,7 @@ static int scan_dir(struct wal *w, struct names *n, struct scan_state *s, struct
 		if (n->live[i] >= w->next_file_no)
 			w->next_file_no = n->live[i] + 1;
 	}
+	rc = rc ? rc : open_asides(w, n, s, err);
 	rc = rc ? rc : scan_all(s, err);
 	for (uint32_t i = 0; i < s->n_file; i++) {
 		struct wal_file *f = s->file[i].live ? wal_file_find(w, s->file[i].file_no) : NULL;
@@ -221,6 +273,8 @@ static void revs_of_scan(struct wal *w, const struct wal_scan *scan)
 		struct wal_volume_row *row = wal_row_at(w, scan->found[i].volume_no);
 		if (row && scan->found[i].rev_last > row->rev)
 			row->rev = scan->found[i].rev_last;
+		if (row)
+			row->broken = scan->found[i].missing;
 	}
 }
 
@@ -238,6 +292,8 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 	} else {
 		if (names.n_live)
 			qsort(names.live, names.n_live, sizeof *names.live, by_number);
+		if (names.n_aside)
+			qsort(names.aside, names.n_aside, sizeof *names.aside, by_number);
 		if (names.n_spare)
 			qsort(names.spare, names.n_spare, sizeof *names.spare, by_number);
 		rc = scan_dir(w, &names, &s, err);
@@ -248,6 +304,8 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 	}
 	mem_free(w->env, names.live);
 	mem_free(w->env, names.spare);
+	mem_free(w->env, names.aside);
+	mem_free(w->env, s.aside);
 	mem_free(w->env, s.file);
 	mem_free(w->env, s.seal);
 	if (rc) {
@@ -302,6 +360,7 @@ void wal_close(struct wal *w, bool with_end_mark)
 	mem_free(w->env, w->tail);
 	mem_free(w->env, w->places.place);
 	free_files(w, w->file, w->n_file);
+	free_files(w, w->aside, w->n_aside);
 	free_files(w, w->spare, w->n_spare);
 	mem_free(w->env, w->row);
 	mem_free(w->env, w->gone);

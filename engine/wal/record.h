@@ -14,6 +14,7 @@
 #include "engine/base/buf.h"
 #include <firn/env.h>
 #include <firn/error.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WAL_FILE_MAGIC UINT64_C(0x314c41574e524946)  /* "FIRNWAL1" */
@@ -107,6 +108,7 @@ struct wal_volume_row {
 	uint8_t id[16], nonce[16];                 /* nonce zero: never attached */
 	uint8_t intent[WAL_MAX_INTENTS][16];       /* written, not known to be settled */
 	uint64_t epoch, rev, rev_stored; /* rev: last durable record of the volume in this WAL */
+	uint64_t broken; /* not on disk: above rev_stored, its records stay where they are */
 	struct wal_identity identity;
 	char name[256], uri[1024], node[256];
 };
@@ -181,7 +183,22 @@ int wal_gone_decode(struct cur *c, struct wal_gone *out); /* 0 or -1 */
 uint64_t wal_name_sum(const char *uri, const char *name);
 void wal_seal_encode(const struct wal_seal_body *s, struct buf *out);
 int wal_seal_decode(struct cur *c, struct wal_seal_body *out);
-/* "<dir>/<16 hex>.wal" */
+/* Numbers of aside files; in an LSN it is the top bit. What lies aside comes before what lies in the log. */
+#define WAL_ASIDE_NO UINT64_C(0x80000000)
+static inline bool wal_is_aside(uint64_t file_no)
+{
+	return file_no >> 31 == 1;
+}
+static inline uint64_t wal_order(uint64_t lsn) /* 0: before everything, UINT64_MAX: behind */
+{
+	return lsn && lsn != UINT64_MAX ? lsn ^ WAL_ASIDE_NO << 32 : lsn;
+}
+static inline const char *wal_suffix(uint64_t file_no)
+{
+	return wal_is_aside(file_no) ? "aside" : "wal";
+}
+/* "<dir>/<16 hex>.wal", or ".aside" */
 void wal_file_path(const char *dir, uint64_t file_no, char *out, size_t cap);
-int wal_file_name_parse(const char *name, uint64_t *file_no); /* 0 or -1 */
+int wal_file_name_parse(const char *name, uint64_t *file_no);  /* 0 or -1 */
+int wal_aside_name_parse(const char *name, uint64_t *file_no); /* of an aside file; 0 or -1 */
 #endif

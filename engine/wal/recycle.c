@@ -4,10 +4,10 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/wal/file.h"
+#include "engine/wal/aside.h"
 #include <string.h>
 
-static bool needed(struct wal *w, const struct wal_file *f)
+bool wal_file_needed(struct wal *w, const struct wal_file *f)
 {
 	for (uint32_t i = 0; i < f->n_pin; i++) {
 		const struct wal_volume_row *row = wal_row_at(w, f->pin[i].volume_no);
@@ -28,7 +28,7 @@ static bool take_one(struct wal *w, struct wal_file *out, uint64_t *spare_no)
 	pthread_mutex_lock(&w->lock);
 	bool found = false;
 	for (uint32_t i = 0; i + 1 < w->n_file && !found; i++) {
-		if (w->poisoned || needed(w, &w->file[i]))
+		if (w->poisoned || wal_file_needed(w, &w->file[i]))
 			continue;
 		*out = w->file[i];
 		memmove(&w->file[i], &w->file[i + 1], (w->n_file - i - 1) * sizeof *out);
@@ -44,6 +44,9 @@ int wal_recycle(struct wal *w)
 {
 	struct wal_file f;
 	uint64_t spare_no;
+	/* Aside first: what lies in front of writes that go must not be left over, it would look like a gap. */
+	if (wal_aside_remove(w))
+		return 1;
 	if (!take_one(w, &f, &spare_no))
 		return 0;
 	char from[4200], to[4200];
@@ -59,7 +62,12 @@ int wal_recycle(struct wal *w)
 	/* Not synced: should the old name come back after a crash, its records are stored already. */
 	uint64_t bytes = 0;
 	int rc = w->env->files->size(w->env->ctx, f.file, &bytes);
-	if (!rc && bytes != w->opts.file_bytes) { /* made when the WAL had files of another size */
+	pthread_mutex_lock(&w->lock);
+	bool many = w->n_file + w->n_spare >=
+	            wal_files_max(w); /* its room is that of aside files */
+	pthread_mutex_unlock(&w->lock);
+	/* Or made when the WAL had files of another size. */
+	if (!rc && (many || bytes != w->opts.file_bytes)) {
 		(void)w->env->files->close(w->env->ctx, f.file);
 		(void)w->env->files->remove(w->env->ctx, from);
 		return 1;

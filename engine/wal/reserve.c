@@ -6,6 +6,7 @@
  * files that exist already, so a group that was admitted always has a place on the disk. */
 #include "engine/base/le.h"
 #include "engine/base/mem.h"
+#include "engine/wal/aside.h"
 #include "engine/wal/group_list.h"
 
 enum { TABLE_ROOM = 64 << 10 }; /* of every file, at least this is kept for header and table */
@@ -33,12 +34,30 @@ static uint64_t room_locked(const struct wal *w, uint64_t largest, bool control)
 	return here + spares * (w->opts.file_bytes > waste ? w->opts.file_bytes - waste : 0);
 }
 
+uint32_t wal_files_max(const struct wal *w)
+{
+	uint64_t bytes = w->opts.wal_bytes > w->aside_bytes ? w->opts.wal_bytes - w->aside_bytes
+	                                                    : 0;
+	return (uint32_t)(bytes / w->opts.file_bytes);
+}
+
+/* The last one, too, of which users get none: the move gives a file back, and without it nobody goes on. */
+bool wal_spare_idle(const struct wal *w)
+{
+	struct wal less = { .opts = w->opts,
+		            .pos = w->pos,
+		            .place_bytes = w->place_bytes,
+		            .table_bytes = w->table_bytes,
+		            .n_spare = w->n_spare - 1 };
+	return w->n_spare && room_locked(&less, w->opts.group_bytes, false) >= w->pending;
+}
+
 uint64_t wal_free_bytes(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
-	uint64_t unmade = w->n_files_max > w->n_file + w->n_spare && !w->no_room
-	                          ? w->n_files_max - w->n_file - w->n_spare
-	                          : 0;
+	uint32_t max = wal_files_max(w);
+	uint64_t unmade = max > w->n_file + w->n_spare && !w->no_room ? max - w->n_file - w->n_spare
+	                                                              : 0;
 	uint64_t free_bytes = room_locked(w, w->opts.group_bytes, false) +
 	                      unmade * w->opts.file_bytes;
 	free_bytes = free_bytes > w->pending ? free_bytes - w->pending : 0;
@@ -49,7 +68,8 @@ uint64_t wal_free_bytes(struct wal *w)
 uint64_t wal_used_bytes(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
-	uint64_t used = w->n_file ? (w->n_file - 1) * w->opts.file_bytes + w->pos : 0;
+	uint64_t used = w->n_file ? (w->n_file - 1) * w->opts.file_bytes + w->pos + w->aside_bytes
+	                          : 0;
 	pthread_mutex_unlock(&w->lock);
 	return used;
 }

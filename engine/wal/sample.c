@@ -1,16 +1,16 @@
-/* The sample file of FORMAT.md: file 2 of a WAL, begun by run 2 after a crash of run 1. */
+/* The sample files of FORMAT.md: file 2 of a WAL, begun by run 2 after a crash of run 1; and an aside file. */
 #include "engine/base/sum.h"
 #include "engine/wal/directory.h"
 #include "engine/wal/inspect.h"
 #include <string.h>
 
-enum { ROOM = 4096, FILE_NO = 2, RUN = 2 };
+enum { ROOM = 4096, FILE_NO = 2, RUN = 2, PAGES = 8, ASIDE_PAGES = 3 };
 #define TIME_MS INT64_C(1750000000000)
 #define SEALED_LSN (UINT64_C(1) << 32 | 8192)
 
 struct sample {
 	uint8_t *file, *group; /* group: the one being made */
-	uint64_t pos, prev_sum, durable_lsn;
+	uint64_t file_no, pos, prev_sum, durable_lsn;
 	struct wal_record r;
 	uint32_t used, n_records, payload, directory_len;
 };
@@ -27,7 +27,7 @@ static void group_end(struct sample *s, uint32_t flags)
 		                      .used = s->used,
 		                      .n_records = s->n_records,
 		                      .run = RUN,
-		                      .lsn = (uint64_t)FILE_NO << 32 | s->pos,
+		                      .lsn = s->file_no << 32 | s->pos,
 		                      .prev_sum = s->prev_sum,
 		                      .directory_len = s->directory_len,
 		                      .durable_lsn = s->durable_lsn,
@@ -37,7 +37,7 @@ static void group_end(struct sample *s, uint32_t flags)
 	s->prev_sum = h.header_sum;
 	s->directory_len = 0;
 	s->pos += wal_group_len(h.used);
-	s->durable_lsn = (uint64_t)FILE_NO << 32 | s->pos;
+	s->durable_lsn = s->file_no << 32 | s->pos;
 	s->group = s->file + s->pos;
 	s->used = WAL_GROUP_HEADER;
 	s->n_records = 0;
@@ -117,7 +117,7 @@ static void add_control(struct sample *s, uint16_t type, uint32_t n_row)
 	struct buf b;
 	buf_init(&b, &env);
 	if (type == WAL_TABLE) {
-		struct wal_table_head head = { n_row, 1, 4 };
+		struct wal_table_head head = { n_row, n_row > 1, n_row > 1 ? 4 : 2 };
 		wal_table_head_encode(&head, &b);
 	}
 	if (type == WAL_SEAL)
@@ -126,7 +126,7 @@ static void add_control(struct sample *s, uint16_t type, uint32_t n_row)
 		row_of(&row, i, i * 10, type == WAL_INTENT);
 		wal_row_encode(&row, &b);
 	}
-	if (type == WAL_TABLE) {
+	if (type == WAL_TABLE && n_row > 1) {
 		struct wal_gone gone = { .rev = 30,
 			                 .name_sum = wal_name_sum("s3://bucket/firn", "old") };
 		bytes_from(gone.id, 0x30);
@@ -252,23 +252,31 @@ static void add_directory(struct sample *s)
 	s->directory_len = (uint32_t)wal_directory_len(3);
 }
 
-size_t wal_sample(uint8_t *file)
+static void begin(struct sample *s, uint8_t *file, uint64_t file_no, uint64_t prev_sum,
+                  uint32_t n_page)
 {
-	struct sample s = { .file = file,
-		            .group = file + WAL_PAGE,
-		            .pos = WAL_PAGE,
-		            .prev_sum = 0x5ea1,
-		            .durable_lsn = SEALED_LSN,
-		            .used = WAL_GROUP_HEADER };
 	struct wal_file_header fh = { .run = RUN,
-		                      .file_no = FILE_NO,
-		                      .file_bytes = 8 * WAL_PAGE,
-		                      .prev_sum = s.prev_sum,
+		                      .file_no = file_no,
+		                      .file_bytes = n_page * WAL_PAGE,
+		                      .prev_sum = prev_sum,
 		                      .created_ms = TIME_MS };
+	*s = (struct sample){ .file = file,
+		              .group = file + WAL_PAGE,
+		              .file_no = file_no,
+		              .pos = WAL_PAGE,
+		              .prev_sum = prev_sum,
+		              .durable_lsn = SEALED_LSN,
+		              .used = WAL_GROUP_HEADER };
 	memset(file, 0, (size_t)fh.file_bytes);
 	bytes_from(fh.wal_id, 0xa0);
 	bytes_from(fh.run_nonce, 0xb0);
 	wal_file_header_put(file, &fh);
+}
+
+size_t wal_sample(uint8_t *file)
+{
+	struct sample s;
+	begin(&s, file, FILE_NO, 0x5ea1, PAGES);
 	add_control(&s, WAL_TABLE, 2);
 	add_control(&s, WAL_SEAL, 0);
 	group_end(&s, 0);
@@ -279,5 +287,17 @@ size_t wal_sample(uint8_t *file)
 	group_end(&s, 0);
 	add_directory(&s);
 	group_end(&s, WAL_GROUP_END);
-	return (size_t)fh.file_bytes;
+	return PAGES * WAL_PAGE;
+}
+
+size_t wal_sample_aside(uint8_t *file)
+{
+	struct sample s;
+	begin(&s, file, WAL_ASIDE_NO, 0, ASIDE_PAGES);
+	s.durable_lsn = WAL_ASIDE_NO << 32 | WAL_PAGE;
+	add_control(&s, WAL_TABLE, 1);
+	group_end(&s, 0);
+	add_rooms(&s, 11);
+	group_end(&s, 0);
+	return ASIDE_PAGES * WAL_PAGE;
 }

@@ -59,9 +59,10 @@ static void gap(struct wal_found *f, uint64_t lsn, uint64_t missing, uint64_t fi
 {
 	f->missing = missing;
 	(void)snprintf(f->why, sizeof f->why,
-	               "before %016llx.wal, group at %llu: writes %llu to %llu",
-	               (unsigned long long)(lsn >> 32), (unsigned long long)(lsn & 0xffffffffu),
-	               (unsigned long long)first, (unsigned long long)missing);
+	               "before %016llx.%s, group at %llu: writes %llu to %llu%s",
+	               (unsigned long long)(lsn >> 32), wal_suffix(lsn >> 32),
+	               (unsigned long long)(lsn & 0xffffffffu), (unsigned long long)first,
+	               (unsigned long long)missing, f->suspect);
 }
 
 static int found_write(struct scan_state *s, const struct wal_record *r, uint64_t lsn)
@@ -69,12 +70,15 @@ static int found_write(struct scan_state *s, const struct wal_record *r, uint64_
 	struct wal_found *f = found_of(s, r->volume_no);
 	if (!f)
 		return FIRN_ENOMEM;
+	f->seen = s->scan->n_groups;
+	f->aside |= wal_is_aside(lsn >> 32);
+	if (f->aside && r->rev <= f->run_last)
+		return 0; /* moved aside, and still in its file; or stored before that */
 	if (f->rev_last && r->rev != f->rev_last + 1)
 		gap(f, lsn, r->rev - 1, f->rev_last + 1);
 	if (!f->run_last || r->rev != f->run_last + 1)
 		f->run_first = r->rev;
 	f->rev_last = f->run_last = r->rev;
-	f->seen = s->scan->n_groups;
 	return 0;
 }
 
@@ -147,6 +151,22 @@ static int control_record(struct scan_state *s, const struct wal_record *r, uint
 	return r->type == WAL_TABLE ? take_gone(s, &c, &h) : 0;
 }
 
+/* An aside file's table: its volume, and how far that had come before it. */
+static int aside_table(struct scan_state *s, struct wal_file *wf, const struct wal_record *r,
+                       uint64_t lsn)
+{
+	struct cur c = cur_of(r->body, (size_t)(r->body_end - r->body));
+	struct wal_volume_row row;
+	struct wal_table_head head;
+	if (wal_table_head_decode(&c, &head) || head.n_row != 1 || wal_row_decode(&c, &row))
+		return FIRN_ECORRUPT;
+	struct wal_pin pin = { row.volume_no, 0, row.rev + 1, row.rev, 0 };
+	int rc = found_row(s, &row, lsn, false);
+	if (!rc && wf && wal_file_pin(s->wal, wf, &pin))
+		rc = FIRN_ENOMEM;
+	return rc;
+}
+
 static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *group,
                       const struct wal_group_header *h)
 {
@@ -159,10 +179,13 @@ static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *
 	while (!rc && (pos = wal_record_next(group, h->used, pos, &r)) != 0) {
 		if (r.type == WAL_WRITE) {
 			rc = found_write(s, &r, h->lsn);
-			if (!rc && wf && wal_file_pin(s->wal, wf, r.volume_no, r.rev))
+			struct wal_pin pin = { r.volume_no, 0, r.rev, r.rev, r.len };
+			if (!rc && wf && wal_file_pin(s->wal, wf, &pin))
 				rc = FIRN_ENOMEM;
 		} else if (r.type == WAL_DIRECTORY) {
 			rc = found_directory(s, f, &r, h->lsn);
+		} else if (wal_is_aside(f->file_no)) {
+			rc = aside_table(s, wf, &r, h->lsn);
 		} else if (r.type != WAL_SEAL) {
 			rc = control_record(s, &r, h->lsn);
 		}
@@ -454,6 +477,99 @@ static int read_seals(struct scan_state *s, struct scan_file *f, struct window *
 	return 0;
 }
 
+static struct wal_found *owner_of(struct scan_state *s, const struct scan_file *f)
+{
+	struct wal_file *wf = wal_file_find(s->wal, f->file_no);
+	return wf && wf->n_pin ? wal_scan_find(s->scan, wf->pin[0].volume_no) : NULL;
+}
+
+/* A place that does not verify. Whose the file is, the table at its beginning has said; else it is nobody's. */
+static void suspect(struct scan_state *s, struct scan_file *f, uint64_t pos)
+{
+	struct wal_found *found = owner_of(s, f);
+	f->suspect = true;
+	if (found)
+		(void)snprintf(found->suspect, sizeof found->suspect,
+		               " (%016llx.aside: group at %llu does not verify)",
+		               (unsigned long long)f->file_no, (unsigned long long)pos);
+}
+
+static int aside_groups(struct scan_state *s, struct scan_file *f, struct window *win,
+                        struct firn_error *err)
+{
+	struct wal_group_header h;
+	uint64_t pos = WAL_PAGE, next = 0;
+	int rc = 0;
+	while (!rc && pos < f->bytes) {
+		rc = group_at(s->wal, f, win, pos, &h, err);
+		if (rc == 0) {
+			rc = take_group(s, f, at(win, pos, (size_t)wal_group_len(h.used)), &h);
+			pos += wal_group_len(h.used);
+		} else if (rc == 1) {
+			rc = resync(s->wal, f, win, pos, f->bytes, &next, &h);
+			bool directory = next && h.directory_len == next - pos;
+			if (!rc && !directory)
+				suspect(s, f, pos);
+			pos = next ? next : f->bytes;
+		}
+	}
+	return rc;
+}
+
+/* All groups of an aside file that verify. What does not was torn by a crash, and is still in its WAL file,
+ * or it is rot, and the volume's revs have a gap: they tell, and no other volume is hit. */
+static int scan_aside(struct scan_state *s, struct scan_file *f, struct window *win,
+                      struct firn_error *err)
+{
+	char path[4200];
+	struct wal *w = s->wal;
+	wal_file_path(w->dir, f->file_no, path, sizeof path);
+	int rc = w->env->files->open(w->env->ctx, path, FIRN_OPEN_READ_ONLY, &f->file);
+	if (rc < 0)
+		return fail(err, code_of_errno(rc), -rc, "wal", "%s", path);
+	f->range_from = WAL_PAGE;
+	win->len = 0;
+	rc = aside_groups(s, f, win, err);
+	(void)w->env->files->close(w->env->ctx, f->file);
+	f->file = NULL;
+	struct wal_file *wf = wal_file_find(w, f->file_no);
+	if (!rc && wf && f->range_from < f->bytes &&
+	    wal_range_add(w, wf, f->range_from, (uint32_t)f->bytes, 0))
+		rc = FIRN_ENOMEM;
+	return rc ? fail_context(err, rc, "%016llx.aside", (unsigned long long)f->file_no) : 0;
+}
+
+static int scan_asides(struct scan_state *s, struct window *win, struct firn_error *err)
+{
+	int rc = 0;
+	for (uint32_t i = 0; i < s->n_aside && !rc; i++)
+		if (s->aside[i].live)
+			rc = scan_aside(s, &s->aside[i], win, err);
+	s->last_sum = s->end_lsn = 0; /* they are no part of the log's chain */
+	return rc;
+}
+
+/* A file with a suspect place stays, if writes of its volume are missing, until that is stored as far as is known
+ * now. Without a gap the place was torn by a crash: what stood there is in the log. */
+static int keep_suspects(struct scan_state *s)
+{
+	for (uint32_t i = 0; i < s->n_aside; i++) {
+		struct wal_file *f = wal_file_find(s->wal, s->aside[i].file_no);
+		struct wal_found *v = s->aside[i].suspect ? owner_of(s, &s->aside[i]) : NULL;
+		if (!v || !v->missing)
+			continue;
+		s->wal->env->log(s->wal->env->ctx, FIRN_LOG_ERROR, "wal", v->why);
+		size_t cap = f->cap_pin;
+		void *pin = f->pin;
+		if (mem_grow(s->wal->env, &pin, &cap, f->n_pin, f->n_pin + 1u, sizeof *f->pin))
+			return FIRN_ENOMEM;
+		f->pin = pin;
+		f->cap_pin = (uint32_t)cap;
+		f->pin[f->n_pin++] = (struct wal_pin){ v->volume_no, 0, 0, v->rev_last, 0 };
+	}
+	return 0;
+}
+
 int scan_all(struct scan_state *s, struct firn_error *err)
 {
 	struct window win = { .cap = SCAN_BYTES };
@@ -465,18 +581,21 @@ int scan_all(struct scan_state *s, struct firn_error *err)
 			rc = fail(err, FIRN_EIO, 0, "wal", "%016llx.wal: cannot be read",
 			          (unsigned long long)s->file[i].file_no);
 	}
+	rc = rc ? rc : scan_asides(s, &win, err);
 	for (uint32_t i = 0; i < s->n_file && !rc; i++)
 		if (s->file[i].live)
 			rc = scan_file(s, i, &win, err);
 	mem_free(s->wal->env, win.data);
+	if (!rc && keep_suspects(s))
+		rc = fail(err, FIRN_ENOMEM, 0, "wal", "no memory");
 	for (uint32_t i = 0; i < s->scan->n_found && !rc; i++) {
 		struct wal_found *f = &s->scan->found[i];
 		if (s->scan->damage_at && f->seen < s->scan->damage_at) {
 			f->missing = UINT64_MAX;
-			memcpy(f->why, s->scan->damage, sizeof f->why);
+			memcpy(f->why, s->scan->damage, sizeof s->scan->damage);
 		} else if (s->foreign[0] && f->run_last > f->missing) {
 			f->missing = f->run_last;
-			memcpy(f->why, s->foreign, sizeof f->why);
+			memcpy(f->why, s->foreign, sizeof s->foreign);
 		}
 	}
 	return rc;

@@ -10,6 +10,7 @@ struct scan_file {
 	bool live;  /* begun: has a header of its own, or had one */
 	bool header_bad;
 	uint32_t range_from; /* groups before it are in ranges */
+	bool suspect;        /* aside: some place in it does not verify */
 	bool sealed;         /* first group holds seals */
 	struct wal_file_header header;
 };
@@ -18,6 +19,8 @@ struct scan_state {
 	struct wal_scan *scan;
 	struct scan_file *file;
 	uint32_t n_file, n_seal;
+	struct scan_file *aside;
+	uint32_t n_aside;
 	struct wal_seal_body *seal; /* one of each run that was sealed: the newest word counts */
 	size_t cap_seal;
 	uint64_t last_sum, end_lsn; /* of the newest good group */

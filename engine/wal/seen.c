@@ -40,6 +40,7 @@ static struct wal_seen_volume *add(struct wal_seen *s, const struct wal_volume_r
 	struct wal_seen_volume *v = &s->volume[s->n++];
 	v->row = *row;
 	v->nonce = le64_get(row->nonce);
+	v->first = 0;
 	v->listed = true;
 	return v;
 }
@@ -138,8 +139,14 @@ static void write_of(struct wal_seen *s, const struct wal_record *r)
 		missing(s, &v->row, settled(&v->row) + 1, r->rev - 1);
 	}
 	v->nonce = r->nonce;
+	v->first = v->first ? v->first : r->rev;
 	if (r->rev > v->row.rev)
 		v->row.rev = r->rev;
+}
+
+const struct wal_seen_volume *wal_seen_find(struct wal_seen *s, uint32_t volume_no)
+{
+	return find(s, volume_no);
 }
 
 int wal_seen_record(struct wal_seen *s, const struct wal_record *r, bool follows)

@@ -12,6 +12,7 @@
 struct wal_seen_volume {
 	struct wal_volume_row row; /* row.rev follows the records */
 	uint64_t nonce;            /* of its newest record, or of the table's row; 0 unknown */
+	uint64_t first;            /* rev of its first record; 0 none */
 	bool listed;               /* by the newest table */
 };
 
@@ -30,4 +31,5 @@ void wal_seen_fini(struct wal_seen *s);
 /* One record of a verified group. follows: the walk has missed no file before this one (else a
  * table is believed without a comparison). 0 or FIRN_ENOMEM; problems go to the callback. */
 int wal_seen_record(struct wal_seen *s, const struct wal_record *r, bool follows);
+const struct wal_seen_volume *wal_seen_find(struct wal_seen *s, uint32_t volume_no);
 #endif

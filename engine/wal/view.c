@@ -1,6 +1,7 @@
 /* The WAL as a readable tier: a durable group by its LSN, from memory or from the disk. */
 #include "engine/base/error.h"
 #include "engine/wal/file.h"
+#include <errno.h>
 
 int wal_view_tail(struct wal *w, uint64_t lsn, struct wal_view *out)
 {
@@ -26,21 +27,48 @@ int wal_view_tail(struct wal *w, uint64_t lsn, struct wal_view *out)
 	return rc;
 }
 
-int wal_file_reader(struct wal *w, uint64_t file_no, void **reader, struct firn_error *err)
+bool wal_has_file(struct wal *w, uint64_t lsn)
+{
+	pthread_mutex_lock(&w->lock);
+	bool has = wal_file_find(w, lsn >> 32) != NULL;
+	pthread_mutex_unlock(&w->lock);
+	return has;
+}
+
+static int open_reader(struct wal *w, uint64_t file_no, void **file)
 {
 	char path[4200];
 	wal_file_path(w->dir, file_no, path, sizeof path);
+	int rc = wal_file_open(w, path, FIRN_OPEN_READ_ONLY, file);
+	if (rc)
+		*file = NULL;
+	return rc;
+}
+
+int wal_reader_get(struct wal *w, uint64_t file_no, struct wal_reader *out, int *sys)
+{
+	int rc = 0;
+	*out = (struct wal_reader){ NULL, wal_is_aside(file_no) };
 	pthread_mutex_lock(&w->lock);
 	struct wal_file *f = wal_file_find(w, file_no);
-	int rc = f && !f->reader ? wal_file_open(w, path, FIRN_OPEN_READ_ONLY, &f->reader) : 0;
-	if (rc)
-		f->reader = NULL;
-	*reader = f ? f->reader : NULL;
+	bool gone = !f;
+	if (f && !out->once) {
+		rc = f->reader ? 0 : open_reader(w, file_no, &f->reader);
+		out->file = f->reader;
+	}
 	pthread_mutex_unlock(&w->lock);
-	return rc ? fail(err, code_of_errno(rc) == FIRN_ENOMEM ? FIRN_ENOMEM : FIRN_EIO, -rc, "wal",
-	                 "open %s", path)
-	       : !f ? FIRN_ENOENT
-	            : 0;
+	if (!gone && out->once)
+		rc = open_reader(w, file_no, &out->file);
+	*sys = -rc;
+	if (gone || rc == -ENOENT)
+		return FIRN_ENOENT;
+	return !rc ? 0 : code_of_errno(rc) == FIRN_ENOMEM ? FIRN_ENOMEM : FIRN_EIO;
+}
+
+void wal_reader_put(struct wal *w, struct wal_reader *r)
+{
+	if (r->once && r->file)
+		(void)w->env->files->close(w->env->ctx, r->file);
 }
 
 static int check(struct wal *w, struct wal_chunk *c, uint64_t lsn, uint32_t len,
@@ -55,8 +83,8 @@ static int check(struct wal *w, struct wal_chunk *c, uint64_t lsn, uint32_t len,
 	else
 		rc = wal_group_verify(c->data, len, &h, &bad, err);
 	if (rc)
-		return fail_context(err, rc, "%016llx.wal: group at %llu",
-		                    (unsigned long long)(lsn >> 32),
+		return fail_context(err, rc, "%016llx.%s: group at %llu",
+		                    (unsigned long long)(lsn >> 32), wal_suffix(lsn >> 32),
 		                    (unsigned long long)(lsn & 0xffffffffu));
 	*out = (struct wal_view){ c, c->data, h.used };
 	return 0;
@@ -65,22 +93,26 @@ static int check(struct wal *w, struct wal_chunk *c, uint64_t lsn, uint32_t len,
 static int read_group(struct wal *w, uint64_t lsn, void *to, uint32_t len, struct firn_error *err)
 {
 	unsigned long long file_no = lsn >> 32, pos = lsn & 0xffffffffu;
-	void *reader;
+	const char *suffix = wal_suffix(lsn >> 32);
+	struct wal_reader r;
 	int64_t n = 0;
+	int sys;
 	pthread_rwlock_rdlock(&w->readers);
-	int rc = wal_file_reader(w, file_no, &reader, err);
+	int rc = wal_reader_get(w, file_no, &r, &sys);
 	if (!rc)
-		n = w->env->files->read(w->env->ctx, reader, to, len, pos);
+		n = w->env->files->read(w->env->ctx, r.file, to, len, pos);
+	wal_reader_put(w, &r);
 	pthread_rwlock_unlock(&w->readers);
-	if (rc == FIRN_ENOENT)
-		return fail(err, rc, 0, "wal", "%016llx.wal is gone", file_no);
+	if (rc)
+		return fail(err, rc, sys, "wal", "%016llx.%s %s", file_no, suffix,
+		            rc == FIRN_ENOENT ? "is gone" : "cannot be opened");
 	if (n < 0)
-		return fail(err, FIRN_EIO, (int)-n, "wal", "%016llx.wal: read at %llu", file_no,
-		            pos);
-	if (!rc && n != (int64_t)len)
-		return fail(err, FIRN_ECORRUPT, 0, "wal", "%016llx.wal: ends before %llu", file_no,
-		            pos + len);
-	return rc;
+		return fail(err, FIRN_EIO, (int)-n, "wal", "%016llx.%s: read at %llu", file_no,
+		            suffix, pos);
+	if (n != (int64_t)len)
+		return fail(err, FIRN_ECORRUPT, 0, "wal", "%016llx.%s: ends before %llu", file_no,
+		            suffix, pos + len);
+	return 0;
 }
 
 int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *out,

@@ -57,16 +57,24 @@ struct wal_range {
 
 struct wal_file {
 	uint64_t file_no, run;
-	void *file;              /* writes, O_DIRECT where it can be */
-	void *reader;            /* reads, through the page cache; opened when first needed */
-	bool has_seal;           /* it begins a run, with the seals of the older ones */
+	void *file;    /* writes, O_DIRECT where it can be; aside: NULL */
+	void *reader;  /* reads, through the page cache; opened when first needed; aside: NULL */
+	bool has_seal; /* it begins a run, with the seals of the older ones */
+	bool stays;    /* aside: gets no further write */
+	bool writing;  /* aside: under way */
+	uint64_t bytes, last_sum; /* aside: so far, and header_sum of its last group */
+	uint32_t directory_len;   /* aside: of its last group, when that is a directory */
+	uint64_t
+	        epoch; /* aside, of this run: of its writer; another writer's writes begin another */
+	uint64_t
+	        source_no; /* aside: the newest file out of which this run moved something into it */
 	struct wal_range *range; /* stretches of it whose groups are all there, in order */
 	uint32_t n_range, cap_range;
 	uint32_t n_pin, cap_pin;
 	struct wal_pin {
 		uint32_t volume_no, _pad;
-		uint64_t rev_last;
-	} * pin; /* newest rev per volume in it */
+		uint64_t rev_first, rev_last, bytes;
+	} * pin; /* what it holds per volume */
 };
 
 struct wal_opts {
@@ -104,7 +112,14 @@ struct wal {
 	uint32_t n_file, cap_file;
 	struct wal_file *spare; /* zero-filled or recycled, ready */
 	uint32_t n_spare, cap_spare;
-	uint32_t n_files_max;
+	uint32_t n_files_max;   /* without aside files */
+	struct wal_file *aside; /* by file_no; one volume's each, see aside.h */
+	uint32_t n_aside, cap_aside;
+	uint64_t next_aside_no, aside_bytes, n_moved; /* n_moved: rises when something was moved */
+	uint32_t n_holding; /* attaches that read the log now, see wal_hold() */
+	uint64_t n_held;
+	uint32_t aside_fails; /* in a row; only the mover's */
+	uint64_t aside_retry_ns;
 	uint64_t next_file_no, next_spare_no;
 	struct wal_volume_row *row; /* the table; a volume's number indexes nothing, search it */
 	uint32_t n_row, cap_row, next_volume_no;
@@ -142,6 +157,7 @@ struct wal {
 /* What the scan found of one volume. */
 struct wal_found {
 	uint32_t volume_no;
+	bool aside; /* some of it lies in aside files: met first, and again where it was moved from */
 	uint64_t rev_last; /* newest record seen, or rev that a table or an intent gave; 0 none */
 	uint64_t run_first,
 	        run_last; /* records that are there without a gap, up to the newest; 0 none */
@@ -149,7 +165,8 @@ struct wal_found {
 	uint64_t
 	        missing; /* revs up to this one are missing somewhere below; UINT64_MAX: its end is in */
 	                 /* doubt after damage; 0 none. Harmless at or below rev_stored */
-	char why[200]; /* which file and position */
+	char why[300];    /* which file and position */
+	char suspect[84]; /* a place in its aside files that does not verify */
 };
 struct wal_scan {
 	uint32_t n_found, cap_found;
@@ -246,6 +263,8 @@ int wal_view_tail(struct wal *w, uint64_t lsn, struct wal_view *out); /* 0 or FI
 /* From disk, verified whole (blocks). `len` is the padded length. FIRN_ECORRUPT names file and position. */
 int wal_view_load(struct wal *w, uint64_t lsn, uint32_t len, struct wal_view *out,
                   struct firn_error *err);
+/* The file with this LSN is there, in the log or aside. */
+bool wal_has_file(struct wal *w, uint64_t lsn);
 struct wal_chunk *wal_chunk_new(struct account *account, size_t cap);
 void wal_chunk_retain(struct wal_chunk *c);
 void wal_chunk_release(struct wal_chunk *c);

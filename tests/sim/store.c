@@ -22,7 +22,9 @@ static struct {
 	struct bucket now, then, kept;
 	bool has_then;
 	uint64_t version, outage_until, n_put;
-	uint32_t ignores; /* conditions, 1 << FIRN_STORE_IF_... */
+	uint32_t ignores;    /* conditions, 1 << FIRN_STORE_IF_... */
+	uint64_t part_until; /* an outage of some keys */
+	char part[32];
 } store;
 
 /* What travels: the request by value, so that it outlives who asked. */
@@ -55,6 +57,12 @@ struct opened {
 void store_outage(uint64_t until_ns)
 {
 	store.outage_until = until_ns;
+}
+
+void store_outage_of(const char *prefix, uint64_t until_ns)
+{
+	(void)snprintf(store.part, sizeof store.part, "%s", prefix ? prefix : "");
+	store.part_until = prefix ? until_ns : 0;
 }
 
 uint64_t store_puts(void)
@@ -306,6 +314,12 @@ static bool scripted(struct call *c)
 	return true;
 }
 
+static bool away(const struct call *c)
+{
+	return store.outage_until > sched_now() ||
+	       (store.part_until > sched_now() && !strncmp(c->key, store.part, strlen(store.part)));
+}
+
 /* A request on its way: a fibre of the world's, which goes on when the process that asked is dead. */
 static void travel(void *arg)
 {
@@ -313,9 +327,9 @@ static void travel(void *arg)
 	sched_sleep(100000 + rng_below(&W.rng, 3000000));
 	if (scripted(c))
 		return;
-	if (store.outage_until > sched_now()) {
+	if (away(c)) {
 		sched_sleep(rng_below(&W.rng, 2000000000));
-		if (store.outage_until > sched_now()) {
+		if (away(c)) {
 			not_done(c, rng_one_in(&W.rng, 2) ? FIRN_STORE_RETRY : FIRN_STORE_AMBIGUOUS,
 			         0, "the store is away");
 			answer(c);

@@ -10,6 +10,8 @@ void store_outage(uint64_t until_ns);
 void store_ignores(uint32_t conditions);
 /* The bytes of an object, to be changed in place; NULL: no such key. */
 uint8_t *store_bytes(const char *key, size_t *len);
+/* The same of keys that begin so. NULL: none. */
+void store_outage_of(const char *prefix, uint64_t until_ns);
 /* It has lost what came after an earlier moment; false: there is no such moment. */
 void store_remember(void);
 bool store_roll_back(void);

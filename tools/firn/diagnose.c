@@ -75,6 +75,8 @@ static void take_record(struct patient *p, uint32_t n, const struct wal_record *
 		if (!p->in_wal || r->volume_no != p->row.volume_no || r->rev <= p->rev_stored ||
 		    r->rev > p->row.rev)
 			continue;
+		if (r->rev <= p->rev_last) /* moved aside, and still in its file */
+			return;
 		if (!p->n_unstored++ || r->append_ms < p->oldest_ms)
 			p->oldest_ms = r->append_ms;
 		if (!p->rev_first)
@@ -138,7 +140,7 @@ static int add_file(void *arg, const char *name)
 {
 	struct file_list *l = arg;
 	uint64_t no;
-	if (wal_file_name_parse(name, &no))
+	if (wal_file_name_parse(name, &no) && wal_aside_name_parse(name, &no))
 		return 0;
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 64;
@@ -154,7 +156,9 @@ static int add_file(void *arg, const char *name)
 
 static int by_number(const void *a, const void *b)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	/* What lies aside comes first. */
+	uint64_t x = wal_order(*(const uint64_t *)a << 32),
+	         y = wal_order(*(const uint64_t *)b << 32);
 	return (x > y) - (x < y);
 }
 
@@ -209,7 +213,7 @@ static void say_unstored(const struct patient *p, struct verdict *out)
 	    p->rev_stored, p->rev_first, p->rev_last, text_bytes(p->unstored_bytes).s,
 	    age(p->oldest_ms).s);
 	for (uint32_t i = 0; i < p->n_file && i < 8; i++)
-		SAY("%s %016" PRIx64 ".wal", i ? "," : "", p->file[i]);
+		SAY("%s %016" PRIx64 ".%s", i ? "," : "", p->file[i], wal_suffix(p->file[i]));
 	if (p->n_file > 8)
 		SAY(" and %u more files", p->n_file - 8);
 	SAY(".");

@@ -58,6 +58,7 @@ static int verify_wal(struct verify *v)
 	if (v->common.json) {
 		json_object(&v->json, "wal");
 		json_u64(&v->json, "files", r->n_files);
+		json_u64(&v->json, "aside_files", r->n_aside);
 		json_u64(&v->json, "groups", r->n_groups);
 		json_u64(&v->json, "records", r->n_records);
 		json_u64(&v->json, "directories", r->n_directories);
@@ -72,6 +73,9 @@ static int verify_wal(struct verify *v)
 	printf("wal       %s: %s files, %s groups, %s records, %s\n", verdict(before, v),
 	       text_count(r->n_files).s, text_count(r->n_groups).s, text_count(r->n_records).s,
 	       text_bytes(r->bytes).s);
+	if (r->n_aside)
+		printf("          of them aside: %s files, %s\n", text_count(r->n_aside).s,
+		       text_bytes(r->aside_bytes).s);
 	if (r->note[0])
 		printf("          %s\n", r->note);
 	if (r->n_gone)

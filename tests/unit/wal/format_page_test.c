@@ -10,7 +10,6 @@
 
 TestSuite(wal_format_page, .timeout = 60);
 
-#define BEGIN "<!-- dump: wal -->\n```\n"
 #define END "```\n<!-- end -->\n"
 
 struct text {
@@ -71,14 +70,13 @@ static void renew(const struct text *old, const char *begin, const char *end,
 	fclose(f);
 }
 
-Test(wal_format_page, the_dump_in_format_md_is_what_this_code_writes)
+static void compare(const char *mark, const uint8_t *file, size_t len)
 {
-	static _Alignas(4096) uint8_t file[WAL_SAMPLE_MAX];
 	struct text dump = { NULL, 0, 0 }, t = page();
-	wal_dump_bytes(file, wal_sample(file), add, &dump);
-	char *begin = strstr(t.data, BEGIN);
+	wal_dump_bytes(file, len, add, &dump);
+	char *begin = strstr(t.data, mark);
 	cr_assert(begin, "no dump in FORMAT.md");
-	begin += strlen(BEGIN);
+	begin += strlen(mark);
 	char *end = strstr(begin, END);
 	cr_assert(end, "the dump in FORMAT.md does not end");
 	if (getenv("FIRN_RENEW"))
@@ -89,6 +87,13 @@ Test(wal_format_page, the_dump_in_format_md_is_what_this_code_writes)
 		          dump.data);
 	free(t.data);
 	free(dump.data);
+}
+
+Test(wal_format_page, the_dumps_in_format_md_are_what_this_code_writes)
+{
+	static _Alignas(4096) uint8_t file[WAL_SAMPLE_MAX];
+	compare("<!-- dump: wal -->\n```\n", file, wal_sample(file));
+	compare("<!-- dump: aside -->\n```\n", file, wal_sample_aside(file));
 }
 
 Test(wal_format_page, the_dump_of_a_file_is_that_of_its_bytes)

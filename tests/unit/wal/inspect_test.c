@@ -376,3 +376,72 @@ Test(wal_inspect, any_flipped_byte_of_the_log_is_told_or_is_the_tail)
 	cr_assert(verify(w) == 0);
 	done(w);
 }
+
+/* ---- aside files: revs 1 to 3 of one volume, a group each; the log goes on behind write `from` ---- */
+
+enum { ASIDE = 0x80000000u };
+
+static void aside_file(struct world *w, uint64_t no, uint64_t from, uint64_t to)
+{
+	w->m->prev_sum = 0;
+	w->m->row[0].rev = from;
+	walmake_file_begin(w->m, no, 1, NULL, false);
+	for (int k = 1; w->m->row[0].rev < to; k++) {
+		walmake_write(w->m, 1, NULL, 2);
+		w->at[0][k] = walmake_group_end(w->m, 0);
+	}
+	walmake_save(w->m, w->dir);
+}
+
+static struct world *moved(uint64_t from)
+{
+	struct world *w = calloc(1, sizeof *w);
+	cr_assert(w);
+	walmake_dir(w->dir);
+	w->m = walmake_new(1);
+	aside_file(w, ASIDE, 0, 3);
+	uint64_t at = w->at[0][3];
+	aside_file(w, 1, from, 6);
+	w->at[0][3] = at;
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(w->report.n_aside == 1 && w->report.n_files == 1 && w->report.row[0].rev == 6);
+	return w;
+}
+
+Test(wal_inspect, a_torn_end_of_an_aside_file_is_none_while_its_writes_are_in_the_log)
+{
+	struct world *w = moved(2);
+	walmake_flip(w->dir, ASIDE, w->at[0][3] + 200, 1);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	cr_assert(strstr(w->report.note, "0000000080000000.aside: at "), "%s", w->report.note);
+	done(w);
+}
+
+Test(wal_inspect, nor_while_they_are_in_a_later_aside_file)
+{
+	struct world *w = moved(3);
+	walmake_flip(w->dir, ASIDE, w->at[0][3] + 200, 1);
+	aside_file(w, ASIDE + 1, 2, 3);
+	cr_assert(verify(w) == 0, "%s", w->text);
+	done(w);
+}
+
+Test(wal_inspect, a_rotten_end_of_an_aside_file_is_damage)
+{
+	struct world *w = moved(3);
+	char at[32];
+	walmake_flip(w->dir, ASIDE, w->at[0][3] + 200, 1);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "0000000080000000.aside", number(at, w->at[0][3]));
+	says(w, "damage", "writes from 3 on are missing");
+	done(w);
+}
+
+Test(wal_inspect, a_bad_group_in_the_middle_of_an_aside_file_is_damage)
+{
+	struct world *w = moved(0);
+	walmake_flip(w->dir, ASIDE, w->at[0][2] + 200, 1);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, ".aside", "a valid group follows");
+	done(w);
+}
