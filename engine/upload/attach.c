@@ -228,6 +228,8 @@ static int ask(struct attach *a, bool reads)
 	if (rc != FIRN_ESTORE || !(a->err->flags & FIRN_ERR_RETRY) || reads || abandon)
 		return rc;
 	a->resumed = !refused;
+	if (!refused) /* answered: what fails from here on says so itself */
+		*a->err = (struct firn_error){ .struct_size = a->err->struct_size };
 	return refused ? fail_context(a->err, rc, "%s; %s", a->v->name, refused) : 0;
 }
 
