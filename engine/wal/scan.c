@@ -100,18 +100,23 @@ static int found_directory(struct scan_state *s, struct scan_file *f, const stru
 	return rc;
 }
 
+/* Whose word a row is: of an attach, of who wrote the records before it, or of a recovery that only knew what it
+ * had found; the last takes no doubt away. */
+enum row_of { ROW_OF_ATTACH, ROW_OF_WRITER, ROW_OF_RECOVERY };
+
 /* A row says how far its volume had come: what was seen must agree (a gap in between is damage). */
 static int found_row(struct scan_state *s, const struct wal_volume_row *row, uint64_t lsn,
-                     bool intent)
+                     enum row_of whose)
 {
 	struct wal_found *f = found_of(s, row->volume_no);
 	if (!f)
 		return FIRN_ENOMEM;
-	if (!intent && f->rev_last && row->rev > f->rev_last)
+	if (whose != ROW_OF_ATTACH && f->rev_last && row->rev > f->rev_last)
 		gap(f, lsn, row->rev, f->rev_last + 1);
 	if (row->rev > f->rev_last)
 		f->rev_last = row->rev;
-	f->seen = s->scan->n_groups;
+	if (whose != ROW_OF_RECOVERY)
+		f->seen = s->scan->n_groups;
 	return 0;
 }
 
@@ -132,8 +137,12 @@ static int take_gone(struct scan_state *s, struct cur *c, const struct wal_table
 	return 0;
 }
 
-static int control_record(struct scan_state *s, const struct wal_record *r, uint64_t lsn)
+static int control_record(struct scan_state *s, const struct scan_file *f,
+                          const struct wal_record *r, uint64_t lsn)
 {
+	enum row_of whose = r->type == WAL_INTENT               ? ROW_OF_ATTACH
+	                    : r->type == WAL_TABLE && f->sealed ? ROW_OF_RECOVERY
+	                                                        : ROW_OF_WRITER;
 	struct cur c = cur_of(r->body, (size_t)(r->body_end - r->body));
 	struct wal_table_head h = { .n_row = 1 };
 	if (r->type == WAL_TABLE && wal_table_head_decode(&c, &h))
@@ -143,7 +152,7 @@ static int control_record(struct scan_state *s, const struct wal_record *r, uint
 		if (wal_row_decode(&c, &row))
 			return FIRN_ECORRUPT;
 		row.mark = (uint32_t)s->scan->n_groups;
-		int rc = found_row(s, &row, lsn, r->type == WAL_INTENT);
+		int rc = found_row(s, &row, lsn, whose);
 		rc = rc ? rc : wal_row_set(s->wal, &row);
 		if (rc)
 			return rc;
@@ -161,7 +170,7 @@ static int aside_table(struct scan_state *s, struct wal_file *wf, const struct w
 	if (wal_table_head_decode(&c, &head) || head.n_row != 1 || wal_row_decode(&c, &row))
 		return FIRN_ECORRUPT;
 	struct wal_pin pin = { row.volume_no, 0, row.rev + 1, row.rev, 0 };
-	int rc = found_row(s, &row, lsn, false);
+	int rc = found_row(s, &row, lsn, ROW_OF_WRITER);
 	if (!rc && wf && wal_file_pin(s->wal, wf, &pin))
 		rc = FIRN_ENOMEM;
 	return rc;
@@ -187,7 +196,7 @@ static int take_group(struct scan_state *s, struct scan_file *f, const uint8_t *
 		} else if (wal_is_aside(f->file_no)) {
 			rc = aside_table(s, wf, &r, h->lsn);
 		} else if (r.type != WAL_SEAL) {
-			rc = control_record(s, &r, h->lsn);
+			rc = control_record(s, f, &r, h->lsn);
 		}
 	}
 	s->last_sum = h->header_sum;

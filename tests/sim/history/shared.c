@@ -183,13 +183,14 @@ static void trim_behind_the_rounds(void)
 	box_init(&a, 0);
 	box_init(&b, 1);
 	a.wal_bytes = 64 << 20;
+	a.segment_kib = 32; /* a round each, more than there may be at once */
 	power_on(&a);
 	struct firn_volume *v = attach(&a, "v");
 	uint64_t s = stream(v, "queue");
 	struct gate *g = gate_set(GATE_PUT, "/seg/", 0, GATE_HOLD); /* what is behind it gathers */
 	for (uint32_t i = 0; i < N; i++) {
 		word[i] = (char)('a' + i);
-		say_bytes(v, s, (uint8_t)word[i], 200 << 10);
+		say_bytes(v, s, (uint8_t)word[i], 60 << 10);
 	}
 	MUST(trim(&a, v, s, N));
 	gate_wait(g);
