@@ -4,7 +4,7 @@
 # (200); FIRN_SEED: which moments (1). At the end `firn verify` looks at what is left.
 #
 # FIRN_TEST_STORE: the URI of a store to use instead of a scratch directory. Each run takes a prefix of its own there, and
-# leaves what it wrote: the engine of this release deletes nothing.
+# leaves what it wrote.
 set -euo pipefail
 
 kills=${FIRN_KILLS-200}
