@@ -46,8 +46,7 @@ static void close_world(struct world *t)
 static void put_group(struct world *t, const uint8_t *group, uint32_t used)
 {
 	struct wal_record r;
-	for (uint32_t pos = WAL_GROUP_HEADER;
-	     (pos = wal_record_next(group, used, pos, &r)) != 0;)
+	for (uint32_t pos = WAL_GROUP_HEADER; (pos = wal_record_next(group, used, pos, &r)) != 0;)
 		cr_assert_eq(aside_put_record(&t->put, &r), 0);
 }
 
@@ -61,9 +60,8 @@ static void each_write(struct world *t, const uint8_t *file, uint64_t len, uint6
 	for (uint64_t pos = WAL_PAGE; pos < len; pos += wal_group_len(h.used)) {
 		cr_assert_eq(wal_group_header_get(file + pos, len - pos, &h), 0);
 		cr_assert_eq(h.lsn, no << 32 | pos);
-		cr_assert_eq(
-		        wal_group_verify(file + pos, wal_group_len(h.used), &h, &bad, &err), 0,
-		        "%s", err.text);
+		cr_assert_eq(wal_group_verify(file + pos, wal_group_len(h.used), &h, &bad, &err), 0,
+		             "%s", err.text);
 		struct wal_record r;
 		for (uint32_t at = WAL_GROUP_HEADER;
 		     (at = wal_record_next(file + pos, h.used, at, &r)) != 0;)
