@@ -96,8 +96,8 @@ static void question_main(void *arg)
 	for (uint32_t i = 0; opened && i < N_HOMES; i++) {
 		struct home *h = &homes[i];
 		struct firn_volume *v = NULL;
-		if (q->kind == FAULT_BUCKET_BACK && h->site != q->site)
-			continue; /* this WAL never had it, or has given it up */
+		if (q->kind == FAULT_BUCKET_BACK && h->got_site != q->site)
+			continue; /* this WAL has not seen the newest of it: it cannot know */
 		int rc = attach_again_and_again(q, h->m.name, &v, &err);
 		sim_trace("%s: what if (%s): %s %s", h->m.name, fault_name[q->kind],
 		          firn_code_name(rc), rc ? err.text : "");

@@ -513,6 +513,7 @@ static bool attach(struct site *s, struct home *h)
 	uint64_t k = info.rev_durable;
 	if (info.state != FIRN_STATE_STORE_AWAY) { /* else it goes on as who it was */
 		h->got = h->tries;
+		h->got_site = h->site;
 		h->maybe_clean = false;
 	}
 	sim_trace("%s: attached, epoch %llu, writes %llu of %llu, stored %llu, promised %llu",

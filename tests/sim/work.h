@@ -13,6 +13,7 @@ struct home {
 	bool given_up;              /* refused after damage that was told: no more is asked of it */
 	bool clean;                 /* the last detach drained it */
 	bool maybe_clean; /* the store may say so: a detach began to, no attach came through since */
+	uint32_t got_site;
 	uint64_t tries,
 	        got; /* attaches begun; which of them was the last that came through, 0 none */
 };
