@@ -139,11 +139,11 @@ static uint32_t rows_of_kind(const struct segment_footer *f, enum layer_kind kin
 static void add_refs(struct layer_source *s, uint32_t footer)
 {
 	struct layer_row r;
-	for (uint8_t kind = LAYER_LOST; kind <= LAYER_SEGMENT; kind++) {
+	for (int kind = LAYER_LOST; kind <= LAYER_SEGMENT; kind++) {
 		uint32_t n = rows_of_kind(s->footer[footer], (enum layer_kind)kind);
 		for (uint32_t i = 0; i < n; i++) {
 			struct ref *ref = &s->ref[s->n_ref++];
-			*ref = (struct ref){ .footer = footer, .i = i, .kind = kind };
+			*ref = (struct ref){ .footer = footer, .i = i, .kind = (uint8_t)kind };
 			ref->class = kind == LAYER_LOST ? 0 : kind == LAYER_SEGMENT ? 2 : 1;
 			row_of(s, ref, &r);
 			ref->stream = layer_row_stream(&r);
@@ -159,7 +159,7 @@ int layer_source_footers(const struct firn_env *env, struct segment_footer *cons
 	if (!s)
 		return FIRN_ENOMEM;
 	for (uint32_t i = 0; i < n; i++)
-		for (uint8_t kind = LAYER_LOST; kind <= LAYER_SEGMENT; kind++)
+		for (int kind = LAYER_LOST; kind <= LAYER_SEGMENT; kind++)
 			rows += rows_of_kind(footer[i], (enum layer_kind)kind);
 	s->footer = footer;
 	s->ref = mem_alloc(env, (rows + 1) * sizeof *s->ref);
