@@ -173,8 +173,9 @@ static int drain(struct engine *e, struct upload_job *j)
 		                v->name),
 		           &err, false, false);
 	pthread_mutex_lock(&v->lock);
+	/* Nothing new is begun while the job runs: from here it may end at once, should its record fail. */
 	bool stored = !v->commit && !volume_unstored(v) && !v->n_putting && !v->building &&
-	              !v->resumed;
+	              !v->layering && !v->burying && !v->resumed;
 	pthread_mutex_unlock(&v->lock);
 	if (!stored)
 		return 0; /* the steps of the volume go on storing */
