@@ -262,8 +262,14 @@ int resume_run(struct volume *v)
 {
 	struct firn_error err = { .struct_size = sizeof err };
 	struct attach a = { .e = v->engine, .v = v, .err = &err };
-	int rc = settle_right(&a);
-	if (rc == FIRN_EFENCED) {
+	/* Without an intent in the WAL it may not raise the epoch, and so stores nothing any more. */
+	bool failed = atomic_load(&a.e->wal.poisoned);
+	int rc = failed ? fail(&err, FIRN_EIO, 0, "resume",
+	                       "the WAL failed: what is durable is stored after the next opening")
+	                : settle_right(&a);
+	if (failed) {
+		volume_stop(v, &err);
+	} else if (rc == FIRN_EFENCED) {
 		volume_fenced(v);
 	} else if (rc == FIRN_ECORRUPT || rc == FIRN_ENOENT || rc == FIRN_EUNSUPPORTED) {
 		volume_stop(v, &err);
