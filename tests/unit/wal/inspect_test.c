@@ -17,7 +17,7 @@ TestSuite(wal_inspect, .timeout = 60);
 struct world {
 	char dir[256];
 	struct walmake *m;
-	uint64_t at[4][6];
+	uint64_t at[4][8];
 	char text[4096];
 	struct wal_report report;
 	int rc;
