@@ -424,8 +424,8 @@ struct death {
 static void fail_and_die(void *arg)
 {
 	const struct death *d = arg;
-	struct two t;
-	struct faulty f;
+	static struct two t;
+	static struct faulty f; /* the engine's threads outlive this call */
 	char path[100];
 	faulty_init(&f, env_default());
 	f.lasting = f.torn = true;
