@@ -63,14 +63,13 @@ void plan_limits_take(struct planned *o)
 	op_limits(o, &o->s->limits);
 }
 
-/* As the stream is assigned, with what this write changes of it before operation i. */
-static void plan_limits(const struct plan *p, uint32_t i, const struct stream *s,
-                        struct dedup_limits *lim)
+/* As the stream is assigned, with what this write has changed of it so far. */
+static void plan_limits(const struct plan *p, const struct stream *s, struct dedup_limits *lim)
 {
-	*lim = s->limits;
-	for (uint32_t k = 0; k < i; k++)
-		if (p->p[k].s == s && p->p[k].op.kind == WAL_OP_CONFIG)
-			op_limits(&p->p[k], lim);
+	if (s->tx_config_id == p->tx)
+		op_limits(&p->p[s->tx_config_op], lim);
+	else
+		*lim = s->limits;
 }
 
 static int judge_duplicate(struct plan *p, uint32_t i, struct stream *s, struct batch *b)
@@ -78,7 +77,9 @@ static int judge_duplicate(struct plan *p, uint32_t i, struct stream *s, struct 
 	struct dedup_limits lim;
 	enum dedup_verdict verdict = DEDUP_NEW;
 	struct dedup_answer answer = { 0 };
-	plan_limits(p, i, s, &lim);
+	if (!(b->flags & BATCH_PRODUCER) && !b->key_len)
+		return 0;
+	plan_limits(p, s, &lim);
 	bool keyed = b->key_len && (lim.key_window_ms || lim.key_window_n);
 	if (!(b->flags & BATCH_PRODUCER) && !keyed)
 		return 0;
@@ -306,6 +307,8 @@ int plan_stream_op(struct plan *p, uint32_t i)
 		return 0;
 	case FIRN_OP_CONFIG:
 		o->op.kind = WAL_OP_CONFIG;
+		s->tx_config_id = p->tx;
+		s->tx_config_op = i;
 		return put_config(p, o, o->src->u.stream.config);
 	default:
 		o->op.kind = WAL_OP_DELETE;

@@ -62,6 +62,8 @@ struct stream {
 	uint64_t group_seq; /* group that holds the newest op, for its back link */
 	uint32_t group_op;
 	uint64_t tx_id, tx_next;   /* scratch of the write under admission */
+	uint64_t tx_config_id;     /* the same: its last CONFIG of this stream is ... */
+	uint32_t tx_config_op;     /* ... this operation */
 	struct reader_item *watch; /* read/: items set on this stream */
 };
 
