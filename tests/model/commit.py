@@ -15,7 +15,8 @@ nothing missing before it (P2, P5), also when the store is away at the start and
 State: D durable groups, W groups under way {(file, pos, rev, value, landed)}, S seals, P the process, M the manifest
 and X the index (version, stored values), C the swap on its way, K known promises {(rev, value)}, n counters."""
 import sys
-from collections import deque
+
+from explore import main
 
 RULES = {
     'flush': 'a group is acked only after a flush',
@@ -176,46 +177,5 @@ def subsets(items):
         yield [x for i, x in enumerate(items) if mask >> i & 1]
 
 
-def explore(model, limit=3_000_000):
-    first = model.init()
-    came = {first: None}
-    queue = deque([first])
-    while queue:
-        s = queue.popleft()
-        for label, t in model.steps(s):
-            if t in came:
-                continue
-            came[t] = (s, label)
-            why = model.broken(t)
-            if why:
-                path = [label]
-                while came[s]:
-                    s, step = came[s]
-                    path.append(step)
-                return len(came), why, path[::-1]
-            queue.append(t)
-        if len(came) > limit:
-            raise SystemExit(f'more than {limit} states: the bounds are too wide')
-    return len(came), None, []
-
-
-def main(args):
-    if args == ['--rules']:
-        for rule, text in RULES.items():
-            print(f'{rule:10}{text}')
-        return 0
-    if any(a not in RULES for a in args):
-        print(__doc__)
-        return 2
-    n, why, path = explore(Model(args))
-    if why is None:
-        print(f'{n} states, no promise broken' + (f'; without {", ".join(args)}' if args else ''))
-        return 0
-    print(f'{why}; after {n} states, in {len(path)} steps:')
-    for step in path:
-        print('   ', step)
-    return 1
-
-
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], __doc__, RULES, Model, 3_000_000))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The models: every state keeps the promises, and without any one of its rules some do not. About 25 s of CPU.
 set -euo pipefail
+export PYTHONDONTWRITEBYTECODE=1 # the source tree is not written to
 
 check() {
 	local model=$FIRN_SOURCE_DIR/tests/model/$1.py least=$2 rules rule out status

@@ -18,7 +18,8 @@ State: S slots {((log, n), (volume, rev) or SEAL)}, M manifests (epoch, logs ((l
 (log, next slot, on their way, known to be its own, acked below, to be written again, next revs, owns, names, positions),
 Z PUTs that A waits for no more, K acked {(volume, rev)}, T takers (phase, logs left to walk, read), n deaths."""
 import sys
-from collections import deque
+
+from explore import main
 
 RULES = {
     'order': 'a slot is acked only when all slots below are known to be ours',
@@ -233,46 +234,5 @@ def name(v):
     return 'VW'[v]
 
 
-def explore(model, limit=2_000_000):
-    first = model.init()
-    came = {first: None}
-    queue = deque([first])
-    while queue:
-        s = queue.popleft()
-        for label, t in model.steps(s):
-            if t in came:
-                continue
-            came[t] = (s, label)
-            why = model.broken(t)
-            if why:
-                path = [label]
-                while came[s]:
-                    s, step = came[s]
-                    path.append(step)
-                return len(came), why, path[::-1]
-            queue.append(t)
-        if len(came) > limit:
-            raise SystemExit(f'more than {limit} states: the bounds are too wide')
-    return len(came), None, []
-
-
-def main(args):
-    if args == ['--rules']:
-        for rule, text in RULES.items():
-            print(f'{rule:10}{text}')
-        return 0
-    if any(a not in RULES for a in args):
-        print(__doc__)
-        return 2
-    n, why, path = explore(Model(args))
-    if why is None:
-        print(f'{n} states, no promise broken' + (f'; without {", ".join(args)}' if args else ''))
-        return 0
-    print(f'{why}; after {n} states, in {len(path)} steps:')
-    for step in path:
-        print('   ', step)
-    return 1
-
-
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], __doc__, RULES, Model, 2_000_000))
