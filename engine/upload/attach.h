@@ -28,6 +28,7 @@ struct attach {
 /* ---- meet.c ---- */
 /* Of a store that has no manifest of it: create is set, if that may be. */
 int attach_read_manifest(struct attach *a);
+bool id_is_zero(const uint8_t id[16]); /* of a volume or a nonce: none */
 bool nonce_is_mine(const struct wal_volume_row *row, const uint8_t nonce[16]);
 /* Where the WAL lies now is where it lay when the volume was attached last, or takeover=moved. */
 int attach_check_identity(struct attach *a);

@@ -5,19 +5,13 @@
 #include "engine/upload/attach.h"
 #include <string.h>
 
-static bool zero(const uint8_t id[16])
-{
-	static const uint8_t none[16];
-	return !memcmp(id, none, 16);
-}
-
 static int check_name_known(struct attach *a)
 {
 	struct wal_volume_row row;
 	bool gone = wal_gone_name(&a->e->wal, a->v->uri, a->v->name);
 	if (!gone && wal_row_find_name(&a->e->wal, a->v->uri, a->v->name, &row))
 		return 0;
-	if (!gone && zero(row.nonce) &&
+	if (!gone && id_is_zero(row.nonce) &&
 	    !row.rev) /* an intent alone: perhaps no manifest ever came of it */
 		return 0;
 	return fail(
@@ -51,6 +45,12 @@ int attach_read_manifest(struct attach *a)
 	}
 	buf_fini(&b);
 	return rc;
+}
+
+bool id_is_zero(const uint8_t id[16])
+{
+	static const uint8_t none[16];
+	return !memcmp(id, none, 16);
 }
 
 bool nonce_is_mine(const struct wal_volume_row *row, const uint8_t nonce[16])

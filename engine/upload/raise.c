@@ -9,12 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool zero(const uint8_t id[16])
-{
-	static const uint8_t none[16];
-	return !memcmp(id, none, 16);
-}
-
 /* What could not be read now must neither be compared nor written down: it would pass for a copy. */
 int attach_identity(struct attach *a, struct firn_identity *out)
 {
@@ -32,7 +26,7 @@ static void mint(struct attach *a)
 	const struct firn_env *env = a->e->env;
 	struct wal_volume_row *r = &a->row;
 	uint32_t moved_on = 0;
-	if (a->known && !zero(m->nonce) &&
+	if (a->known && !id_is_zero(m->nonce) &&
 	    nonce_is_mine(r, m->nonce)) { /* the one it means: settled */
 		for (uint32_t i = 0; i < r->n_intent; i++)
 			if (!memcmp(r->intent[i], m->nonce, 16))

@@ -15,16 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool zero(const uint8_t id[16])
-{
-	static const uint8_t none[16];
-	return !memcmp(id, none, 16);
-}
-
 /* The incarnation that the index saw last is one that this WAL let in. */
 static bool right_incarnation(const struct wal_volume_row *row, const uint8_t nonce[16])
 {
-	if (zero(nonce) || !nonce_is_mine(row, nonce))
+	if (id_is_zero(nonce) || !nonce_is_mine(row, nonce))
 		return false;
 	return !(row->flags & WAL_VOLUME_FROM_CLEAN) || memcmp(row->nonce, nonce, 16) != 0;
 }
