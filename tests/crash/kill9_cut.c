@@ -1,7 +1,7 @@
 /* P10: what is stored is a prefix of the volume's writes over all streams and keys. Looked at
- * twice: as the store has it (manifest, then footers in the order of their rounds, each one's rows
- * over those before), and as an engine elsewhere shows it, which attaches read-only. */
-#include "engine/manifest/manifest.h"
+ * twice: as the store has it (manifest, then layers and footers in the order of their rounds, each
+ * one's rows over those before), and as an engine elsewhere shows it, which attaches read-only. */
+#include "engine/layer/layer.h"
 #include "engine/os/env.h"
 #include "engine/store/store.h"
 #include "tests/crash/kill9.h"
@@ -24,28 +24,68 @@ static uint32_t room_of(const struct model *m, uint64_t stream)
 	die("the store has a stream %lu that nobody made", (unsigned long)stream);
 }
 
+static void take_stream(struct cut *c, const struct stream_state *s)
+{
+	uint32_t room = room_of(c->m, s->stream);
+	c->room[room].start = s->start;
+	c->room[room].end = s->next;
+}
+
+static void take_kv(struct cut *c, const struct kv_change *kv)
+{
+	uint64_t value = 0;
+	uint32_t room = room_of(c->m, kv->stream);
+	if (kv->deleted || kv->key_len != 4 || kv->value_len != sizeof value)
+		die("room %u: the store has a key that nobody put", room);
+	memcpy(&value, kv->value, sizeof value);
+	if (!memcmp(kv->key, "last", 4))
+		c->room[room].kv_last = value;
+	else
+		c->room[room].kv_trim = value;
+}
+
 static void take_footer(struct cut *c, const struct segment_footer *f)
 {
 	for (uint32_t i = 0; i < segment_n_streams(f); i++) {
 		struct stream_state s;
 		segment_stream_at(f, i, &s);
-		uint32_t room = room_of(c->m, s.stream);
-		c->room[room].start = s.start;
-		c->room[room].end = s.next;
+		take_stream(c, &s);
 	}
 	for (uint32_t i = 0; i < segment_n_kv(f); i++) {
 		struct kv_change kv;
-		uint64_t value = 0;
 		segment_kv_at(f, i, &kv);
-		uint32_t room = room_of(c->m, kv.stream);
-		if (kv.deleted || kv.key_len != 4 || kv.value_len != sizeof value)
-			die("room %u: a key in a footer that nobody put", room);
-		memcpy(&value, kv.value, sizeof value);
-		if (!memcmp(kv.key, "last", 4))
-			c->room[room].kv_last = value;
-		else
-			c->room[room].kv_trim = value;
+		take_kv(c, &kv);
 	}
+}
+
+static int fetch_layer(void *arg, const struct manifest_layer *part, struct buf *object,
+                       struct firn_error *err)
+{
+	char key[128] = "rooms/";
+	layer_key(part->id, key + 6, sizeof key - 6);
+	return store_get_all(arg, key, LAYER_BYTES_MAX, object, NULL, err);
+}
+
+/* One run; returns how many rows of the manifest it has. */
+static uint32_t read_run(struct cut *c, struct store *store, const struct manifest *m, uint32_t i)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct layer_source *source;
+	const struct layer_row *row = NULL;
+	uint32_t n = layer_run_parts(m, i);
+	if (layer_source_run(env_default(), m->volume_id, &m->layer[i], n, fetch_layer, store,
+	                     &source, &err))
+		die("layer: %s", err.text);
+	do {
+		if (layer_source_next(source, &row, &err))
+			die("layer: %s", err.text);
+		if (row && row->kind == LAYER_STREAM)
+			take_stream(c, &row->u.stream);
+		if (row && row->kind == LAYER_KV)
+			take_kv(c, &row->u.kv);
+	} while (row);
+	layer_source_close(source);
+	return n;
 }
 
 static void read_segment(struct cut *c, struct store *store, const struct manifest_segment *s)
@@ -77,6 +117,8 @@ static void read_store(struct cut *c)
 	    store_get_all(store, "rooms/manifest", MANIFEST_MAX_BYTES, &bytes, NULL, &err) ||
 	    manifest_decode(env_default(), bytes.data, bytes.len, &m, &err))
 		die("manifest: %s", err.text);
+	for (uint32_t i = 0; i < m.n_layer;)
+		i += read_run(c, store, &m, i);
 	for (uint32_t i = 0; i < m.n_segment; i++)
 		read_segment(c, store, &m.segment[i]);
 	c->rev = m.rev_stored;
