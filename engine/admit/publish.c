@@ -3,6 +3,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
 #include "engine/base/ring.h"
+#include "engine/gc/retain.h"
 #include "engine/read/read.h"
 #include <string.h>
 
@@ -61,6 +62,7 @@ static int apply_config(struct volume *v, struct stream *s, const struct wal_op 
 	s->config = c;
 	if (replay)
 		config_limits(c, &s->limits);
+	retain_config(v, s);
 	stream_follow(s);
 	read_notify(v, s);
 	return 0;
@@ -102,6 +104,7 @@ static int apply_trim(struct volume *v, struct stream *s, uint64_t at, bool repl
 	if (at >= s->durable)
 		s->bytes = 0;
 	s->start = at;
+	retain_trimmed(s);
 	if (replay && at > s->start_assigned)
 		s->start_assigned = at;
 	stream_follow(s);

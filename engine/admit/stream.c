@@ -4,6 +4,7 @@
 #include "engine/base/ring.h"
 #include "engine/base/sum.h"
 #include "engine/api/engine.h"
+#include "engine/gc/retain.h"
 #include "engine/read/read.h"
 #include <string.h>
 
@@ -94,6 +95,7 @@ void stream_destroy(struct volume *v, struct stream *s)
 {
 	const struct firn_env *env = v->engine->env;
 	read_stream_gone(s);
+	retain_gone(v, s);
 	dedup_close(s->dedup);
 	volume_charge(v, -(int64_t)(s->tail_cap * sizeof *s->tail));
 	mem_free(env, s->config);

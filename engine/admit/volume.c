@@ -48,6 +48,7 @@ void volume_free(struct volume *v)
 	mem_free(env, v->group);
 	mem_free(env, v->uri);
 	mem_free(env, v->grave);
+	mem_free(env, v->retain);
 	manifest_fini(&v->manifest, env);
 	if (v->store)
 		store_close(v->store);

@@ -25,6 +25,7 @@ struct reader_item;
 struct built_round;
 struct layered;
 struct grave;
+struct retain;
 
 enum { ROUNDS_MAX = 16 }; /* of one volume, built and not yet stored */
 
@@ -65,6 +66,7 @@ struct stream {
 	uint64_t tx_config_id;     /* the same: its last CONFIG of this stream is ... */
 	uint32_t tx_config_op;     /* ... this operation */
 	struct reader_item *watch; /* read/: items set on this stream */
+	struct retain *retain;     /* gc/: NULL: it never had retention */
 };
 
 /* Someone waits until `rev` has reached a mark. */
@@ -143,8 +145,13 @@ struct volume {
 	struct grave *grave;               /* gc/: the dead list of the manifest */
 	uint32_t n_grave;
 	size_t cap_grave;
-	bool leaving;    /* a detach waits for those to end: nothing new is begun */
-	bool put_failed; /* since the last look */
+	bool retaining;         /* claimed: a worker looks what retention trims */
+	struct retain **retain; /* gc/: a heap of streams, who is due first in front */
+	uint32_t n_retain;
+	size_t cap_retain;
+	uint64_t retain_next_ns; /* no look before */
+	bool leaving;            /* a detach waits for those to end: nothing new is begun */
+	bool put_failed;         /* since the last look */
 	uint64_t retry_at_ns;
 	uint32_t retry_n;
 	int64_t shown_commit_ms; /* of the manifest, for info */
@@ -156,7 +163,7 @@ struct volume {
 	struct commit *commit; /* being sent or settled; one at a time */
 	/* from attach on */
 	struct upload_lane *lane;
-	struct upload_task commit_task, build_task, layer_task, grave_task;
+	struct upload_task commit_task, build_task, layer_task, grave_task, retain_task;
 	uint64_t build_max,
 	        build_charge; /* the builder's: bytes of the round, memory taken for it */
 };

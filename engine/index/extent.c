@@ -95,6 +95,26 @@ int index_extent_find(struct index *ix, uint32_t number, uint64_t stream, uint64
 	return rc;
 }
 
+int index_extents(struct index *ix, uint32_t number, uint64_t stream, uint64_t from,
+                  int (*each)(void *arg, const struct index_extent *x), void *arg,
+                  struct firn_error *err)
+{
+	struct index_tx tx;
+	struct index_extent_row x;
+	struct index_row r;
+	int stop = 0, rc = index_tx_read(ix, &tx, err);
+	if (rc)
+		return rc;
+	rc = find(&tx, number, stream, from, &x);
+	while (rc == 0 && (stop = each(arg, &x.x)) == 0) {
+		index_key_u64(&tx.key, number, INDEX_EXTENT, stream, x.x.block.next);
+		rc = index_tx_ge(&tx, INDEX_KEY_STREAM, &r);
+		rc = rc ? rc : index_extent_get(&r, &x, err);
+	}
+	index_tx_end(&tx);
+	return stop ? stop : rc == FIRN_ENOENT ? 0 : rc;
+}
+
 /* The first extent at or above `from` whose running maximum reaches t: *from is moved up to it. */
 static int bisect(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t *from, int64_t t)
 {

@@ -126,6 +126,11 @@ struct index_extent {
  * */
 int index_extent_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
                       struct index_extent *out, struct firn_error *err);
+/* Those of a stream from there on, in order; each() != 0 ends the walk and is returned. Within one transaction: not for
+ * many thousands at once. */
+int index_extents(struct index *ix, uint32_t number, uint64_t stream, uint64_t from,
+                  int (*each)(void *arg, const struct index_extent *x), void *arg,
+                  struct firn_error *err);
 /* The first extent in offset order, at or above offset `from`, whose max_timestamp_ms >= t.
  * FIRN_ENOENT. */
 int index_extent_by_time(struct index *ix, uint32_t number, uint64_t stream, uint64_t from,

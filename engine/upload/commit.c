@@ -10,6 +10,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/gc/gc.h"
+#include "engine/gc/retain.h"
 #include "engine/upload/attach.h"
 #include <stdio.h>
 #include <string.h>
@@ -250,9 +251,11 @@ void volume_stream_stored(struct volume *v, const struct stream_state *st, uint6
 		stream_free(v, s);
 		return;
 	}
+	uint64_t was = s->stored;
 	s->stored = st->next;
 	s->stored_start = st->start;
 	s->stored_bytes += bytes;
+	retain_stored(v, s, st->last_append_ms, was, bytes);
 	stream_tail_drop(v, s, s->stored);
 	read_notify(v, s);
 }

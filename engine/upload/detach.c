@@ -85,12 +85,18 @@ static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error
 	return 1;
 }
 
+/* Locked: somebody works on the volume, other than its commit. */
+static bool busy(const struct volume *v)
+{
+	return v->n_putting || v->building || v->layering || v->burying || v->retaining;
+}
+
 /* Nobody works on the volume any more, and nothing new is begun: it may go. */
 static bool still(struct volume *v)
 {
 	pthread_mutex_lock(&v->lock);
 	v->leaving = true;
-	bool is = !v->n_putting && !v->building && !v->layering && !v->burying;
+	bool is = !busy(v);
 	pthread_mutex_unlock(&v->lock);
 	return is;
 }
@@ -174,8 +180,7 @@ static int drain(struct engine *e, struct upload_job *j)
 		           &err, false, false);
 	pthread_mutex_lock(&v->lock);
 	/* Nothing new is begun while the job runs: from here it may end at once, should its record fail. */
-	bool stored = !v->commit && !volume_unstored(v) && !v->n_putting && !v->building &&
-	              !v->layering && !v->burying && !v->resumed;
+	bool stored = !v->commit && !volume_unstored(v) && !busy(v) && !v->resumed;
 	pthread_mutex_unlock(&v->lock);
 	if (!stored)
 		return 0; /* the steps of the volume go on storing */

@@ -3,6 +3,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/retain.h"
 #include "engine/upload/attach.h"
 #include <stdio.h>
 #include <string.h>
@@ -197,6 +198,7 @@ static int load_stream(void *arg, const struct stream_state *st)
 		if (config_decode(st->config, st->config_len, s->config))
 			return FIRN_ECORRUPT;
 		config_limits(s->config, &s->limits);
+		retain_config(v, s);
 		if (s->config->flags & FIRN_HOLD_VISIBLE)
 			s->visible = s->start;
 		if (s->config->flags & (FIRN_HOLD_STABLE | FIRN_HOLD_VISIBLE))

@@ -14,6 +14,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/gc/gc.h"
+#include "engine/gc/retain.h"
 #include "engine/upload/upload.h"
 #include <string.h>
 
@@ -208,6 +209,18 @@ static void look_at_graves(struct look *l, struct volume *v)
 	claim(l, &v->grave_task);
 }
 
+/* Locked. It waits for the store no more than a write does, but what it trims is stored. */
+static void look_at_retention(struct look *l, struct volume *v)
+{
+	if (v->retaining || v->resumed || v->detaching || v->failed || l->nearly_full ||
+	    l->now_ns < v->retain_next_ns || !able(l, v) || !retain_due(v, l->now_ms) ||
+	    !lane_take(l->e, v->lane, TASK_RETAIN))
+		return;
+	v->retaining = true;
+	v->retain_task = (struct upload_task){ .kind = TASK_RETAIN, .v = v, .lane = v->lane };
+	claim(l, &v->retain_task);
+}
+
 /* Locked. */
 static void look_at_puts(struct look *l, struct volume *v)
 {
@@ -324,6 +337,7 @@ static void look_at_volumes(struct look *l)
 		look_at_beat(l, v);
 		look_at_layers(l, v);
 		look_at_graves(l, v);
+		look_at_retention(l, v);
 		pthread_mutex_unlock(&v->lock);
 	}
 	look_at_builder(l);
@@ -391,6 +405,9 @@ int task_run(struct engine *e, struct upload_task *t)
 		break;
 	case TASK_GRAVES:
 		did = graves_run(t->v);
+		break;
+	case TASK_RETAIN:
+		did = retain_run(t->v);
 		break;
 	default:
 		did = rounds_build(t->v);

@@ -53,14 +53,22 @@ enum firn_compression {
 	FIRN_COMPRESSION_ZSTD = 2
 };
 
-/* How a stream is kept. Since 0.1. */
+/* How a stream is kept. Since 0.1.
+ *
+ * Retention: the engine that has the volume attached for writing trims, by a write of its own that takes a number like
+ * any (firn_volume_info.rev_durable) and shows as FIRN_MARK_START, what is older than retention_ms or lies behind
+ * retention_bytes of newer payload; where both are set, what either says. Only what is stored goes, from the oldest on,
+ * in whole blocks of the store (the batches of one upload, cut at about 256 KiB): a block goes when its youngest batch is
+ * old enough, or when the blocks after it hold retention_bytes without it. Age is counted from the append time by the
+ * engine's wall clock; with RETAIN_BY_TIMESTAMP from the caller's, and a timestamp in the future keeps all behind it. It is
+ * looked at once a second, 1024 streams of a volume at a time; while the store is away, or the WAL nearly full, not at
+ * all. The bytes leave the store later, as after any trim. */
 struct firn_stream_config {
 	uint32_t struct_size;
-	uint32_t flags;           /* enum firn_stream_config_flag */
-	uint64_t retention_ms;    /* age at which batches are to go, once stored; 0 = for ever */
-	uint64_t retention_bytes; /* likewise what exceeds this; 0 = no bound. Both are kept, and */
-	                          /* enforced from a later release on: trim meanwhile */
-	uint32_t producer_window; /* batches remembered per producer; 0 = 5 */
+	uint32_t flags;              /* enum firn_stream_config_flag */
+	uint64_t retention_ms;       /* age at which batches go, see above; 0 = for ever */
+	uint64_t retention_bytes;    /* payload that is kept, likewise; 0 = no bound */
+	uint32_t producer_window;    /* batches remembered per producer; 0 = 5 */
 	uint32_t producer_seq_bits;  /* sequences wrap after this many bits; 0 = 64, Kafka 31 */
 	uint64_t producer_expire_ms; /* a producer silent that long is forgotten; 0 = 1 day */
 	uint64_t key_window_ms;      /* idempotency keys are remembered this long ... */
