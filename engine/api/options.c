@@ -125,10 +125,11 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 	e->no_threads = opts->flags & FIRN_ENGINE_NO_THREADS;
 	e->linger_us = opts->linger_us;
 	e->memory_bytes = opts->memory_bytes ? opts->memory_bytes : 512u << 20;
-	e->upload_bytes = e->memory_bytes / 4; /* and half of that for the round being built */
+	/* And three quarters of that for the round being built: its groups, and what is listed of them. */
+	e->upload_bytes = e->memory_bytes / 4;
 	e->tail_bytes = opts->tail_bytes ? opts->tail_bytes : e->memory_bytes / 4;
-	e->cache_bytes = opts->cache_bytes ? opts->cache_bytes : e->memory_bytes / 4;
-	e->pin_bytes = opts->pin_bytes ? opts->pin_bytes : e->memory_bytes / 8;
+	e->cache_bytes = opts->cache_bytes ? opts->cache_bytes : e->memory_bytes / 16 * 3;
+	e->pin_bytes = opts->pin_bytes ? opts->pin_bytes : e->memory_bytes / 16;
 	*o = (struct engine_options){ .upload_interval_ms = 60000,
 		                      .zstd_level = 1,
 		                      .layer_segments = 256,

@@ -366,6 +366,15 @@ static int next_group(struct round *r, struct volume_group *g, struct firn_error
 	return rc;
 }
 
+/* Of small records the list of batches is what takes memory: at most half of a segment's size, however small
+ * they are (P7). */
+static bool full(const struct round *r, uint64_t max_bytes)
+{
+	size_t with_next = r->n_batch + (r->n_chunk ? r->n_batch / r->n_chunk : 0);
+	size_t cap = with_next > r->cap_batch ? 2 * r->cap_batch : r->cap_batch;
+	return r->bytes >= max_bytes || cap * sizeof *r->batch > r->v->segment_bytes / 2;
+}
+
 int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct firn_error *err)
 {
 	memset(r, 0, sizeof *r);
@@ -374,7 +383,7 @@ int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct fir
 	map_init(&r->streams, r->env);
 	map_init(&r->producers, r->env);
 	int rc = 0, tries = 0;
-	while (!rc && (!r->bytes || r->bytes < max_bytes)) {
+	while (!rc && (!r->bytes || !full(r, max_bytes))) {
 		struct volume_group g = { 0 };
 		rc = next_group(r, &g, err);
 		if (rc == FIRN_ENOENT && r->rev_to > r->rev_from) {

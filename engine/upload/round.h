@@ -54,7 +54,8 @@ struct round {
 	size_t n_stream, n_producer, n_order;
 };
 
-/* Folds the oldest groups of the volume that no round holds, up to about max_bytes (all of one group at least).
+/* Folds the oldest groups of the volume that no round holds, up to about max_bytes, or fewer when their batches are
+ * tiny (all of one group at least).
  * FIRN_ENOENT: nothing is there. Takes the volume's lock for short moments. It begins where the newest round
  * that is built and not yet stored ends, with the cut there. */
 int round_open(struct round *r, struct volume *v, uint64_t max_bytes, struct firn_error *err);

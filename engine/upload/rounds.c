@@ -103,7 +103,7 @@ void rounds_drop(struct volume *v, uint32_t first)
 /* The memory that the builder was granted becomes what the round really takes. */
 static void settle_charge(struct volume *v, struct built_round *b)
 {
-	uint64_t held = 0;
+	uint64_t held = b ? b->n_stream * sizeof *b->stream : 0;
 	for (uint32_t i = 0; b && i < b->n_part; i++)
 		held += b->part[i].len + (b->part[i].len - b->part[i].segment.footer_pos);
 	if (b)
