@@ -315,26 +315,29 @@ static int f_close(void *ctx, void *file)
 	return 0;
 }
 
-static int64_t f_read(void *ctx, void *file, void *buf, size_t len, uint64_t pos)
-{
-	struct handle *h = file;
-	(void)ctx;
-	sched_maybe_yield();
-	if (fault_strikes(FAULT_EIO, 4000))
-		return -EIO;
-	uint64_t have = pos < h->inode->seen_len ? h->inode->seen_len - pos : 0;
-	if (len > have)
-		len = (size_t)have;
-	memcpy(buf, h->inode->seen + pos, len);
-	return (int64_t)len;
-}
-
 static const char *name_of(const struct disk *d, const struct inode *n)
 {
 	for (uint32_t i = 0; i < d->n_seen; i++)
 		if (d->seen[i].inode == n)
 			return d->seen[i].path;
 	return "";
+}
+
+static int64_t f_read(void *ctx, void *file, void *buf, size_t len, uint64_t pos)
+{
+	struct handle *h = file;
+	struct node *node = ctx;
+	struct gate *gate;
+	enum gate_how how = gate_at(GATE_READ, name_of(node->disk, h->inode), &gate);
+	gate_pass(gate);
+	sched_maybe_yield();
+	if (how == GATE_FAIL || fault_strikes(FAULT_EIO, 4000))
+		return -EIO;
+	uint64_t have = pos < h->inode->seen_len ? h->inode->seen_len - pos : 0;
+	if (len > have)
+		len = (size_t)have;
+	memcpy(buf, h->inode->seen + pos, len);
+	return (int64_t)len;
 }
 
 /* The time it takes; a kill in between leaves it to disk_killed(). */

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum gate_on { GATE_WRITE, GATE_SYNC, GATE_SYNC_DIR, GATE_RENAME, GATE_PUT, GATE_GET };
+enum gate_on { GATE_READ, GATE_WRITE, GATE_SYNC, GATE_SYNC_DIR, GATE_RENAME, GATE_PUT, GATE_GET };
 
 enum gate_how {
 	GATE_PASS, /* what gate_at() says of an operation that no gate concerns */

@@ -70,6 +70,14 @@ uint64_t store_puts(void)
 	return store.n_put;
 }
 
+uint64_t store_objects(const char *prefix)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < store.now.n; i++)
+		n += !strncmp(store.now.object[i].key, prefix, strlen(prefix));
+	return n;
+}
+
 uint64_t store_puts_to(const char *prefix)
 {
 	uint64_t sum = 0;

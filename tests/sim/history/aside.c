@@ -117,10 +117,72 @@ static void failed_copy(void)
 	shut_down(&p.a, p.v, FIRN_DETACH_DRAIN);
 }
 
+/* Half a lap in which v says much at a time: several of its groups lie in each file. */
+static void half_lap(struct pair *p)
+{
+	for (uint32_t i = 0; i < 16; i++) {
+		say_bytes(p->w, p->t, 'w', 256 << 10);
+		for (uint32_t k = 0; k < 3 && i % 4 == 3; k++) {
+			size_t n = strlen(p->word);
+			char letter[2] = { (char)('a' + n % 26), 0 };
+			say(p->v, p->s, letter);
+			p->word[n] = letter[0];
+		}
+		if (i % 8 == 7)
+			store_now(&p->a, p->w);
+	}
+}
+
+static void begin_attach(struct box *a, const char *name)
+{
+	struct firn_attach at = FIRN_ATTACH_INIT;
+	const struct firn_req *r = &at.req;
+	at.store = "mem:";
+	at.name = name;
+	at.node = "node-0";
+	at.req.cq = a->cq;
+	EXPECT("script", firn_engine_submit(a->node->engine, &r, 1, NULL) == 1);
+}
+
+/* A move is under way when v is attached again. What the attach has found and has not read yet stays where it is until it
+ * has: whichever read of the attach it is that the move overtakes. */
+static void attach_in_a_move(void)
+{
+	struct pair p;
+	pair_open(&p);
+	for (uint32_t i = 0; i < 6; i++) {
+		half_lap(&p);
+		power_cut(&p.a);
+		power_on(&p.a);
+		p.w = attach(&p.a, "w");
+		struct gate *move = gate_set(GATE_WRITE, ".aside", 0, GATE_HOLD);
+		for (uint32_t k = 0; k < 12 && !gate_reached(move); k++)
+			quarter_lap(&p, false);
+		EXPECT("script", gate_reached(move));
+		struct gate *read = gate_set(GATE_READ, ".wal", 2 * i, GATE_HOLD);
+		begin_attach(&p.a, "v");
+		gate_wait(read);
+		gate_open(move);
+		wait_ms(SECOND); /* all that is to be moved has been, and goes if it may */
+		gate_open(read);
+		struct firn_event ev = { 0 };
+		EXPECT("P8", firn_cq_reap(p.a.cq, &ev, sizeof ev, 1, 600 * SECOND) == 1);
+		SIM_CHECK("P1", ev.code == 0, "what it was about to read is gone: %s",
+		          firn_code_name(ev.code));
+		p.v = ((const struct firn_attached *)ev.result)->volume;
+		firn_release(ev.result);
+		expect_word(p.v, p.s, p.word, "attached in a move");
+	}
+	store_outage_of(NULL, 0);
+	MUST(detach(&p.a, p.w, FIRN_DETACH_DRAIN));
+	shut_down(&p.a, p.v, FIRN_DETACH_DRAIN);
+}
+
 const struct history aside_histories[] = {
 	{ "S5", "P8", "a volume that cannot be stored does not stop the log from going round",
 	  slow_volume },
 	{ "S5b", "P1", "whoever dies in the middle of a move loses nothing", death_in_a_move },
 	{ "S5c", "P8", "a copy that could not be written is written another time", failed_copy },
+	{ "S5d", "P1", "nothing is moved away under an attach", attach_in_a_move },
 	{ 0 },
 };

@@ -140,6 +140,31 @@ static void clone(void)
 	shut_down(&b, moved, FIRN_DETACH_DRAIN);
 }
 
+/* The clone boots while the store is away: it does not go on, the original does. */
+static void clone_in_an_outage(void)
+{
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "ab");
+	store_now(&a, v);
+	say(v, s, "c");
+	kill9(&a);
+	node_restore(b.node, node_shot(a.node));
+	must_not_resume(&b, "v", "lies elsewhere");
+	store_outage(sched_now() + 3600 * UINT64_C(1000000000));
+	power_on(&a);
+	v = attach(&a, "v");
+	say(v, s, "d");
+	store_outage(0);
+	store_now(&a, v);
+	expect_word(v, s, "abcd", "the original");
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
 /* A copy with its own copy of the store went its own way: same numbers, other bytes, all sums right. What is grafted from
  * it into the original does not follow what stands before it, or what stands behind does not follow it. */
 static void files_of_a_copy(void)
@@ -282,6 +307,7 @@ const struct history copy_histories[] = {
 	{ "12c", "P4",
 	  "a clone is refused until the original is said to be gone, and then the original is",
 	  clone },
+	{ "12e", "P4", "a clone does not resume in an outage", clone_in_an_outage },
 	{ "12d", "P5", "groups and files of a copy that went its own way are no part of the log",
 	  files_of_a_copy },
 	{ "25", "P5",

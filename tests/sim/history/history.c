@@ -13,15 +13,24 @@ void box_init(struct box *b, uint32_t number)
 
 int try_power_on(struct box *b, struct firn_error *err)
 {
-	char interval[48], file_bytes[40], segment_bytes[40];
+	char interval[48], file_bytes[40], segment_bytes[40], layers[40], grace[40];
 	struct node *n = b->node;
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=%uM",
 	               b->file_mib ? b->file_mib : 1);
 	(void)snprintf(interval, sizeof interval, "upload_interval_ms=%u",
 	               b->upload_interval_ms ? b->upload_interval_ms : 3600 * SECOND);
 	(void)snprintf(segment_bytes, sizeof segment_bytes, "segment_bytes=%uK", b->segment_kib);
-	const char *options[] = { "wal_io=pwrite", file_bytes, interval,
-		                  b->segment_kib ? segment_bytes : NULL, NULL };
+	(void)snprintf(layers, sizeof layers, "layer_segments=%u",
+	               b->layer_segments ? b->layer_segments : 256);
+	(void)snprintf(grace, sizeof grace, "delete_grace_ms=%u",
+	               b->grace_ms ? b->grace_ms : 3600 * SECOND);
+	const char *options[] = { "wal_io=pwrite",
+		                  file_bytes,
+		                  interval,
+		                  layers,
+		                  grace,
+		                  b->segment_kib ? segment_bytes : NULL,
+		                  NULL };
 	struct firn_engine_opts o = { .struct_size = sizeof o,
 		                      .dir = n->dir,
 		                      .wal_bytes = b->wal_bytes ? b->wal_bytes : NODE_WAL,
@@ -203,6 +212,15 @@ void say(struct firn_volume *v, uint64_t s, const char *word)
 {
 	for (; *word; word++)
 		MUST(firn_stream_append(v, s, word, 1, 1, 0, NULL, NULL));
+}
+
+void store_each(struct box *b, struct firn_volume *v, uint64_t s, const char *word)
+{
+	for (; *word; word++) {
+		say(v, s, (char[2]){ *word, 0 });
+		store_now(b, v);
+		wait_ms(SECOND); /* what it makes due is done */
+	}
 }
 
 static void noise(uint8_t letter, uint8_t *bytes, size_t len)

@@ -22,7 +22,7 @@ struct history {
 /* By file; each list ends with one without a number. */
 extern const struct history wal_histories[], write_histories[], commit_histories[],
         shared_histories[], owner_histories[], abandon_histories[], scale_histories[],
-        copy_histories[], aside_histories[];
+        copy_histories[], aside_histories[], lost_histories[], layer_histories[];
 
 enum { SECOND = 1000 }; /* ms */
 
@@ -35,6 +35,7 @@ struct box {
 	uint32_t upload_interval_ms; /* 0: an hour: nothing is stored that was not asked for */
 	uint32_t segment_kib;        /* 0: as the engine likes */
 	uint32_t file_mib;           /* of a WAL file; 0: 1 */
+	uint32_t layer_segments, grace_ms; /* 0: as the engine likes */
 };
 void box_init(struct box *b, uint32_t number);
 int try_power_on(struct box *b, struct firn_error *err);
@@ -55,6 +56,11 @@ int try_takeover(struct box *b, const char *name, const char *takeover, struct f
                  struct firn_error *err);
 struct firn_volume *attach(struct box *b, const char *name);
 struct firn_volume *look(struct box *b, const char *name); /* read-only: what is stored */
+/* With takeover=abandon; what it skips of each stream. */
+struct firn_volume *abandon(struct box *b, const char *name);
+#define SKIP (UINT64_C(1) << 36)
+/* It is down; restarted in an outage it does not go on, and the refusal says why. It is down again, the store back. */
+void must_not_resume(struct box *b, const char *name, const char *why);
 int detach(struct box *b, struct firn_volume *v, uint32_t mode);
 void store_now(struct box *b, struct firn_volume *v);
 void begin_store(struct box *b, struct firn_volume *v, uint64_t user_data); /* not waited for */
@@ -67,6 +73,8 @@ uint64_t stream(struct firn_volume *v, const char *name);
 uint64_t find(struct firn_volume *v, const char *name); /* 0: none */
 /* Appends one record of each letter, each acked before the next. */
 void say(struct firn_volume *v, uint64_t s, const char *word);
+/* The same, each stored by a round of its own, and what that makes due done. */
+void store_each(struct box *b, struct firn_volume *v, uint64_t s, const char *word);
 void say_bytes(struct firn_volume *v, uint64_t s, uint8_t letter, size_t len);
 /* A bit of what say_bytes() wrote, 32 bytes or more, flips in the WAL. */
 void rot(struct box *b, uint8_t letter);
@@ -77,6 +85,9 @@ void graft(struct box *b, const struct disk *copy, uint8_t letter, size_t len, b
 /* All of it, from start to the end: letters; '.' for a skipped offset. At most 255. */
 void hear(struct firn_volume *v, uint64_t s, char out[256]);
 void expect_word(struct firn_volume *v, uint64_t s, const char *word, const char *when);
+/* Letters at [at, at + n); not less. */
+void expect_at(struct firn_volume *v, uint64_t s, uint64_t at, const char *word);
+void expect_code(struct firn_volume *v, uint64_t s, uint64_t at, int code); /* of a read there */
 uint64_t mark(struct firn_volume *v, uint64_t s, uint32_t which);
 /* One operation, not waited for. */
 void begin(struct box *b, struct firn_volume *v, const struct firn_op *op, uint32_t n,

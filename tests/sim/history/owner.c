@@ -226,7 +226,7 @@ static void nothing_is_stored_unasked(void)
 	expect_word(attach(&b, "v"), s, "abcdef", "at the next owner");
 }
 
-static void must_not_resume(struct box *a, const char *name, const char *why)
+void must_not_resume(struct box *a, const char *name, const char *why)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_volume *v;
