@@ -28,6 +28,7 @@ static void begin(struct site *s, struct host *h, const char *const *options)
 
 static long number(const struct site *s, const char *command)
 {
+	site_pull(s);
 	char *text = site_ask(s, "%s", command);
 	long n = atol(text);
 	free(text);
@@ -61,7 +62,7 @@ static void history(struct host *h, uint64_t room)
 
 static void verify(const struct site *s)
 {
-	site_run(s, "$FIRN_BIN_DIR/firn verify -s %s -v v >verified", s->uri);
+	site_run(s, "$FIRN_BIN_DIR/firn verify -s '%s' -v v >verified", s->uri);
 }
 
 Test(layer, a_manifest_stays_small_and_without_an_index_all_comes_back_from_layers)
@@ -148,6 +149,7 @@ Test(layer, a_flipped_bit_or_a_missing_layer_is_named_and_the_attach_refused)
 	begin(&s, &h, small);
 	history(&h, new_stream(&h, "room"));
 	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_pull(&s);
 	site_run(&s, "rm -r a/index && cp -r . ../keep.$$ && rm -rf saved && mv ../keep.$$ saved");
 	for (int damage = 0; damage < 4; damage++) {
 		struct firn_error err = FIRN_ERROR_INIT;
@@ -156,18 +158,20 @@ Test(layer, a_flipped_bit_or_a_missing_layer_is_named_and_the_attach_refused)
 		     f = strtok_r(NULL, "\n", &save))
 			harm(f, damage);
 		free(files);
+		site_push(&s);
 		host_open(&h);
 		int rc = host_try_attach(&h, "v", 0, NULL, &h.volume, &err);
 		cr_expect_eq(rc, FIRN_ECORRUPT, "%s: %s", firn_code_name(rc), err.text);
 		cr_expect(strstr(err.text, "layer/"), "%s", err.text);
 		host_close(&h);
-		char *told = site_ask(&s, "$FIRN_BIN_DIR/firn verify -s %s -v v || true", s.uri);
+		char *told = site_ask(&s, "$FIRN_BIN_DIR/firn verify -s '%s' -v v || true", s.uri);
 		cr_expect(strstr(told, "DAMAGED"), "%s", told);
 		cr_expect(strstr(told, "layer/"), "%s", told);
 		free(told);
 		site_run(
 		        &s,
 		        "rm -rf a && for d in $(ls saved); do rm -rf ./$d; cp -r saved/$d .; done");
+		site_push(&s);
 	}
 	site_remove(&s);
 }

@@ -84,52 +84,81 @@ static int write_async(struct host *h, uint64_t id, const char *data, size_t len
 	                                                                          : 0;
 }
 
-/* Full because the store is away: nothing is writable until it returns; then once. */
-Test(notice, writable_comes_when_there_is_room_and_not_before)
+static char data[256 << 10];
+
+/* Until it stays full; returns how many writes are in it. */
+static uint32_t fill(struct host *h, uint64_t id)
 {
-	struct site s;
-	struct host h;
-	struct firn_event ev;
 	struct firn_error err = FIRN_ERROR_INIT;
-	static char data[256 << 10];
-	site_make(&s);
-	site_uri_mortal(&s, "store", s.uri, sizeof s.uri);
-	host_init(&h, &s, "a");
-	h.opts.wal_bytes = 8 << 20;
-	host_start(&h);
-	uint64_t id = new_stream(&h, "room");
-	store_all(&h);
-	site_store_leaves(&s, "store");
+	struct firn_event ev;
 	uint32_t n = 0, taken = 0;
-	for (int refused = 0; refused < 20;) { /* until it stays full */
-		if (!write_async(&h, id, data, sizeof data, &err)) {
+	for (int refused = 0; refused < 20;) {
+		if (!write_async(h, id, data, sizeof data, &err)) {
 			taken++;
 			refused = 0;
 		} else {
 			refused++;
 			(void)usleep(10000);
 		}
-		while (reap_one(&h, &ev, 0)) {
+		while (reap_one(h, &ev, 0))
 			n += ev.kind == FIRN_REQ_WRITE;
-		}
 		cr_assert_lt(taken, 100u);
 	}
-	while (n < taken) {
-		cr_assert(await(&h, FIRN_REQ_WRITE, &ev));
-		n++;
-	}
-	cr_assert(write_async(&h, id, data, sizeof data, &err));
-	struct firn_volume *other; /* of another store: its writes go on, and make no room for v */
+	for (; n < taken; n++)
+		cr_assert(await(h, FIRN_REQ_WRITE, &ev));
+	return taken;
+}
+
+/* Writes to another store's volume go on, and make no room for the first. */
+static void write_elsewhere(struct host *h, const char *uri)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_volume *other;
+	struct site s = *h->site;
+	const struct site *was = h->site;
 	uint64_t its;
-	site_uri(&s, "elsewhere", s.uri, sizeof s.uri);
-	cr_assert_eq(host_try_attach(&h, "other", FIRN_ATTACH_CREATE, NULL, &other, &err), 0, "%s",
-	             err.text);
+	(void)snprintf(s.uri, sizeof s.uri, "%s", uri);
+	h->site = &s;
+	int rc = host_try_attach(h, "other", FIRN_ATTACH_CREATE, NULL, &other, &err);
+	h->site = was;
+	cr_assert_eq(rc, 0, "%s", err.text);
 	cr_assert_eq(firn_stream_open(other, "s", &its, &err), 0, "%s", err.text);
 	for (int i = 0; i < 20; i++)
 		cr_assert_eq(firn_stream_append(other, its, "x", 1, 1, 0, NULL, &err), 0, "%s",
 		             err.text);
-	cr_assert_not(reap_one(&h, &ev, 700), "told too early: kind %u", ev.kind);
-	cr_assert_eq(host_detach(&h, other, FIRN_DETACH_ABORT, &err), 0);
+	cr_assert_eq(host_detach(h, other, FIRN_DETACH_ABORT, &err), 0);
+}
+
+/* Full because the store is away: nothing is told until there is room. (A segment that was being built may still leave
+ * some behind; then it is there when it is told.) Once the store returns it comes for good. */
+Test(notice, writable_comes_when_there_is_room_and_not_before)
+{
+	struct site s;
+	struct host h;
+	struct firn_event ev;
+	struct firn_error err = FIRN_ERROR_INIT;
+	char elsewhere[SITE_URI_MAX];
+	site_make(&s);
+	site_uri_mortal(&s, "store", s.uri, sizeof s.uri);
+	site_uri(&s, "elsewhere", elsewhere, sizeof elsewhere);
+	host_init(&h, &s, "a");
+	h.opts.wal_bytes = 8 << 20;
+	host_start(&h);
+	uint64_t id = new_stream(&h, "room");
+	store_all(&h);
+	site_store_leaves(&s, "store");
+	for (int told = 0;; told++) {
+		(void)fill(&h, id);
+		cr_assert(write_async(&h, id, data, sizeof data, &err));
+		write_elsewhere(&h, elsewhere);
+		if (!reap_one(&h, &ev, 700))
+			break;
+		cr_assert_eq(ev.kind, FIRN_EV_WRITABLE);
+		cr_assert_eq(write_async(&h, id, data, sizeof data, &err), 0, "told too early: %s",
+		             err.text);
+		cr_assert(await(&h, FIRN_REQ_WRITE, &ev));
+		cr_assert_lt(told, 10, "full, and told again and again that there is room");
+	}
 	site_store_returns(&s, "store");
 	cr_assert(await(&h, FIRN_EV_WRITABLE, &ev));
 	cr_assert_eq(write_async(&h, id, data, sizeof data, &err), 0);

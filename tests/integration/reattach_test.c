@@ -73,8 +73,7 @@ Test(reattach, a_volume_under_another_spelling_of_its_uri_is_the_same_volume)
 		site_run(&s, "ln -s store again");
 		site_uri(&s, "again", other.uri, sizeof other.uri);
 	} else {
-		(void)strcat(other.uri,
-		             strchr(s.uri, '?') ? "&deadline_ms=29999" : "?deadline_ms=29999");
+		site_uri_add(&other, "deadline_ms=29999");
 	}
 	h.site = &other;
 	cr_assert_eq(host_try_attach(&h, "v", FIRN_ATTACH_CREATE, NULL, &second, &err), FIRN_EBUSY,

@@ -25,6 +25,13 @@ void site_uri(const struct site *s, const char *name, char *out, size_t cap)
 	cr_assert(n > 0 && (size_t)n < cap, "%s is too long", base);
 }
 
+void site_uri_add(struct site *s, const char *param)
+{
+	size_t len = strlen(s->uri), cap = sizeof s->uri - len;
+	int n = snprintf(s->uri + len, cap, "%c%s", strchr(s->uri, '?') ? '&' : '?', param);
+	cr_assert(n > 0 && (size_t)n < cap, "%s is too long", s->uri);
+}
+
 /* ---- a store that can go away ---- */
 
 void site_uri_mortal(const struct site *s, const char *name, char *out, size_t cap)

@@ -26,7 +26,9 @@ char *site_ask(const struct site *s, const char *fmt, ...) __attribute__((format
 
 /* The URI of a store of the site; its own is "store". */
 void site_uri(const struct site *s, const char *name, char *out, size_t cap);
-/* The same, of one that site_store_leaves() can send away, and fetch back. */
+/* One parameter more in the URI of the site: name=value. */
+void site_uri_add(struct site *s, const char *param);
+/* As site_uri(), of one that site_store_leaves() can send away, and fetch back. */
 void site_uri_mortal(const struct site *s, const char *name, char *out, size_t cap);
 void site_store_leaves(const struct site *s, const char *name);
 void site_store_returns(const struct site *s, const char *name);
