@@ -199,7 +199,7 @@ if(NOT FIRN_FUZZ)
     add_test(NAME ${test} COMMAND bash ${file})
     firn_test_properties(${test} ${label} 240)
     # The back end itself runs under sanitizers in the conformance tests.
-    if(FIRN_SANITIZE AND test MATCHES "integration/(mem|minio)_test")
+    if(FIRN_SANITIZE AND test MATCHES "integration/(mem|minio)_test|crash/minio_test")
       continue()
     endif()
     if(test MATCHES "/(minio|versitygw|libs3|secure)_test") # may have to build its server first

@@ -6,6 +6,7 @@
  *   kill9_worker.c  writes to several rooms with many in flight, notes what is acked
  *   kill9_check.c   reads everything back: P1, P2, P3
  *   kill9_cut.c     what the store says, and an engine elsewhere sees of it: P10
+ *   outage.c        the same worker and checker, in an outage of the store
  *
  * The model lies in memory that all processes share, so it outlives the killed. The loop itself
  * never opens an engine: what is forked from it has no threads.
@@ -47,6 +48,14 @@ struct room {
 	uint64_t start, end, last_id; /* at the last check */
 };
 
+/* What a worker's engine says of itself, every few writes. */
+struct told {
+	atomic_ulong n_resumed;       /* attaches without the store, of all workers */
+	atomic_ulong state;           /* enum firn_state; 0: not attached yet */
+	atomic_ulong durable, stored; /* revs */
+	atomic_ulong n_request;       /* to its store, so far */
+};
+
 struct model {
 	struct room room[ROOMS];
 	atomic_ulong n_ack;
@@ -57,7 +66,11 @@ struct model {
 	char dir[1024], store[1024]; /* the engine's directory at present; URI */
 	char elsewhere[1024];        /* a directory for engines that only look */
 	char wal_io[32];
-	const struct firn_env *env; /* NULL: the system's own */
+	const struct firn_env *env;       /* NULL: the system's own */
+	uint64_t memory_bytes, wal_bytes; /* 0: 64 MiB, 16 MiB */
+	bool endless;          /* one session, until it is killed, which writes as long as ... */
+	atomic_ulong n_ack_to; /* ... fewer are acked, and tells of itself: */
+	struct told told;
 	uint64_t seed;
 };
 
@@ -103,7 +116,7 @@ _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct firn_engine *engine_open(const struct model *m, const char *dir);
 void engine_close(struct firn_engine *e);
 /* NULL and *code if `code` is given and the attach failed; else it dies. */
-struct firn_volume *attach(struct firn_engine *e, const struct model *m, uint32_t flags, int *code);
+struct firn_volume *attach(struct firn_engine *e, struct model *m, uint32_t flags, int *code);
 void detach(struct firn_engine *e, struct firn_volume *v, uint32_t mode);
 uint64_t mark(const struct firn_volume *v, uint64_t stream, uint32_t which);
 uint64_t kv(const struct firn_volume *v, uint64_t stream, const char *key); /* 0 when absent */

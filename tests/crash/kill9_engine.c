@@ -26,8 +26,9 @@ struct firn_engine *engine_open(const struct model *m, const char *dir)
 	struct firn_engine_opts opts = { .struct_size = sizeof opts,
 		                         .dir = dir,
 		                         .env = m->env,
-		                         .wal_bytes = 16 << 20,
-		                         .memory_bytes = 64 << 20,
+		                         .wal_bytes = m->wal_bytes ? m->wal_bytes : 16 << 20,
+		                         .memory_bytes = m->memory_bytes ? m->memory_bytes
+		                                                         : 64 << 20,
 		                         .options = options };
 	if (firn_engine_open(&opts, &e, &err))
 		die("open %s: %s", dir, err.text);
@@ -41,7 +42,7 @@ void engine_close(struct firn_engine *e)
 		die("close: %s", firn_code_name(rc));
 }
 
-struct firn_volume *attach(struct firn_engine *e, const struct model *m, uint32_t flags, int *code)
+struct firn_volume *attach(struct firn_engine *e, struct model *m, uint32_t flags, int *code)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_event ev;
@@ -60,6 +61,8 @@ struct firn_volume *attach(struct firn_engine *e, const struct model *m, uint32_
 	struct firn_volume *v = attached ? attached->volume : NULL;
 	if (attached && attached->n_lost)
 		die("attach: %u lost ranges", attached->n_lost);
+	if (attached && attached->flags & FIRN_ATTACHED_RESUMED)
+		atomic_fetch_add(&m->told.n_resumed, 1);
 	firn_release(ev.result);
 	return v;
 }

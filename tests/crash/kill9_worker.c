@@ -285,6 +285,26 @@ static void reap(struct worker *w, uint32_t timeout_ms)
 	}
 }
 
+/* ---- what it tells of itself ---- */
+
+static void tell(struct worker *w)
+{
+	const struct firn_metrics *m;
+	struct firn_volume_info info = { .struct_size = sizeof info };
+	struct told *told = &w->m->told;
+	unsigned long requests = 0;
+	if (firn_volume_info(w->volume, &info) || firn_engine_metrics(w->engine, &m))
+		die("no figures");
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!strcmp(m->metric[i].name, "firn_store_requests"))
+			requests += m->metric[i].value;
+	firn_release(m);
+	atomic_store(&told->durable, info.rev_durable);
+	atomic_store(&told->stored, info.rev_stored);
+	atomic_store(&told->n_request, requests);
+	atomic_store(&told->state, info.state);
+}
+
 /* ---- sessions ---- */
 
 static void write_for(struct worker *w, uint64_t ms)
@@ -308,6 +328,19 @@ static void write_for(struct worker *w, uint64_t ms)
 	}
 }
 
+/* In pieces, until it is killed. */
+static void write_on(struct worker *w)
+{
+	while (!w->stop) {
+		if (atomic_load(&w->m->n_ack) < atomic_load(&w->m->n_ack_to))
+			write_for(w, 10);
+		else
+			reap(w, 10);
+		tell(w);
+	}
+	die("it cannot write on");
+}
+
 static void session(struct worker *w)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
@@ -324,6 +357,8 @@ static void session(struct worker *w)
 		resume_room(w, room);
 	}
 	atomic_store(&w->m->attached, 1);
+	if (w->m->endless)
+		write_on(w);
 	write_for(w, 20 + chance(&w->chance, 200));
 	if (mode != FIRN_DETACH_ABORT)
 		while (w->total)

@@ -4,6 +4,9 @@
 #	tests/support/s3_server.sh minio COMMAND...       MinIO
 #	tests/support/s3_server.sh versitygw COMMAND...   versitygw over a directory
 #	tests/support/s3_server.sh --install              builds both, for later runs
+#	tests/support/s3_server.sh --at-hand minio        0 if that needs neither a build nor a download
+#	tests/support/s3_server.sh --mortal minio COMMAND...   a server of the command's own, which it may
+#	tests/support/s3_server.sh --kill, --revive            kill -9, and bring back with its data, at its port
 #
 # With FIRN_TEST_S3_CERTS=DIR MinIO speaks TLS with DIR's public.crt and private.key, which are localhost's
 # and firn.localhost's, and takes firn.localhost as well as localhost/firn.
@@ -41,9 +44,15 @@ go_command() {
 	done
 }
 
+# built NAME VERSION: where that program is, once it was built.
+built() {
+	echo "${XDG_CACHE_HOME:-$HOME/.cache}/firn-test/$1-$2/$1"
+}
+
 # installed NAME MODULE VERSION: the program's path, built if need be; nothing if it cannot be.
 installed() {
-	local dir=${XDG_CACHE_HOME:-$HOME/.cache}/firn-test/$1-$3 go
+	local dir go
+	dir=$(dirname "$(built "$1" "$3")")
 	mkdir -p "$dir"
 	(
 		# Two tests at once must not build twice.
@@ -63,6 +72,13 @@ find_server() {
 	minio) command -v minio || installed minio "$minio_module" "$minio_version" ;;
 	versitygw) command -v versitygw || installed versitygw "$versitygw_module" "$versitygw_version" ;;
 	esac
+}
+
+at_hand() {
+	case $1 in
+	minio) [[ -n ${FIRN_TEST_S3_URI-} ]] || command -v minio || [[ -x $(built minio "$minio_version") ]] ;;
+	versitygw) command -v versitygw || [[ -x $(built versitygw "$versitygw_version") ]] ;;
+	esac >/dev/null
 }
 
 free_port() {
@@ -113,16 +129,57 @@ start() {
 	return 1
 }
 
-stop() {
+end() { # SIGNAL
 	[[ -z ${container-} ]] || "$container" kill "firn-test-$port" >/dev/null 2>&1 || true
 	if [[ -n ${pid-} ]]; then
-		kill "$pid" 2>/dev/null || true
+		kill -s "$1" "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	fi
+	pid=
+}
+
+stop() {
+	end TERM
 	rm -rf "$scratch"
 }
 
-[[ $# -ge 1 ]] || die "usage: s3_server.sh minio|versitygw COMMAND... | --install"
+# Makes the server what the command wants it to be: there, or not.
+obey() {
+	local want again
+	want=$(cat "$scratch/want")
+	if [[ $want == down ]]; then
+		end KILL
+		return
+	fi
+	for ((again = 0; !${#pid} && again < 100; again++)); do # somebody else may have its port for a moment
+		start "$kind" "$program" || end KILL
+	done
+	((${#pid})) || kill "$command"
+}
+
+[[ $# -ge 1 ]] || die "usage: s3_server.sh [--mortal] minio|versitygw COMMAND... | --install | --at-hand minio|versitygw"
+case $1 in
+--at-hand)
+	status=0
+	at_hand "${2-}" || status=1
+	exit "$status"
+	;;
+--kill | --revive)
+	port=${FIRN_TEST_S3_URI##*:}
+	if [[ $1 == --kill ]]; then echo down; else echo up; fi >"$FIRN_TEST_S3_WANT"
+	while
+		kill -USR1 "$FIRN_TEST_S3_KEEPER"
+		sleep 0.1
+		if answers; then [[ $1 == --kill ]]; else [[ $1 == --revive ]]; fi
+	do :; done
+	exit
+	;;
+esac
+mortal=0
+if [[ $1 == --mortal ]]; then
+	mortal=1
+	shift
+fi
 if [[ $1 == --install ]]; then
 	for kind in minio versitygw; do
 		[[ -n $(find_server "$kind") ]] || die "no $kind on PATH and no Go 1.21 or later to build it with"
@@ -134,7 +191,7 @@ shift
 [[ $kind == minio || $kind == versitygw ]] || die "no server is called $kind"
 (($#)) || die "no command"
 
-if [[ $kind == minio && -n ${FIRN_TEST_S3_URI-} && -z ${FIRN_TEST_S3_CERTS-} ]]; then
+if [[ $kind == minio && -n ${FIRN_TEST_S3_URI-} && -z ${FIRN_TEST_S3_CERTS-} ]] && ((!mortal)); then
 	exec "$@"
 fi
 program=$(find_server "$kind")
@@ -175,5 +232,19 @@ FIRN_TEST_S3_URI="s3://$bucket?endpoint=http://127.0.0.1:$port"
 [[ -z ${FIRN_TEST_S3_CERTS-} ]] || FIRN_TEST_S3_URI="s3://$bucket?endpoint=https://localhost:$port"
 export FIRN_TEST_S3_URI
 status=0
-"$@" || status=$?
+if ((!mortal)); then
+	"$@" || status=$?
+	exit "$status"
+fi
+export FIRN_TEST_S3_WANT=$scratch/want FIRN_TEST_S3_KEEPER=$$
+"$@" <&0 &
+command=$!
+trap 'kill "$command" 2>/dev/null || true; exit 129' HUP INT TERM
+# A signal that comes when nobody waits is sent again.
+trap : USR1
+while kill -0 "$command" 2>/dev/null; do
+	wait "$command" || true
+	[[ ! -e $scratch/want ]] || obey
+done 2>/dev/null
+wait "$command" || status=$?
 exit "$status"
