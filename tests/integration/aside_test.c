@@ -54,7 +54,7 @@ static int append(struct host *h, struct firn_volume *v, uint64_t stream, const 
 	w.volume = v;
 	w.op = &op;
 	w.n_op = 1;
-	w.req.timeout_ms = 20000;
+	w.req.timeout_ms = 120000;
 	int rc = firn_engine_call(h->engine, &w.req, &ev, NULL);
 	firn_release(ev.result);
 	return rc;
@@ -176,7 +176,7 @@ static void drains(struct two *t)
 		store_all(&t->h);
 		cr_expect_eq(host_detach(&t->h, t->h.volume, FIRN_DETACH_DRAIN, NULL), 0);
 	}
-	for (int i = 0; i < 100 && number(t->s, "ls a/wal | grep -c aside || true"); i++)
+	for (int i = 0; i < 2000 && number(t->s, "ls a/wal | grep -c aside || true"); i++)
 		(void)usleep(50000);
 	cr_expect_eq(number(t->s, "ls a/wal | grep -c aside || true"), 0,
 	             "files aside go when all is stored");
@@ -220,7 +220,7 @@ static void feed(struct host *h, struct hungry *d)
 		return;
 	cr_assert_eq(rc, 0, "%s", firn_code_name(rc));
 	do
-		cr_assert(reap_one(h, &ev, 20000));
+		cr_assert(reap_one(h, &ev, 120000));
 	while (ev.kind == FIRN_EV_WRITABLE);
 	cr_assert_eq(ev.code, 0);
 	d->acked++;
@@ -278,7 +278,7 @@ static void go_and_die(void *arg)
 Test(aside, after_a_crash_a_volume_that_nobody_attaches_does_not_either)
 {
 	struct site s;
-	struct two t;
+	static struct two t;
 	struct firn_error err = FIRN_ERROR_INIT;
 	site_make(&s);
 	site_run(&s, "mkdir dead live");
@@ -353,7 +353,7 @@ enum { NOTE = 64, FILL = LAP * 4 / 10 };
 /* A third volume says something that is not stored; then the busy one goes on, not far enough for a move. */
 static void note_and_die(void *arg)
 {
-	struct two t;
+	static struct two t;
 	struct site *s = arg;
 	static const char note[NOTE] = "a note of the third volume";
 	open_two(&t, s, true);

@@ -437,12 +437,12 @@ Test(attach, a_fenced_writer_learns_it_and_what_is_stored_stays_readable, .init 
 	f.mark = FIRN_MARK_STORED;
 	cr_expect_eq(firn_engine_call(a.engine, &f.req, &ev, &err), FIRN_EFENCED, "%s", err.text);
 	firn_release(ev.result);
-	cr_assert(reap_one(&a, &ev, 5000));
+	cr_assert(reap_one(&a, &ev, 60000));
 	cr_expect(ev.kind == FIRN_EV_VOLUME && ev.offset == FIRN_STATE_FENCED);
 	struct iovec iov = io_of("7");
 	cr_expect_eq(write_one(&a, op_append(s, &iov), NULL), FIRN_EFENCED);
 	const struct firn_fetched *got;
-	cr_assert_eq(firn_stream_read(a.volume, s, 0, 0, 5000, &got, &err), 0, "%s", err.text);
+	cr_assert_eq(firn_stream_read(a.volume, s, 0, 0, 60000, &got, &err), 0, "%s", err.text);
 	cr_expect_eq(got->n_part, 1);
 	cr_expect_geq(got->part[0].n_batch, 3, "%u batches, up to %lu, flags %u",
 	              got->part[0].n_batch, got->part[0].next_offset, got->part[0].flags);

@@ -179,7 +179,7 @@ void crash_after(void (*work)(void *arg), void *arg)
 	pid_t child = fork();
 	cr_assert_geq(child, 0);
 	if (!child) {
-		(void)alarm(60); /* an assert that fails in here cannot report: it hangs */
+		(void)alarm(240); /* an assert that fails in here cannot report: it hangs */
 		work(arg);
 		_exit(77);
 	}

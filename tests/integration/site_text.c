@@ -178,7 +178,7 @@ int read_stream(struct host *h, uint64_t stream, uint64_t from, char **joined)
 	while (!rc && from < end) {
 		const struct firn_fetched *got = NULL;
 		struct firn_error err = FIRN_ERROR_INIT;
-		rc = firn_stream_read(h->volume, stream, from, 0, 5000, &got, &err);
+		rc = firn_stream_read(h->volume, stream, from, 0, 60000, &got, &err);
 		const struct firn_part *p = rc || !got->n_part ? NULL : &got->part[0];
 		for (uint32_t i = 0; p && i < p->n_iov; i++)
 			(void)fwrite(p->iov[i].iov_base, 1, p->iov[i].iov_len, to);
