@@ -268,7 +268,7 @@ Test(aside, two_stores_that_are_away_leave_room_for_the_rest)
 
 static void go_and_die(void *arg)
 {
-	struct two t;
+	static struct two t;
 	struct site *s = arg;
 	open_two(&t, s, true);
 	dead_goes(s);
@@ -278,7 +278,7 @@ static void go_and_die(void *arg)
 Test(aside, after_a_crash_a_volume_that_nobody_attaches_does_not_either)
 {
 	struct site s;
-	static struct two t;
+	struct two t;
 	struct firn_error err = FIRN_ERROR_INIT;
 	site_make(&s);
 	site_run(&s, "mkdir dead live");
