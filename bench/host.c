@@ -123,3 +123,16 @@ void host_remove(struct host *h)
 		store_clear(h->store);
 	scratch_remove(h->dir);
 }
+
+uint64_t host_metric(struct host *h, const char *name, const char *label)
+{
+	const struct firn_metrics *m;
+	uint64_t value = 0;
+	if (firn_engine_metrics(h->engine, &m))
+		return 0;
+	for (uint32_t i = 0; i < m->n; i++)
+		if (strcmp(m->metric[i].name, name) == 0 && strstr(m->metric[i].labels, label))
+			value += m->metric[i].value;
+	firn_release(m);
+	return value;
+}

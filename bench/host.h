@@ -29,6 +29,9 @@ int host_close(struct host *h, uint32_t detach_mode);
 void host_remove(struct host *h);
 int host_fail(const char *what, int code, const struct firn_error *err); /* says why; the code */
 
+/* The sum of a metric over those of its labels that contain `label`. */
+uint64_t host_metric(struct host *h, const char *name, const char *label);
+
 /* Many appends in flight, through one completion queue. Ends after `seconds` or `bytes`, whichever
  * comes first (0: not bounded so); all are durable then. */
 int host_flood(struct host *h, size_t record, double seconds, uint64_t bytes, struct sample *out);

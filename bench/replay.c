@@ -128,10 +128,16 @@ static int warm(struct replay *r)
 	return rc;
 }
 
+static uint64_t gets_sent(struct replay *r)
+{
+	return host_metric(&r->h, "firn_store_requests", "\"get\"");
+}
+
 static int measure(const struct bench *b, const struct workload *w, struct replay *r,
                    struct sample *out)
 {
 	struct callers c = { w->n, r->again ? b->seconds : 3600, 0, fetch_one, r };
+	uint64_t gets = gets_sent(r);
 	int rc = open_cursors(r, w->n, w->mode == REPLAY_CACHE_COPY);
 	if (rc == 0 && r->again)
 		rc = warm(r);
@@ -142,6 +148,8 @@ static int measure(const struct bench *b, const struct workload *w, struct repla
 		out->records += r->cursor[i].batches;
 		out->bytes += r->cursor[i].bytes;
 	}
+	if (w->mode == REPLAY_STORE && out->bytes)
+		out->requests_per_gib = (double)((gets_sent(r) - gets) << 30) / (double)out->bytes;
 	close_cursors(r);
 	return rc;
 }

@@ -42,8 +42,11 @@ static const struct workload read_workloads[] = {
 static const struct claim read_claims[] = {
 	{ "replay, 1 reader, over the best of bare parallel GETs", "replay-store", "bare-get-*",
 	  FIG_MB, 0, 0.8, 0 },
+	{ "GETs for each GiB read by 1 reader", "replay-store", NULL, FIG_REQUESTS, 1, 0, 0 },
 	{ "replay, 3 readers together, over the same", "replay-store-3", "bare-get-*", FIG_MB, 0, 0,
 	  0 },
+	{ "GETs for each GiB that 3 readers read, each all", "replay-store-3", NULL, FIG_REQUESTS,
+	  1, 0, 0 },
 };
 
 const struct suite store_read_suite = { "read", read_workloads,

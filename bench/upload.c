@@ -60,19 +60,6 @@ int raw_put_run(const struct bench *b, const struct workload *w, struct sample *
 
 /* ---- firn ---- */
 
-static uint64_t metric(struct host *h, const char *name)
-{
-	const struct firn_metrics *m;
-	uint64_t value = 0;
-	if (firn_engine_metrics(h->engine, &m))
-		return 0;
-	for (uint32_t i = 0; i < m->n; i++)
-		if (strcmp(m->metric[i].name, name) == 0)
-			value = m->metric[i].value;
-	firn_release(m);
-	return value;
-}
-
 /* An engine whose first volume has `bytes` in the WAL and begins to upload them now. */
 static int begin_uploads(struct host *h, const struct bench *b, const struct workload *w,
                          uint64_t bytes)
@@ -123,9 +110,10 @@ int upload_run(const struct bench *b, const struct workload *w, struct sample *o
 		rc = store_all(h);
 		out->seconds = (double)(now_ns() - begin) / 1e9;
 		out->cpu_s = cpu_seconds() - cpu;
-		out->records = metric(h, "firn_segment_puts");
+		out->records = host_metric(h, "firn_segment_puts", "");
 		out->bytes = bytes;
-		out->requests_per_gib = (double)(out->records + metric(h, "firn_manifest_puts")) *
+		out->requests_per_gib = (double)(out->records +
+		                                 host_metric(h, "firn_manifest_puts", "")) *
 		                        ((double)segment_of(b) * 16) / (double)bytes;
 	}
 	if (h) {
