@@ -1,9 +1,10 @@
-/* Bringing bytes into memory: frames from the store, groups from the WAL's files. Runs on a
- * loader.
+/* Bringing what an item needs into memory: frames from the store (frames.c), groups from the WAL's
+ * files. Runs on a loader.
  *
  *   item needs bytes --> load --> cache flight --> GET or WAL read --> verify --> cache
- *                                                                       |
- *                          item lands: cursor or code, ready again <----+
+ *          |                                                            |
+ *          |               item lands: cursor or code, ready again <----+
+ *          +--> a read-ahead of its own brings them: waits for that ----+
  *
  * One flight per block: who finds one under way waits for it here, owning none. What can fail:
  * store, disk, verification; the item tells it in its part, and the next fetch tries again. */
@@ -63,119 +64,6 @@ int load_group(struct engine *e, uint64_t lsn, uint32_t len, struct blob **out,
 	if (err)
 		*err = why;
 	return why.code;
-}
-
-/* ---- frames ---- */
-
-static int segment_gone(const struct volume *v, const char *key, struct firn_error *err)
-{
-	fail(err, FIRN_ECORRUPT, 0, "read", "volume %s: segment %s is not in the store", v->name,
-	     key);
-	return fail_flags(err, FIRN_ECORRUPT, FIRN_ERR_DATA_LOSS);
-}
-
-/* The stored bytes of all frames that are ours, in one request. */
-static int frames_get(const struct frames *f, uint8_t *stored, size_t len, struct firn_error *err)
-{
-	char key[64], path[256 + sizeof key + 1];
-	size_t got = 0;
-	segment_key(f->x[0].segment, key, sizeof key);
-	(void)snprintf(path, sizeof path, "%s/%s", f->v->name, key);
-	int rc = store_get(f->v->store, path, f->x[0].block.frame_pos, stored, len, &got, err);
-	if (rc == FIRN_ENOENT)
-		return segment_gone(f->v, key, err);
-	if (rc == 0 && got != len)
-		return fail(err, FIRN_ECORRUPT, 0, "read",
-		            "volume %s: segment %s ends at %" PRIu64 ", a frame lies beyond",
-		            f->v->name, key, f->x[0].block.frame_pos + got);
-	return rc;
-}
-
-static struct blob *frame_decode(struct engine *e, const struct frames *f,
-                                 const struct index_extent *x, const uint8_t *stored,
-                                 struct firn_error *err)
-{
-	uint8_t *raw;
-	struct block block;
-	struct blob *b = blob_new(e->account, x->block.frame_raw_len, &raw);
-	if (!b) {
-		fail(err, FIRN_ENOMEM, 0, "read", "no memory for a frame");
-		return NULL;
-	}
-	b->notes_free = stored_notes_free;
-	int rc = segment_frame_decode(&x->block, stored, x->block.frame_len, raw, err);
-	if (rc == 0)
-		rc = stored_block(f->v, x, b, &block, err);
-	if (rc == 0)
-		return b;
-	char key[64];
-	segment_key(x->segment, key, sizeof key);
-	fail_context(err, rc, "volume %s: segment %s", f->v->name, key);
-	blob_release(b);
-	return NULL;
-}
-
-/* Ends every flight that is ours. *first (may be NULL): the blob of x[0], with a reference. */
-int frames_load(struct engine *e, struct frames *f, struct blob **first, struct firn_error *err)
-{
-	struct firn_error why = FIRN_ERROR_INIT;
-	const struct block_entry *last = &f->x[f->own - 1].block;
-	uint64_t begin = f->x[0].block.frame_pos, len = last->frame_pos + last->frame_len - begin;
-	uint8_t *stored = mem_alloc(&e->account->env, len);
-	int rc = stored ? frames_get(f, stored, len, &why)
-	                : fail(&why, FIRN_ENOMEM, 0, "read", "no memory for a frame");
-	int code = rc;
-	for (uint32_t i = 0; i < f->own; i++) {
-		const struct index_extent *x = &f->x[i];
-		struct cache_key key = frame_key(f->v, x);
-		struct blob *b = rc ? NULL
-		                    : frame_decode(e, f, x, stored + (x->block.frame_pos - begin),
-		                                   &why);
-		if (b)
-			cache_fill(e->cache, &key, b);
-		else
-			cache_fail(e->cache, &key, &why);
-		if (i == 0) {
-			code = b ? 0 : why.code;
-			if (!b && err)
-				*err = why;
-		}
-		if (b && i == 0 && first)
-			*first = b;
-		else
-			blob_release(b);
-	}
-	mem_free(&e->account->env, stored);
-	return code;
-}
-
-bool extent_sane(const struct index_extent *x)
-{
-	return x->block.frame_len && x->block.frame_len <= FRAME_BYTES_MAX &&
-	       x->block.frame_raw_len <= FRAME_BYTES_MAX;
-}
-
-int load_frame(struct engine *e, const struct volume *v, const struct index_extent *x,
-               struct blob **out, struct firn_error *err)
-{
-	struct cache_key key = frame_key(v, x);
-	int rc;
-	if (!extent_sane(x))
-		return fail(err, FIRN_ECORRUPT, 0, "read",
-		            "volume %s: stream %" PRIu64 ", offset %" PRIu64
-		            ": the index gives a frame of no sense",
-		            v->name, x->block.stream, x->block.base);
-	do {
-		rc = cache_begin(e->cache, &key, out);
-		if (rc == CACHE_BUSY)
-			rc = cache_wait(e->cache, &key, out, err);
-	} while (rc == FIRN_EAGAIN);
-	if (rc < 0)
-		return rc == FIRN_ENOMEM ? fail(err, rc, 0, "read", "no memory") : rc;
-	if (rc == CACHE_HIT)
-		return 0;
-	struct frames f = { .v = v, .n = 1, .own = 1, .x = { *x } };
-	return frames_load(e, &f, out, err);
 }
 
 /* ---- loads of items ---- */
@@ -299,6 +187,22 @@ static int code_of_part(int code)
 	}
 }
 
+/* The frame, and what follows it when the item reads on in order. */
+static int demand_load(struct engine *e, struct load *l, struct blob **out, struct firn_error *err)
+{
+	int rc = frame_begin(e, l->work.volume, &l->want.x, out, err);
+	if (rc != CACHE_LOAD)
+		return rc;
+	struct frames f = { .v = l->work.volume, .own = 1 };
+	frames_add(&f, &l->want.x);
+	if (l->bytes) {
+		frames_plan(e, &f, l->stream, l->bytes);
+		frames_own(e, &f);
+		ahead_taken(l, &f);
+	}
+	return frames_load(e, &f, out, err);
+}
+
 static int want_load(struct engine *e, struct load *l, struct cursor *c, struct firn_error *err)
 {
 	const struct want *w = &l->want;
@@ -312,7 +216,7 @@ static int want_load(struct engine *e, struct load *l, struct cursor *c, struct 
 		return rc && err->code == 0 ? FIRN_EAGAIN : rc;
 	}
 	c->x = w->x;
-	int rc = load_frame(e, l->work.volume, &w->x, &c->blob, err);
+	int rc = demand_load(e, l, &c->blob, err);
 	return rc ? rc : stored_block(l->work.volume, &w->x, c->blob, &c->block, err);
 }
 
@@ -368,6 +272,30 @@ struct load *load_new(struct reader_item *it, struct volume *v)
 	return l;
 }
 
+static void item_await(struct reader_item *it, uint64_t pos, struct load *l)
+{
+	item_out(it);
+	it->pos = pos;
+	it->where = ITEM_LOADING;
+	it->load = l;
+	item_list_push(&it->reader->loading, it);
+}
+
+/* A read-ahead brings it: the item waits for that, which makes it ready, and no loader waits with it. */
+static bool load_comes(struct reader_item *it, uint64_t pos, const struct want *want)
+{
+	struct firn_reader *r = it->reader;
+	struct load *run = NULL;
+	if (want->lsn || want->find)
+		return false;
+	pthread_mutex_lock(&r->lock);
+	run = ahead_running(it, want->x.block.base);
+	if (run)
+		item_await(it, pos, run);
+	pthread_mutex_unlock(&r->lock);
+	return run != NULL;
+}
+
 /* Too many under way: the item is looked at again when one has landed. */
 static bool load_later(struct reader_item *it, uint64_t pos)
 {
@@ -397,21 +325,18 @@ static int load_none(struct firn_reader *r)
 int load_want(struct reader_item *it, uint64_t pos, const struct want *want)
 {
 	struct firn_reader *r = it->reader;
-	if (load_later(it, pos))
+	if (load_comes(it, pos, want) || load_later(it, pos))
 		return 0;
 	struct load *l = load_new(it, it->volume);
 	if (!l)
 		return load_none(r);
 	l->from = pos;
 	l->want = *want;
+	l->bytes = want->lsn || want->find ? 0 : ahead_demand(it, &want->x);
 	l->work.run = load_run;
 	l->work.drop = load_drop;
 	pthread_mutex_lock(&r->lock);
-	item_out(it);
-	it->pos = pos;
-	it->where = ITEM_LOADING;
-	it->load = l;
-	item_list_push(&r->loading, it);
+	item_await(it, pos, l);
 	pthread_mutex_unlock(&r->lock);
 	if (!queue_work(r->engine, &l->work, false, NULL))
 		load_drop(r->engine, &l->work);

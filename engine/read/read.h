@@ -26,9 +26,10 @@ enum {
 	READ_IN_CALLER = 64,         /* items served on the caller's thread ... */
 	READ_IN_CALLER_READY = 1024, /* ... when only their marks are looked at */
 	READ_BATCHES_MAX = 64 << 10, /* batches per fetch */
-	READ_AHEAD_MIN = 64 << 10,
-	READ_AHEAD_JOB = 1 << 20, /* largest ranged GET of a read-ahead */
-	READ_AHEAD_WINDOW = 8 << 20,
+	READ_AHEAD_MIN = 256 << 10,
+	READ_AHEAD_JOB = 4 << 20, /* largest ranged GET of more than one frame, ... */
+	READ_AHEAD_JOBS = 32,     /* ... of which so many fit into the cache */
+	READ_AHEAD_WINDOW = 32 << 20,
 	READ_PIN_POLL_NS = 2 * 1000 * 1000,
 };
 #define READ_NO_PART UINT32_MAX
@@ -73,7 +74,8 @@ struct reader_item {
 	struct load *load;               /* under way, where == ITEM_LOADING */
 	struct cursor *landed;           /* what it brought */
 	int landed_rc;
-	bool ahead_busy; /* a read-ahead is being planned */
+	struct load *runs; /* its read-aheads whose GETs are under way */
+	bool ahead_busy;   /* a read-ahead is being planned */
 	uint64_t ahead_to, ahead_out,
 	        ahead_window; /* planned up to; bytes planned, not yet entered */
 	atomic_uint refs;     /* slot and loads */

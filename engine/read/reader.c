@@ -116,8 +116,8 @@ static struct firn_reader *reader_new(struct engine *e, const struct firn_reader
 	r->pin_max = o->pin_max_bytes && o->pin_max_bytes < e->pin_bytes ? o->pin_max_bytes
 	                                                                 : e->pin_bytes;
 	r->ahead_max = o->readahead_max_bytes ? o->readahead_max_bytes : READ_AHEAD_WINDOW;
-	if (r->ahead_max > e->cache_bytes / 16)
-		r->ahead_max = e->cache_bytes / 16;
+	if (r->ahead_max > e->cache_bytes / 8)
+		r->ahead_max = e->cache_bytes / 8;
 	atomic_init(&r->refs, 1);
 	pthread_mutex_init(&r->serve, NULL);
 	pthread_mutex_init(&r->lock, NULL);

@@ -174,6 +174,9 @@ enum got stored_take(struct take *t)
 		return block_take(t);
 	if (t->in_caller)
 		return GOT_DEFER;
+	/* Without read-ahead nothing is loaded that this fetch has no room for. */
+	if (t->left == 0 && t->r->ahead_max == 0 && t->r->builder.n_batch)
+		return GOT_FULL;
 	enum got got = extent_enter(t);
 	if (got == GOT_END) /* nothing stored from here on: the gap ends in the tail */
 		return tail_take(t);

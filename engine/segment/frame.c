@@ -28,7 +28,8 @@ int segment_frame_decode(const struct block_entry *e, const uint8_t *stored, siz
 	if (sum64(stored, len) != e->frame_sum)
 		return frame_corrupt(e, "checksum mismatch", err);
 	if (e->codec == SEGMENT_RAW) {
-		memcpy(raw, stored, len);
+		if (raw != stored)
+			memcpy(raw, stored, len);
 		return 0;
 	}
 	size_t n = ZSTD_decompress(raw, e->frame_raw_len, stored, len);

@@ -180,7 +180,8 @@ void segment_key_at(const struct segment_footer *f, uint32_t i, struct key_entry
 void segment_lost_at(const struct segment_footer *f, uint32_t i, struct lost_entry *out);
 
 /* Verifies the stored frame (frame_sum), decompresses into raw (frame_raw_len bytes, caller's; at
- * most SEGMENT_FRAME_RAW_MAX, which is checked here as well). */
+ * most SEGMENT_FRAME_RAW_MAX, which is checked here as well). raw may be `stored` when the codec is
+ * SEGMENT_RAW. */
 int segment_frame_decode(const struct block_entry *e, const uint8_t *stored, size_t len,
                          uint8_t *raw, struct firn_error *err);
 

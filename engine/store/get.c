@@ -34,8 +34,14 @@ int store_get(struct store *s, const char *key, uint64_t pos, void *dst, size_t 
               struct firn_error *err)
 {
 	struct iovec iov = { dst, len };
+	return store_get_iov(s, key, pos, &iov, 1, len, got, err);
+}
+
+int store_get_iov(struct store *s, const char *key, uint64_t pos, const struct iovec *iov,
+                  uint32_t n_iov, size_t len, size_t *got, struct firn_error *err)
+{
 	struct firn_store_request ask = {
-		.op = FIRN_STORE_GET, .key = key, .iov = &iov, .n_iov = 1, .pos = pos, .len = len
+		.op = FIRN_STORE_GET, .key = key, .iov = iov, .n_iov = n_iov, .pos = pos, .len = len
 	};
 	struct firn_store_request answer;
 	int rc = store_check_key(s, key, err);

@@ -42,6 +42,9 @@ int store_put(struct store *s, const char *key, const struct iovec *iov, uint32_
               struct store_version *version, struct firn_error *err);
 int store_get(struct store *s, const char *key, uint64_t pos, void *dst, size_t len, size_t *got,
               struct firn_error *err); /* fewer bytes at the end of the object */
+int store_get_iov(struct store *s, const char *key, uint64_t pos, const struct iovec *iov,
+                  uint32_t n_iov, size_t len, size_t *got,
+                  struct firn_error *err); /* len: the sum of iov */
 int store_get_all(struct store *s, const char *key, size_t max, struct buf *out,
                   struct store_version *version,
                   struct firn_error *err); /* FIRN_ETOOBIG above max */

@@ -1,0 +1,258 @@
+/* What reading costs the store: a replay asks for few large pieces, each byte once; a single record for one
+ * frame. Counted by the engine's own metrics and by a store of ours, never by time. (P7) */
+#include "tests/integration/flaky_bed.h"
+#include "tests/integration/read_bed.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MIB = 1 << 20, BATCH = 64 << 10, FRAME_MOST = 320 << 10 };
+
+static struct bed bed;
+
+static void setup(void)
+{
+	bed_make(&bed);
+	bed.opts.memory_bytes = 256 << 20; /* a cache of 64 MiB: a GET of 2 MiB at most */
+}
+
+static void teardown(void)
+{
+	bed_close(&bed, FIRN_DETACH_KEEP_WAL);
+	bed_remove(&bed);
+}
+
+TestSuite(replay, .timeout = 60, .init = setup, .fini = teardown);
+
+/* ---- what was asked for ---- */
+
+static uint64_t metric(const char *name, const char *label)
+{
+	const struct firn_metrics *m;
+	uint64_t sum = 0;
+	cr_assert_eq(firn_engine_metrics(bed.engine, &m), 0);
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!strcmp(m->metric[i].name, name) && strstr(m->metric[i].labels, label))
+			sum += m->metric[i].value;
+	firn_release(m);
+	return sum;
+}
+
+static uint64_t gets(void)
+{
+	return metric("firn_store_requests", "\"get\"");
+}
+
+static uint64_t got_bytes(void)
+{
+	return metric("firn_store_bytes", "\"get\"");
+}
+
+/* ---- data, and an engine that has none of it in memory ---- */
+
+static void fill(uint64_t *stream, uint32_t n, uint32_t bytes_each)
+{
+	uint8_t *noise = malloc(BATCH);
+	uint64_t x =
+	        88172645463325252; /* xorshift64, public domain, Marsaglia: does not compress */
+	cr_assert(noise);
+	for (uint32_t i = 0; i < n; i++) {
+		char name[32];
+		(void)snprintf(name, sizeof name, "replayed-%u", i);
+		stream[i] = bed_stream(&bed, name);
+	}
+	for (uint32_t at = 0; at < bytes_each; at += BATCH) {
+		for (uint32_t i = 0; i < n; i++) {
+			for (uint32_t k = 0; k < BATCH; k += 8) {
+				x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+				memcpy(noise + k, &x, 8);
+			}
+			(void)bed_append(&bed, stream[i], noise, BATCH, 1, 0);
+		}
+	}
+	free(noise);
+}
+
+/* n streams of so many bytes in the store, nothing of them in memory. */
+static void begin(uint64_t *stream, uint32_t n, uint32_t bytes_each)
+{
+	bed_open(&bed);
+	fill(stream, n, bytes_each);
+	bed_close(&bed, FIRN_DETACH_DRAIN);
+	bed_open(&bed);
+}
+
+/* ---- readers ---- */
+
+static struct firn_reader *reader_of(const uint64_t *stream, uint32_t n)
+{
+	struct firn_reader *r = bed_reader(&bed, 0);
+	for (uint32_t i = 0; i < n; i++)
+		cr_assert_eq(bed_set(&bed, r, i, stream[i], 0, FIRN_MARK_STORED), 0);
+	return r;
+}
+
+/* One fetch; the bytes that came. */
+static uint64_t step(struct firn_reader *r)
+{
+	struct firn_fetch f = bed_fetch_of(r, 0, 30000);
+	const struct firn_fetched *got = bed_fetch(&bed, &f, NULL);
+	uint64_t bytes = got->bytes;
+	cr_assert(bytes, "nothing came");
+	firn_release(got);
+	return bytes;
+}
+
+static void replay(struct firn_reader *r, uint64_t total)
+{
+	uint64_t had = 0;
+	while (had < total)
+		had += step(r);
+	cr_assert_eq(had, total);
+	firn_reader_close(r);
+}
+
+/* ---- truths ---- */
+
+Test(replay, of_one_stream_takes_a_get_for_each_mib_at_most)
+{
+	uint64_t stream[1];
+	begin(stream, 1, 32 * MIB);
+	uint64_t before = gets(), bytes = got_bytes();
+	replay(reader_of(stream, 1), 32 * MIB);
+	cr_expect_leq(gets() - before, 32, "%u GETs", (unsigned)(gets() - before));
+	cr_expect_lt(got_bytes() - bytes, 33 * MIB, "something was got twice");
+}
+
+Test(replay, of_many_streams_takes_a_get_for_each_mib_at_most)
+{
+	uint64_t stream[6];
+	begin(stream, 6, 8 * MIB);
+	uint64_t before = gets(), bytes = got_bytes();
+	replay(reader_of(stream, 6), 48 * MIB);
+	cr_expect_leq(gets() - before, 60, "%u GETs", (unsigned)(gets() - before));
+	cr_expect_lt(got_bytes() - bytes, 49 * MIB, "something was got twice");
+}
+
+Test(replay, of_several_readers_gets_nothing_twice)
+{
+	uint64_t stream[4];
+	begin(stream, 4, 4 * MIB);
+	uint64_t bytes = got_bytes(), had[3] = { 0 };
+	struct firn_reader *r[3];
+	for (int i = 0; i < 3; i++)
+		r[i] = reader_of(stream, 4);
+	for (int left = 3; left;) {
+		left = 0;
+		for (int i = 0; i < 3; i++) {
+			if (had[i] < 16 * MIB)
+				had[i] += step(r[i]);
+			left += had[i] < 16 * MIB;
+		}
+	}
+	for (int i = 0; i < 3; i++)
+		firn_reader_close(r[i]);
+	cr_expect_lt(got_bytes() - bytes, 17 * MIB, "something was got twice");
+}
+
+Test(replay, of_more_than_the_cache_leaves_in_it_what_is_read_often)
+{
+	uint64_t stream[2];
+	bed.opts.memory_bytes = 16 << 20; /* a cache of 4 MiB */
+	begin(stream, 2, 24 * MIB);
+	for (int i = 0; i < 3; i++) {
+		struct firn_reader *often = reader_of(stream, 1);
+		(void)step(often);
+		firn_reader_close(often);
+	}
+	replay(reader_of(stream + 1, 1), 24 * MIB);
+	uint64_t before = gets();
+	const struct firn_fetched *got;
+	struct firn_error err = FIRN_ERROR_INIT;
+	int rc = firn_stream_read(bed.volume, stream[0], 0, 1, 0, &got, &err);
+	cr_assert_eq(rc, 0, "%s", err.text);
+	cr_expect_eq(gets(), before, "it was got again");
+	firn_release(got);
+}
+
+Test(replay, keeps_within_its_memory)
+{
+	uint64_t stream[8], had = 0;
+	bed.opts.memory_bytes = 64 << 20;
+	begin(stream, 8, 6 * MIB);
+	struct firn_reader *r = reader_of(stream, 8);
+	/* The cache, a quarter of it for positions, a quarter for what is under way; some rows. */
+	const uint64_t most = (64 * MIB / 4) / 2 * 3 + MIB;
+	while (had < 48 * MIB) {
+		had += step(r);
+		cr_assert_leq(metric("firn_cache_bytes", ""), most);
+	}
+	firn_reader_close(r);
+}
+
+Test(replay, is_not_what_a_single_record_is_read_by)
+{
+	uint64_t stream[1];
+	begin(stream, 1, 16 * MIB);
+	uint64_t before = gets(), bytes = got_bytes();
+	for (uint64_t i = 1; i <= 5; i++) {
+		const struct firn_fetched *got;
+		struct firn_error err = FIRN_ERROR_INIT;
+		int rc = firn_stream_read(bed.volume, stream[0], i * 37, 1, 5000, &got, &err);
+		cr_assert_eq(rc, 0, "%s", err.text);
+		firn_release(got);
+	}
+	cr_expect_leq(gets() - before, 5, "%u GETs", (unsigned)(gets() - before));
+	cr_expect_leq(got_bytes() - bytes, 5 * FRAME_MOST, "%u bytes",
+	              (unsigned)(got_bytes() - bytes));
+}
+
+Test(replay, that_looks_at_marks_only_gets_nothing)
+{
+	uint64_t stream[2];
+	begin(stream, 2, MIB);
+	uint64_t before = gets();
+	struct firn_reader *r = reader_of(stream, 2);
+	struct firn_fetch f = bed_fetch_of(r, FIRN_FETCH_READY, 5000);
+	const struct firn_fetched *got = bed_fetch(&bed, &f, NULL);
+	cr_expect_eq(got->n_part, 2);
+	cr_expect_eq(gets(), before);
+	firn_release(got);
+	firn_reader_close(r);
+}
+
+/* The store answers none of the next n_gets GETs before it is told to: so many are on their way together. */
+static void expect_together(struct flaky *flaky, struct firn_reader *r, uint64_t left, int n_gets)
+{
+	atomic_store(&flaky->hold, n_gets);
+	while (atomic_load(&flaky->n_held) < n_gets && left) {
+		struct firn_fetch f = bed_fetch_of(r, FIRN_FETCH_CACHED, 0); /* what is there */
+		const struct firn_fetched *got = bed_fetch(&bed, &f, NULL);
+		left -= got->bytes;
+		firn_release(got);
+	}
+	cr_expect_eq(atomic_load(&flaky->n_held), n_gets);
+	atomic_store(&flaky->hold, 0);
+	flaky->let_go();
+	replay(r, left);
+}
+
+Test(replay, from_a_slow_store_has_several_gets_under_way)
+{
+	uint64_t stream[6];
+	struct flaky *flaky = flaky_bed(&bed.site, "deadline_ms=60000");
+	begin(stream, 6, 2 * MIB);
+	expect_together(flaky, reader_of(stream, 6), 12 * MIB, 6);
+}
+
+Test(replay, of_one_stream_from_a_slow_store_has_several_gets_under_way)
+{
+	uint64_t stream[1], left = 24 * MIB;
+	struct flaky *flaky = flaky_bed(&bed.site, "deadline_ms=60000");
+	begin(stream, 1, 24 * MIB);
+	struct firn_reader *r = reader_of(stream, 1);
+	while (left > 22 * MIB) /* until it is known to read on in order */
+		left -= step(r);
+	expect_together(flaky, r, left, 3);
+}
