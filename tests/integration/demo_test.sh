@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo, on little input and with the binaries at hand. (P1)
+# The demo, on files, on little input and with the binaries at hand; .ci/run has it on MinIO. (P1)
 set -euo pipefail
 
 scratch=$(mktemp -d)
@@ -9,7 +9,7 @@ LC_ALL=C awk -v seed=7 -v rooms=12 -v lines=3000 -v dir="$scratch/rooms" \
 	-f "$FIRN_SOURCE_DIR/samples/chat.awk"
 
 cd /
-TMPDIR=$scratch "$FIRN_SOURCE_DIR/tools/demo" --input "$scratch/rooms" >"$scratch/out" || {
+TMPDIR=$scratch "$FIRN_SOURCE_DIR/tools/demo" --input "$scratch/rooms" --store "file://$scratch/store" >"$scratch/out" || {
 	cat "$scratch/out"
 	exit 1
 }
