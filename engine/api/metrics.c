@@ -20,7 +20,13 @@ static struct firn_metric row_metric(const struct metric_row *row)
 		                     .value = row->value };
 }
 
-enum { N_OPS = 5, N_OUTCOMES = 5, PER_OP = N_OUTCOMES + 3, N_STORE = N_OPS * PER_OP + 4 };
+enum {
+	N_OPS = METER_OPS - FIRN_STORE_PUT,
+	N_OUTCOMES = 5,
+	PER_OP = N_OUTCOMES + 3,
+	N_PLAIN = 5,
+	N_STORE = N_OPS * PER_OP + N_PLAIN
+};
 
 #define OUTCOMES(op)                                                                            \
 	{                                                                                       \
@@ -34,10 +40,15 @@ enum { N_OPS = 5, N_OUTCOMES = 5, PER_OP = N_OUTCOMES + 3, N_STORE = N_OPS * PER
 static void op_metrics(const struct meter_op *m, uint32_t op, const double *bound, uint64_t *bucket,
                        struct firn_metric *to)
 {
-	static const char *const labels[N_OPS][1 + N_OUTCOMES] = { OUTCOMES("put"), OUTCOMES("get"),
+	static const char *const labels[N_OPS][1 + N_OUTCOMES] = { OUTCOMES("put"),
+		                                                   OUTCOMES("get"),
 		                                                   OUTCOMES("stat"),
 		                                                   OUTCOMES("list"),
-		                                                   OUTCOMES("delete") };
+		                                                   OUTCOMES("delete"),
+		                                                   OUTCOMES("multipart_begin"),
+		                                                   OUTCOMES("multipart_put"),
+		                                                   OUTCOMES("multipart_commit"),
+		                                                   OUTCOMES("multipart_abort") };
 	const uint64_t by_outcome[N_OUTCOMES] = { m->n_done, m->n_refused, m->n_retry,
 		                                  m->n_throttled, m->n_ambiguous };
 	const char *const *label = labels[op - FIRN_STORE_PUT];
@@ -79,7 +90,10 @@ static void op_metrics(const struct meter_op *m, uint32_t op, const double *boun
 static void store_metrics(const struct meter *m, double *bound, uint64_t *bucket,
                           struct firn_metric *to)
 {
-	const struct metric_row rows[] = {
+	const struct metric_row rows[N_PLAIN] = {
+		{ "firn_store_cost",
+		  "What requests to stores have cost by the prices of their URIs, estimated.",
+		  "millionths", FIRN_METRIC_COUNTER, m->money },
 		{ "firn_store_outages", "Times that a store stopped answering.", "",
 		  FIRN_METRIC_COUNTER, m->n_outage },
 		{ "firn_store_waited_out",
@@ -96,7 +110,7 @@ static void store_metrics(const struct meter *m, double *bound, uint64_t *bucket
 	for (uint32_t i = 0; i < N_OPS; i++, to += PER_OP)
 		op_metrics(&m->op[FIRN_STORE_PUT + i], FIRN_STORE_PUT + i, bound,
 		           bucket + i * METER_BUCKETS, to);
-	for (uint32_t i = 0; i < 4; i++)
+	for (uint32_t i = 0; i < N_PLAIN; i++)
 		to[i] = row_metric(&rows[i]);
 }
 

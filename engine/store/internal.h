@@ -4,7 +4,7 @@
  *	call.c                       retry, back-off, deadline: the only place
  *	attempt.c circuit.c gate.c   one attempt: outages, limits, hedges
  *	totals.c                     the same, of all stores of an engine
- *	meter.c                      what was asked, how it went, what it cost
+ *	meter.c price.c              what was asked, how it went, what it cost
  *	slot.c                       one request in flight and its completion: the only mechanism
  *	own.c                        requests that outlive their callers' patience
  *	plugin.c                     the back end's functions
@@ -73,6 +73,7 @@ struct store {
 	struct firn_store_info info;
 	void *handle, *library;
 	uint64_t deadline_ns, hedge_ns; /* hedge_ns 0 = never */
+	struct meter_prices prices;
 	uint64_t trusted; /* conditions (FIRN_STORE_CAN_...) that the caller vouches for: put.c */
 
 	pthread_mutex_t lock; /* guards from here ... */

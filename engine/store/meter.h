@@ -25,9 +25,11 @@ struct meter {
 	uint64_t n_outage;             /* times the circuit opened */
 	uint64_t n_waited_out;         /* calls that ended without an attempt, in an outage */
 	uint64_t n_hedge, n_hedge_won;
+	uint64_t money; /* what it has cost by the store's prices; worked out when it is read */
 };
 
-/* Prices in millionths of the currency. Deleting and aborting is free everywhere we know. */
+/* Prices in millionths of the currency. Deleting and aborting is free everywhere we know; what lies there costs by
+ * the month and is not in it. */
 struct meter_prices {
 	uint64_t per_1000_put; /* PUT, LIST, multipart BEGIN, PUT, COMMIT */
 	uint64_t per_1000_get; /* GET, STAT */
@@ -45,4 +47,9 @@ void meter_add(struct meter *to, const struct meter *from);
 uint64_t meter_latency_us(const struct meter_op *op, uint32_t permille);
 /* What it has cost, in millionths of the currency. */
 uint64_t meter_money(const struct meter *m, const struct meter_prices *prices);
+/* "0.005,0.0004,0.09,0": the four prices in the order of the struct, in the currency, up to 1000 each and to the
+ * millionth; those that are missing at the end are 0. Returns 0 or -1. */
+int meter_prices_parse(const char *text, struct meter_prices *out);
+/* Amazon's for S3 Standard in us-east-1, asked from the same region. */
+extern const struct meter_prices meter_prices_s3;
 #endif

@@ -54,6 +54,22 @@ static int take_trust(struct store *s, struct firn_error *err)
 	return FIRN_OK;
 }
 
+/* Where nobody says what it costs, only Amazon's own is known to cost something. */
+static int take_prices(struct store *s, struct firn_error *err)
+{
+	const char *text = take(s, "prices");
+	int s3 = !strcmp(s->uri.scheme, "s3") || !strcmp(s->uri.scheme, "libs3");
+
+	if (text && meter_prices_parse(text, &s->prices))
+		return fail(
+		        err, FIRN_EINVAL, 0, "store",
+		        "store URI: prices are up to four numbers, such as 0.005,0.0004,0.09,0: "
+		        "of 1000 PUTs, of 1000 GETs, of a GiB read, of a GiB written");
+	if (!text && s3 && !uri_param(&s->uri, "endpoint"))
+		s->prices = meter_prices_s3;
+	return FIRN_OK;
+}
+
 /* What is between us and any back end. */
 static int take_ours(struct store *s, struct firn_error *err)
 {
@@ -70,6 +86,8 @@ static int take_ours(struct store *s, struct firn_error *err)
 		rc = take_number(s, "mib_per_s", 1000000, &mib, err);
 	if (rc == FIRN_OK)
 		rc = take_trust(s, err);
+	if (rc == FIRN_OK)
+		rc = take_prices(s, err);
 	s->deadline_ns = deadline * 1000000u;
 	s->hedge_ns = hedge * 1000000u;
 	s->gate.max_in_flight = (uint32_t)in_flight;
@@ -250,4 +268,5 @@ void store_meter(struct store *s, struct meter *out)
 	pthread_mutex_lock(&s->lock);
 	*out = s->meter;
 	pthread_mutex_unlock(&s->lock);
+	out->money = meter_money(out, &s->prices);
 }

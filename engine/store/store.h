@@ -20,7 +20,7 @@ enum store_condition { STORE_ALWAYS = 0, STORE_IF_ABSENT = 1, STORE_IF_MATCH = 2
 
 /* `env` is complete (env_complete()) and outlives the store. The URI's parameter deadline_ms (1 to
  * 3600000, else 30000) bounds every call below; max_in_flight, requests_per_s, mib_per_s (gate.c) and hedge_ms
- * (attempt.c) and exclusive=trust-me (put.c) are ours, too; the other parameters are the back end's. FIRN_EINVAL:
+ * (attempt.c), prices (price.c) and exclusive=trust-me (put.c) are ours, too; the other parameters are the back end's. FIRN_EINVAL:
  * the URI; FIRN_EUNSUPPORTED: no such store in this build, or a plug-in of another interface. */
 int store_open(const struct firn_env *env, const char *uri, struct store **out,
                struct firn_error *err);

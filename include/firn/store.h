@@ -229,7 +229,7 @@ struct firn_store_config {
 	const char *authority; /* what stands between // and the path: a bucket; "" when absent */
 	const char *path;      /* percent-decoded; a plug-in's: the shared object */
 	/* In the order of the URI. `deadline_ms`, `hedge_ms`, `max_in_flight`, `requests_per_s`,
-	 * `mib_per_s` and `exclusive` are the host's and not among them. Refuse a name
+	 * `mib_per_s`, `prices` and `exclusive` are the host's and not among them. Refuse a name
 	 * that you do not know with FIRN_EINVAL: a typing error must not silently become a default. */
 	const struct firn_store_param *param;
 };

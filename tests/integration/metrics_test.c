@@ -50,6 +50,48 @@ static void histograms_agree(struct host *h)
 	cr_assert_gt(timed, 0u);
 }
 
+/* In millionths, of 0.001 a PUT or LIST and 0.0005 a GET or STAT. */
+static uint64_t cost_of(const struct firn_metric *one)
+{
+	static const char *const dear[] = { "op=\"put\"", "op=\"list\"", "op=\"multipart_b",
+		                            "op=\"multipart_p", "op=\"multipart_c" };
+
+	if (strcmp(one->name, "firn_store_requests") != 0)
+		return 0;
+	for (size_t i = 0; i < sizeof dear / sizeof dear[0]; i++)
+		if (!strncmp(one->labels, dear[i], strlen(dear[i])))
+			return one->value * 1000;
+	return strstr(one->labels, "get") || strstr(one->labels, "stat") ? one->value * 500 : 0;
+}
+
+Test(metrics, what_requests_cost_is_added_up_by_the_prices_of_the_store)
+{
+	const struct firn_metrics *m;
+	struct site s;
+	struct host h;
+	uint64_t want = 0, cost = 0, n_ops = 0;
+
+	site_make(&s);
+	site_uri_add(&s, "prices=1,0.5");
+	host_init(&h, &s, "a");
+	host_start(&h);
+	(void)say(&h, new_stream(&h, "room"), "x");
+	store_all(&h);
+	cr_assert_eq(firn_engine_metrics(h.engine, &m), 0);
+	for (uint32_t i = 0; i < m->n; i++) {
+		want += cost_of(&m->metric[i]);
+		if (!strcmp(m->metric[i].name, "firn_store_cost"))
+			cost = m->metric[i].value;
+		n_ops += !strcmp(m->metric[i].name, "firn_store_request_us");
+	}
+	firn_release(m);
+	cr_assert_geq(cost, 3000u, "the manifest twice, a segment");
+	cr_assert_eq(cost, want);
+	cr_assert_eq(n_ops, 9u, "multipart uploads have figures of their own");
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&s);
+}
+
 Test(metrics, what_stores_were_asked_is_told_and_stays_when_they_are_closed)
 {
 	struct firn_error err = FIRN_ERROR_INIT;

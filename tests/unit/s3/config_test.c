@@ -1,7 +1,9 @@
 /* From a URI to an endpoint. */
 #include "backends/s3/s3_store.h"
-#include "engine/store/uri.h"
+#include "engine/os/env.h"
+#include "engine/store/internal.h"
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 static struct s3_config c;
 static struct firn_error err;
@@ -38,6 +40,26 @@ Test(s3_config, another_endpoint_is_path_style)
 	cr_assert_str_eq(c.prefix, "");
 	cr_assert_eq(read_uri("s3://bkt?endpoint=https://h:443&style=virtual"), FIRN_OK);
 	cr_assert_str_eq(c.host, "bkt.h", "the default port is not in the Host header");
+}
+
+static uint64_t price_of_1000_puts(const char *uri)
+{
+	struct store *s;
+
+	cr_assert_eq(store_open(env_default(), uri, &s, &err), FIRN_OK, "%s", err.text);
+	uint64_t price = s->prices.per_1000_put;
+
+	store_close(s);
+	return price;
+}
+
+Test(s3_config, amazon_has_its_prices_and_others_have_what_is_said)
+{
+	(void)setenv("AWS_ACCESS_KEY_ID", "key", 1);
+	(void)setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+	cr_assert_eq(price_of_1000_puts("s3://bkt/x"), 5000u);
+	cr_assert_eq(price_of_1000_puts("s3://bkt/x?prices=0.0055"), 5500u);
+	cr_assert_eq(price_of_1000_puts("s3://bkt/x?endpoint=http://127.0.0.1:9"), 0u);
 }
 
 Test(s3_config, what_is_wrong_is_refused)

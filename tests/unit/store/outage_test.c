@@ -335,6 +335,32 @@ Test(outage, requests_bytes_and_outcomes_are_counted)
 	store_close(t.store);
 }
 
+Test(outage, prices_are_those_of_the_uri_or_none)
+{
+	static const char *const wrong[] = {
+		"1,2,3,4,5", "1,",    "",          "1000.000001", "-1",
+		"1e3",       "1.2.3", "0.1234567", "1,,2",        ".5"
+	};
+	struct meter_prices p;
+
+	cr_assert_eq(meter_prices_parse("0.005,0.0004,0.09,1000", &p), 0);
+	cr_assert(p.per_1000_put == 5000 && p.per_1000_get == 400 && p.per_gib_in == 90000 &&
+	          p.per_gib_out == 1000000000);
+	cr_assert_eq(meter_prices_parse("12", &p), 0);
+	cr_assert(p.per_1000_put == 12000000 && !p.per_1000_get && !p.per_gib_in && !p.per_gib_out);
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		cr_expect_eq(meter_prices_parse(wrong[i], &p), -1, "%s", wrong[i]);
+	cr_assert_eq(store_open(env_default(), "mem:x?prices=much", &t.store, &t.err), FIRN_EINVAL);
+	open_it("mem:%s?prices=1,0", "dear");
+	(void)put(&t, "k", "x");
+	cr_assert_eq(meter_now().money, 1000u);
+	store_close(t.store);
+	open_it("mem:%s", "free");
+	(void)put(&t, "k", "x");
+	cr_assert_eq(meter_now().money, 0u);
+	store_close(t.store);
+}
+
 Test(outage, attempts_are_counted_as_the_store_sees_them)
 {
 	open_it("fault:seed=2,reset=30:mem:%s", "again");
