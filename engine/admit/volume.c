@@ -3,6 +3,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
 #include "engine/gc/gc.h"
+#include "engine/gc/sweep.h"
 #include "engine/base/mutex.h"
 #include <string.h>
 
@@ -49,6 +50,7 @@ void volume_free(struct volume *v)
 	mem_free(env, v->uri);
 	mem_free(env, v->grave);
 	mem_free(env, v->retain);
+	sweep_free(v);
 	manifest_fini(&v->manifest, env);
 	if (v->store)
 		store_close(v->store);

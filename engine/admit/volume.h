@@ -26,6 +26,7 @@ struct built_round;
 struct layered;
 struct grave;
 struct retain;
+struct sweep;
 
 enum { ROUNDS_MAX = 16 }; /* of one volume, built and not yet stored */
 
@@ -150,6 +151,12 @@ struct volume {
 	uint32_t n_retain;
 	size_t cap_retain;
 	uint64_t retain_next_ns; /* no look before */
+	bool sweeping;           /* claimed: a worker looks for what nobody names */
+	struct sweep *sweep;     /* gc/: one is on its way; the worker's */
+	uint64_t sweep_at_ns;    /* no page of one before; 0: not known yet */
+	uint64_t swept_to;       /* next_segment when the last sweep began; 0: there was none */
+	uint64_t build_first;    /* next_segment when `building` was set */
+	uint64_t layer_first;    /* and `layering`, until a commit has taken it; 0: nothing */
 	bool leaving;            /* a detach waits for those to end: nothing new is begun */
 	bool put_failed;         /* since the last look */
 	uint64_t retry_at_ns;
@@ -163,7 +170,7 @@ struct volume {
 	struct commit *commit; /* being sent or settled; one at a time */
 	/* from attach on */
 	struct upload_lane *lane;
-	struct upload_task commit_task, build_task, layer_task, grave_task, retain_task;
+	struct upload_task commit_task, build_task, layer_task, grave_task, retain_task, sweep_task;
 	uint64_t build_max,
 	        build_charge; /* the builder's: bytes of the round, memory taken for it */
 };

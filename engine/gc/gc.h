@@ -3,9 +3,10 @@
  *   nothing lies in it any more, a layer covers it --commit--> dead list --delete_grace--> DELETE --commit--> forgotten
  *   a layer was merged into another                 --commit-->
  *
- * Only the attached writer deletes, and only what a settled manifest calls dead: nobody's commit can name it again. The
- * time is counted on the writer's own monotonic clock from when it saw the dead row settled; a new writer begins anew,
- * so readers elsewhere have at least that long to look at a newer manifest. */
+ * Only the attached writer deletes, and here only what a settled manifest calls dead: nobody's commit can name it again
+ * (what none ever named is found by sweeps, sweep.h). The time is counted on the writer's own monotonic clock from when
+ * it saw the dead row settled; a new writer begins anew, so readers elsewhere have at least that long to look at a newer
+ * manifest. */
 #ifndef GC_GC_H
 #define GC_GC_H
 #include "engine/admit/volume.h"

@@ -134,3 +134,8 @@ uint64_t layer_covered(const struct manifest *m)
 {
 	return m->n_layer ? m->layer[m->n_layer - 1].rev_to : 0;
 }
+
+int layer_header_check(const uint8_t *at, struct layer_meta *out, struct firn_error *err)
+{
+	return layer_head_check(at, LAYER_HEADER_LEN, LAYER_HEADER_MAGIC, "header", 0, out, err);
+}

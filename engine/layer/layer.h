@@ -105,6 +105,8 @@ struct layer_object {
 	uint64_t segment_bytes;
 };
 
+/* As segment_header_check(), of LAYER_HEADER_LEN bytes. */
+int layer_header_check(const uint8_t *at, struct layer_meta *out, struct firn_error *err);
 /* Header, trailer and footer of a whole object in memory: everything but the blocks is verified. */
 int layer_open(const uint8_t *data, size_t len, struct layer_object *out, struct firn_error *err);
 void layer_block_at(const struct layer_object *o, uint32_t i, struct layer_block *out);

@@ -115,3 +115,9 @@ int block_entry_check(const struct block_entry *e, struct firn_error *err)
 		            e->stream, e->base, what);
 	return 0;
 }
+
+int segment_header_check(const uint8_t *at, struct segment_meta *out, struct firn_error *err)
+{
+	return segment_head_check(at, SEGMENT_HEADER_LEN, SEGMENT_HEADER_MAGIC, "header", 0, out,
+	                          err);
+}

@@ -208,6 +208,10 @@ int segment_verify(const struct firn_env *env, const uint8_t *object, size_t len
 int segment_dump(const struct firn_env *env, const uint8_t *object, size_t len,
                  void (*line)(void *arg, const char *text), void *arg, struct firn_error *err);
 
+/* The first SEGMENT_HEADER_LEN bytes of an object: of which volume, and which number, it says it is. Sets no more of
+ * *out. */
+int segment_header_check(const uint8_t *at, struct segment_meta *out, struct firn_error *err);
+
 /* "seg/<2 hex>/<epoch>-<n>" (hex, fixed width), without the volume's prefix; the two hex digits are
  * a hash of (epoch, n) that spreads keys over prefixes. buf: at least 64 bytes. */
 void segment_key(struct segment_id id, char *buf, size_t cap);

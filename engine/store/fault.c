@@ -96,8 +96,10 @@ static enum verdict draw(const struct fault *f, const struct firn_store_request 
 	};
 	uint32_t x = (uint32_t)(chance % 1000000u), sum = 0;
 
-	if (is_away(f))
+	if (is_away(f) || (s->cut && f->n_request > s->cut))
 		return OUTAGE;
+	if (f->n_request == s->cut)
+		return LOSE;
 	for (size_t i = 0; i < sizeof lots / sizeof lots[0]; i++) {
 		sum += lots[i].share;
 		if (x < sum)

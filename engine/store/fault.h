@@ -17,6 +17,8 @@
  *	outage=FROM+FOR    from FROM ms after opening, for FOR ms, nothing gets through: RETRY
  *	outage_while=PATH  nothing gets through as long as there is a file of that name; an absolute path
  *	                   without , and :
+ *	cut=N              the N-th request after opening is done and the answer is a time-out; from then on nothing gets
+ *	                   through: as a crash right behind it
  *	ignore=absent      put-if-absent is done without its condition, although claimed;
  *	ignore=match       put-if-match likewise; ignore=both
  *
@@ -28,7 +30,7 @@
 enum { FAULT_DEPTH_MAX = 4, FAULT_PATH_MAX = 255 };
 
 struct fault_script {
-	uint64_t seed;
+	uint64_t seed, cut;
 	/* in millionths of all requests */
 	uint32_t throttle, reset, dropped, lost, truncate, flip;
 	uint32_t latency_ms, jitter_ms, retry_after_ms;

@@ -13,6 +13,7 @@ static const struct field {
 	size_t at;
 } fields[] = {
 	{ "seed", NUMBER, offsetof(struct fault_script, seed) },
+	{ "cut", NUMBER, offsetof(struct fault_script, cut) },
 	{ "throttle", PER_CENT, offsetof(struct fault_script, throttle) },
 	{ "reset", PER_CENT, offsetof(struct fault_script, reset) },
 	{ "dropped", PER_CENT, offsetof(struct fault_script, dropped) },
@@ -165,7 +166,7 @@ int fault_parse(const char *uri, struct fault_script *script, const char **rest,
 			        err, uri, name,
 			        "no such fault; there are seed, latency_ms, jitter_ms, throttle, "
 			        "retry_after_ms, reset, dropped, lost, truncate, flip, outage, "
-			        "outage_while, ignore");
+			        "outage_while, cut, ignore");
 		p += len;
 		p = *p == '=' ? read_value(p + 1, &fields[i], script) : NULL;
 		if (!p || (*p != ',' && *p != ':'))

@@ -324,6 +324,8 @@ static void finish(struct volume *v, struct commit *c)
 	v->built_bytes -= bytes;
 	publish_stored(v, bytes, &last);
 	v->upload_now = v->stored_first != NULL;
+	if (c->layered)
+		v->layer_first = 0;
 	v->retry_n = 0;
 	pthread_mutex_unlock(&v->lock);
 	for (uint32_t i = 0; i < n; i++)

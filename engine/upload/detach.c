@@ -88,7 +88,8 @@ static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error
 /* Locked: somebody works on the volume, other than its commit. */
 static bool busy(const struct volume *v)
 {
-	return v->n_putting || v->building || v->layering || v->burying || v->retaining;
+	return v->n_putting || v->building || v->layering || v->burying || v->retaining ||
+	       v->sweeping;
 }
 
 /* Nobody works on the volume any more, and nothing new is begun: it may go. */

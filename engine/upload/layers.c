@@ -350,6 +350,8 @@ int layers_run(struct volume *v)
 		volume_retry(v, &err);
 	pthread_mutex_lock(&v->lock);
 	v->layered = l;
+	if (!l)
+		v->layer_first = 0;
 	v->layering = false; /* from here on a detach may free the volume */
 	pthread_mutex_unlock(&v->lock);
 	return !rc;

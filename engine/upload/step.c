@@ -15,6 +15,7 @@
 #include "engine/base/mem.h"
 #include "engine/gc/gc.h"
 #include "engine/gc/retain.h"
+#include "engine/gc/sweep.h"
 #include "engine/upload/upload.h"
 #include <string.h>
 
@@ -194,6 +195,7 @@ static void look_at_layers(struct look *l, struct volume *v)
 	    !able(l, v) || !lane_take(l->e, v->lane, TASK_LAYER))
 		return;
 	v->layering = true;
+	v->layer_first = v->next_segment;
 	v->layer_task = (struct upload_task){ .kind = TASK_LAYER, .v = v, .lane = v->lane };
 	claim(l, &v->layer_task);
 }
@@ -207,6 +209,17 @@ static void look_at_graves(struct look *l, struct volume *v)
 	v->burying = true;
 	v->grave_task = (struct upload_task){ .kind = TASK_GRAVES, .v = v, .lane = v->lane };
 	claim(l, &v->grave_task);
+}
+
+/* Locked. */
+static void look_at_sweep(struct look *l, struct volume *v)
+{
+	if (v->sweeping || v->resumed || v->draining || v->state != FIRN_STATE_OPEN ||
+	    !able(l, v) || !sweep_due(v, l->now_ns) || !lane_take(l->e, v->lane, TASK_SWEEP))
+		return;
+	v->sweeping = true;
+	v->sweep_task = (struct upload_task){ .kind = TASK_SWEEP, .v = v, .lane = v->lane };
+	claim(l, &v->sweep_task);
 }
 
 /* Locked. It waits for the store no more than a write does, but what it trims is stored. */
@@ -293,6 +306,7 @@ static void look_at_builder(struct look *l)
 	l->short_of_memory = !v->build_max;
 	if (v->build_max) {
 		v->building = true;
+		v->build_first = v->next_segment;
 		v->build_asked = false;
 		v->build_charge = v->build_max;
 		rounds_charge(v, (int64_t)v->build_charge);
@@ -338,6 +352,7 @@ static void look_at_volumes(struct look *l)
 		look_at_layers(l, v);
 		look_at_graves(l, v);
 		look_at_retention(l, v);
+		look_at_sweep(l, v);
 		pthread_mutex_unlock(&v->lock);
 	}
 	look_at_builder(l);
@@ -405,6 +420,9 @@ int task_run(struct engine *e, struct upload_task *t)
 		break;
 	case TASK_GRAVES:
 		did = graves_run(t->v);
+		break;
+	case TASK_SWEEP:
+		did = sweep_run(t->v);
 		break;
 	case TASK_RETAIN:
 		did = retain_run(t->v);

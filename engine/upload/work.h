@@ -27,6 +27,7 @@ enum task_kind {
 	TASK_BUILD,  /* a round becomes segments in memory */
 	TASK_LAYER,  /* footers or layers become a layer */
 	TASK_GRAVES, /* dead objects are deleted */
+	TASK_SWEEP,  /* what nobody names is looked for */
 	TASK_RETAIN, /* what retention says is trimmed */
 	TASK_PUT,    /* one segment goes up */
 	TASK_BEAT    /* the lane's heartbeat */

@@ -154,6 +154,19 @@ Test(fault, an_outage_lasts_as_long_as_there_is_a_file)
 	close_it();
 }
 
+Test(fault, a_cut_lets_one_request_through_without_its_answer_and_none_behind_it)
+{
+	open_fault("cut=2");
+	cr_expect_eq(ask(FIRN_STORE_STAT, NULL)->req.code, FIRN_ENOENT);
+	cr_expect_eq(put_outcome(), FIRN_STORE_AMBIGUOUS);
+	cr_expect_eq(ask(FIRN_STORE_STAT, NULL)->req.outcome, FIRN_STORE_RETRY);
+	cr_expect_eq(ask(FIRN_STORE_DELETE, NULL)->req.outcome, FIRN_STORE_RETRY);
+	close_it();
+	open_fault("cut=0");
+	cr_expect_eq(ask(FIRN_STORE_STAT, NULL)->req.size, 5u);
+	close_it();
+}
+
 Test(fault, an_outage_begins_and_ends)
 {
 	struct store_slot *slot;
