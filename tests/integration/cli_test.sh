@@ -48,7 +48,7 @@ expect 2 "$firn" volume
 expect 2 "$firn" volume nonsense
 expect 0 "$firn" volume --help
 for command in 'volume create' 'volume list' 'volume info' 'volume drain' 'stream create' \
-	'stream list' 'stream info' 'stream delete' 'stream trim' append read import drain verify \
+	'stream list' 'stream info' 'stream delete' 'stream trim' append read import drain verify gc \
 	'dump wal' 'dump segment' 'dump manifest' 'dump index' doctor; do
 	# shellcheck disable=SC2086
 	expect 0 "$firn" $command --help
@@ -392,6 +392,26 @@ expect 1 "$firn" verify --store "$store" --volume chat
 says out "^DAMAGED: .*${segment#store/chat/}"
 mv away "$segment"
 expect 0 "$firn" verify --dir "$scratch/i" --store "$store" --volume chat
+
+# ---- gc: what would go
+
+expect 2 "$firn" gc --store "$store" --volume chat
+says err 'give --dry-run'
+expect 2 "$firn" gc --dry-run "${where[@]}"
+expect 1 "$firn" gc --dry-run --store "$store" --volume nowhere
+expect 0 "$firn" gc --dry-run --store "$store" --volume chat
+says out '^chat: 0 objects '
+cp "$segment" store/chat/seg/copy
+expect 0 "$firn" gc --dry-run --store "$store" --volume chat
+says out '^foreign .* chat/seg/copy$'
+expect 0 "$firn" gc --dry-run --store "$store" --volume chat --json
+jq -e '.objects == [{key: "chat/seg/copy", bytes: .objects[0].bytes, why: "foreign", goes: false, since: null}] and
+	.foreign == 1 and .orphan == 0 and .named > 0' out >/dev/null || fail "JSON"
+rm store/chat/seg/copy
+mv "$segment" away
+expect 1 "$firn" gc --dry-run --store "$store" --volume chat
+says err 'firn verify'
+mv away "$segment"
 
 mv store/chat/manifest away
 expect 1 "$firn" doctor --dir "$scratch/i"

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, GRACE = 10 * MINUTE };
 
 static const char *const options[] = { "upload_interval_ms=1000", "layer_segments=2",
-	                               "delete_grace_ms=60000", "zstd_level=0", NULL };
+	                               "delete_grace_ms=600000", "zstd_level=0", NULL };
 
 static void in_memory(void)
 {
@@ -138,6 +138,15 @@ static void expect_nothing_unnamed(const struct site *s, const char *when)
 	free(told);
 }
 
+/* What `firn gc` says. */
+static void expect_would_go(const struct site *s, const char *filter, const char *what)
+{
+	char *told = site_ask(s, "$FIRN_BIN_DIR/firn gc --dry-run -s '%s' -v v --json | jq -c '%s'",
+	                      s->uri, filter);
+	cr_expect(!strncmp(told, what, strlen(what)), "%s: %snot %s", filter, told, what);
+	free(told);
+}
+
 /* ---- a crash behind every request ---- */
 
 enum { WORDS = 6 };
@@ -157,7 +166,7 @@ static void history(struct host *h, uint64_t stream)
 		if (i == 2)
 			wrote(h, (struct firn_op[]){ op_trim(stream, 3) }, 1, NULL);
 		for (int k = 0; k < 3; k++) {
-			turned_by(i == 4 && !k ? 70 * SECOND : 3 * SECOND);
+			turned_by(i == 4 && !k ? GRACE + MINUTE : 3 * SECOND);
 			rest(h);
 		}
 	}
@@ -224,7 +233,7 @@ static uint64_t crash_behind(int cut)
 	host_attach(&h, "v");
 	expect_words(&h, stream, cut);
 	turned_settle(&h);
-	turned_by(2 * MINUTE);
+	turned_by(2 * GRACE);
 	turned_settle(&h);
 	turned_settle(&h);
 	expect_words(&h, stream, cut);
@@ -283,13 +292,19 @@ Test(orphan, only_what_can_never_be_named_goes_and_not_before_the_grace_time)
 	put_segment(&s, id, epoch + 1, 1, later);
 	put_segment(&s, other, epoch - 1, 78, foreign);
 	put(&s, "v/seg/no-segment", "text", 4);
-	turned_by(50 * SECOND);
+	expect_would_go(&s, "[.orphan, .unsettled, .foreign, .dead, .empty]", "[1,2,2,0,0]");
+	turned_by(GRACE / 2);
 	work(&h, stream, 8); /* layers are merged, and dead */
 	turned_settle(&h);
 	cr_expect(is_there(&s, older), "the grace time is not over");
+	wrote(&h, (struct firn_op[]){ op_trim(stream, 8) }, 1, NULL);
+	store_all(&h);
+	expect_would_go(&s, "[.orphan, .unsettled, .foreign, .dead > 0, .empty > 0]",
+	                "[1,2,2,true,true]");
 	struct keys before, after;
+	turned_settle(&h);
 	all_keys(&s, &before);
-	turned_by(10 * SECOND);
+	turned_by(GRACE / 2);
 	turned_settle(&h);
 	cr_expect(!is_there(&s, older));
 	all_keys(&s, &after);
@@ -319,7 +334,7 @@ Test(orphan, what_comes_late_goes_with_the_next_sweep_and_an_idle_volume_has_non
 	struct buf layer = get(&s, key);
 	for (int i = 0; i < 40 && is_there(&s, key); i++) {
 		work(&h, stream, 2);
-		turned_by(61 * SECOND);
+		turned_by(GRACE + SECOND);
 		turned_settle(&h);
 	}
 	cr_assert(!is_there(&s, key), "merged into the next");
@@ -366,7 +381,7 @@ Test(orphan, whose_manifest_is_not_the_one_in_the_store_deletes_nothing)
 	put(&s, "v/manifest", manifest.data, manifest.len);
 	id_of(&h, id, &epoch);
 	put_segment(&s, id, epoch - 1, 77, older);
-	turned_by(2 * MINUTE);
+	turned_by(2 * GRACE);
 	turned_settle(&h);
 	turned_settle(&h);
 	cr_expect(is_there(&s, older), "a bucket that was put back to an earlier day");

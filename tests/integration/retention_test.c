@@ -76,9 +76,9 @@ Test(retention, what_is_too_old_is_trimmed_and_nothing_younger)
 	words(&host, kept, 1);
 	turned_by(30 * MINUTE);
 	words(&host, s, 2);
-	turned_by(29 * MINUTE);
+	turned_by(20 * MINUTE);
 	cr_expect_eq(start_of(&host, s), 0, "none is an hour old");
-	turned_by(2 * MINUTE);
+	turned_by(11 * MINUTE);
 	cr_expect_eq(start_of(&host, s), 3, "the first three are");
 	turned_by(HOUR);
 	cr_expect_eq(start_of(&host, s), 5);

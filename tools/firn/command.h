@@ -25,6 +25,7 @@ int dump_manifest_run(int argc, char **argv);
 int dump_segment_run(int argc, char **argv);
 int dump_layer_run(int argc, char **argv);
 int dump_wal_run(int argc, char **argv);
+int gc_run(int argc, char **argv);
 int import_run(int argc, char **argv);
 int read_run(int argc, char **argv);
 int stream_create_run(int argc, char **argv);

@@ -26,6 +26,7 @@ static const struct command commands[] = {
 	{ "dump layer", "print an index layer, annotated", dump_layer_run },
 	{ "dump manifest", "print a manifest, annotated", dump_manifest_run },
 	{ "dump index", "print the rows of a local index", dump_index_run },
+	{ "gc", "say which objects would be deleted, and why", gc_run },
 	{ "doctor", "say whether the data is safe, and what to do", doctor_run },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
