@@ -216,12 +216,12 @@ static void trim_before_the_rounds(void)
 	store_now(&a, v);
 	for (uint32_t i = 0; i < N; i++) {
 		word[i] = (char)('a' + i);
-		say_bytes(v, s, (uint8_t)word[i], 30 << 10);
+		say_bytes(v, s, (uint8_t)word[i], 60 << 10);
 	}
 	MUST(trim(&a, v, s, N));
 	uint64_t trimmed = rev_durable(v);
 	kill9(&a);
-	a.segment_kib = 64;
+	a.segment_kib = 32; /* a round each, more than there may be at once: no commit takes all */
 	power_on(&a);
 	struct gate *swap = gate_set(GATE_PUT, "/manifest", 1, GATE_HOLD); /* behind the attach */
 	v = attach(&a, "v");
