@@ -10,6 +10,7 @@ enum { MS = 1000000, LIVES_MOST = 6 };
 struct plan {
 	uint32_t lives;
 	bool lying, rot;
+	bool far; /* one volume's store is away most of the time while all write much: the log goes round beside it */
 };
 
 static struct plan make_plan(void)
@@ -18,6 +19,8 @@ static struct plan make_plan(void)
 	uint64_t dice = rng_below(&W.rng, 20);
 	p.lying = dice == 0;
 	p.rot = dice == 1;
+	p.far = W.seed % 16 == 5; /* not drawn: the other seeds stay what they were */
+	W.much = p.far;
 	return p;
 }
 
@@ -92,6 +95,16 @@ static void end_life(struct site *s)
 	}
 }
 
+/* Once v0 has been attached its store is away, over restarts too; what is needed of it is moved aside. */
+static void far_life(void)
+{
+	if (homes[0].got) {
+		store_outage_of("v0/", sched_now() + UINT64_C(60000000000));
+		W.n_fault[FAULT_OUTAGE]++;
+	}
+	sched_sleep(1500 * (uint64_t)MS);
+}
+
 static void one_life(const struct plan *p)
 {
 	boot_all();
@@ -109,6 +122,8 @@ static void one_life(const struct plan *p)
 		if (fault_strikes(FAULT_CLOCK, 4))
 			sites[i].node->clock_ms -= (int64_t)rng_below(&W.rng, 3600 * 1000);
 	sched_sleep(rng_below(&W.rng, 100 * MS) + 1);
+	if (p->far)
+		far_life();
 	if (rng_one_in(&W.rng, 4))
 		cut_check();
 	if (rng_one_in(&W.rng, 2))
@@ -135,6 +150,7 @@ static void calm_end(void)
 {
 	W.calm = true;
 	store_outage(0);
+	store_outage_of(NULL, 0);
 	for (uint32_t i = 0; i < N_SITES; i++)
 		if (sites[i].node->process)
 			close_site(&sites[i], FIRN_DETACH_KEEP_WAL);

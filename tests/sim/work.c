@@ -45,6 +45,8 @@ static struct m_op op_append(struct m_volume *m, uint32_t stream, uint64_t next,
 	o.payload = ++m->n_payload;
 	o.n_offsets = 1 + (uint32_t)rng_below(&W.rng, 3);
 	o.len = (uint32_t)rng_below(&W.rng, rng_one_in(&W.rng, 20) ? 30000 : 600);
+	if (W.much)
+		o.len = o.len < 6000 ? 16 * o.len : 100000;
 	o.tag = (uint32_t)o.payload * 7;
 	o.timestamp_ms = rng_one_in(&W.rng, 2) ? (int64_t)rng_below(&W.rng, 1000000) + 1 : 0;
 	if (rng_one_in(&W.rng, 8)) {

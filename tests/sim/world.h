@@ -44,6 +44,7 @@ struct world {
 	uint64_t n_skip;
 	bool calm;             /* no faults any more: everything must drain */
 	bool always[N_FAULTS]; /* scripts: this one strikes whenever it can, calm or not */
+	bool much;             /* large payloads: logs go round */
 	bool trace;
 	char scratch[256]; /* real directory, for the indexes */
 };
