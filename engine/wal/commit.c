@@ -247,7 +247,8 @@ static int poison_if(struct wal *w, int rc)
 
 /* Callers that wait, one write each, are told first and the next group gathers them all: one flush for
  * everybody instead of two cohorts in turn. Whoever keeps many in flight has the next group full already:
- * it is on its way before the last one is told. */
+ * it is on its way before the last one is told, unless its write would be done right here: nobody is told later
+ * for a flush that is not his. */
 int wal_step(struct wal *w)
 {
 	struct wal_group *done = w->in_flight;
@@ -263,7 +264,7 @@ int wal_step(struct wal *w)
 		return 1;
 	}
 	w->unpublished = done;
-	bool tell_first = w->sync_io || w->last_calls > 1;
+	bool tell_first = w->sync_io || w->last_calls > 0;
 	rc = tell_first ? 0 : begin_next(w); /* publishes, too, should a directory be due */
 	wal_publish_done(w);
 	if (tell_first) {

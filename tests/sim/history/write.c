@@ -355,11 +355,39 @@ static void jumps(void)
 	expect_word(v, s, "a...b", "stored");
 }
 
+/* A write is durable and told so while the next one hangs: that is seen by nobody, and after a power cut never was. */
+static void seen_when_durable(void)
+{
+	const struct firn_fetched *f = NULL;
+	struct box a;
+	box_init(&a, 0);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	struct gate *first = gate_set(GATE_WRITE, ".wal", 0, GATE_HOLD_FREE);
+	begin_say(&a, v, s, 'a', 1);
+	gate_wait(first);
+	begin_say(&a, v, s, 'b', 2);
+	struct gate *second = gate_set(GATE_WRITE, ".wal", 0, GATE_HOLD_FREE);
+	gate_open(first);
+	EXPECT("P1", outcome(&a).user_data == 1);
+	gate_wait(second);
+	EXPECT("P2", mark(v, s, FIRN_MARK_VISIBLE) == 1 && mark(v, s, FIRN_MARK_ASSIGNED) == 2);
+	int rc = firn_stream_read(v, s, 1, 1 << 20, SECOND, &f, NULL);
+	EXPECT("P1", rc || !f->n_part || !f->part->n_batch);
+	firn_release(f);
+	power_cut(&a);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_word(v, s, "a", "what was not durable is gone");
+}
+
 const struct history write_histories[] = {
 	{ "17a", "P3", "a stream that was deleted does not come back by replay", made_again },
 	{ "17b", "P3", "numbers of streams are never given twice", numbers_are_never_given_twice },
 	{ "18", "P2", "a trim may pass what is stored, and start and next survive it",
 	  trim_before_upload },
+	{ "20d", "P1", "nobody sees a write that is not durable", seen_when_durable },
 	{ "21a", "P1", "a retry is answered when the original is durable, not before",
 	  retry_in_flight },
 	{ "21b", "P2", "a retry is known after a crash, after an upload, at the next owner",
