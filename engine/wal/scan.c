@@ -542,8 +542,9 @@ static int scan_aside(struct scan_state *s, struct scan_file *f, struct window *
 	(void)w->env->files->close(w->env->ctx, f->file);
 	f->file = NULL;
 	struct wal_file *wf = wal_file_find(w, f->file_no);
-	if (!rc && wf && f->range_from < f->bytes &&
-	    wal_range_add(w, wf, f->range_from, (uint32_t)f->bytes, 0))
+	/* A torn write may end within a page. */
+	uint32_t end = (uint32_t)f->bytes / WAL_PAGE * WAL_PAGE;
+	if (!rc && wf && f->range_from < end && wal_range_add(w, wf, f->range_from, end, 0))
 		rc = FIRN_ENOMEM;
 	return rc ? fail_context(err, rc, "%016llx.aside", (unsigned long long)f->file_no) : 0;
 }

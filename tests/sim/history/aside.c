@@ -93,6 +93,29 @@ static void death_in_a_move(void)
 	shut_down(&p.a, p.v, FIRN_DETACH_DRAIN);
 }
 
+/* The power goes while a copy is being flushed: of its last write any sectors may be there, and the file end in a page. */
+static void torn_copy(void)
+{
+	struct pair p;
+	pair_open(&p);
+	for (uint32_t i = 0; i < 6; i++) {
+		struct gate *g = gate_set(GATE_SYNC, ".aside", 0, GATE_HOLD_FREE);
+		for (uint32_t k = 0; k < 12 && !gate_reached(g); k++)
+			quarter_lap(&p, strlen(p.word) < 200);
+		EXPECT("script", gate_reached(g));
+		W.always[FAULT_TORN] = true;
+		power_cut(&p.a);
+		W.always[FAULT_TORN] = false;
+		power_on(&p.a);
+		p.w = attach(&p.a, "w");
+		p.v = attach(&p.a, "v"); /* it resumes */
+		expect_word(p.v, p.s, p.word, "after a copy that was torn");
+	}
+	store_outage_of(NULL, 0);
+	MUST(detach(&p.a, p.w, FIRN_DETACH_DRAIN));
+	shut_down(&p.a, p.v, FIRN_DETACH_DRAIN);
+}
+
 /* The disk refuses a write or a flush of the copy once: it is tried again, and the log goes on. */
 static void failed_copy(void)
 {
@@ -183,6 +206,7 @@ const struct history aside_histories[] = {
 	  slow_volume },
 	{ "S5b", "P1", "whoever dies in the middle of a move loses nothing", death_in_a_move },
 	{ "S5c", "P8", "a copy that could not be written is written another time", failed_copy },
+	{ "S5e", "P1", "a copy that is torn within a page hides nothing", torn_copy },
 	{ "S5d", "P1", "nothing is moved away under an attach", attach_in_a_move },
 	{ 0 },
 };
