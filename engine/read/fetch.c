@@ -289,9 +289,9 @@ int read_cancel(struct engine *e, struct firn_cq *cq, uint64_t user_data)
 		gone->drop(e, gone);
 		gone = next;
 	}
-	uint64_t round = queue_round(q);
+	uint64_t round = queue_walk(q);
 	struct firn_reader *r;
-	while ((r = queue_reader_next(q, round))) {
+	while ((r = queue_walk_next(q, round))) {
 		struct ending end = { 0 };
 		pthread_mutex_lock(&r->serve);
 		if (r->fetch.active && completion_name(&r->fetch.to) == cq &&
@@ -302,5 +302,6 @@ int read_cancel(struct engine *e, struct firn_cq *cq, uint64_t user_data)
 		ending_send(e, &end);
 		reader_release(r);
 	}
+	queue_walk_end(q);
 	return rc;
 }

@@ -59,6 +59,7 @@ int read_open(struct engine *e)
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	q->engine = e;
+	pthread_mutex_init(&q->walk, NULL);
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->wake, &monotonic);
 	pthread_cond_init(&q->work_wake, NULL);
@@ -105,6 +106,7 @@ void read_close(struct engine *e)
 	pthread_cond_destroy(&q->work_wake);
 	pthread_cond_destroy(&q->wake);
 	pthread_mutex_destroy(&q->lock);
+	pthread_mutex_destroy(&q->walk);
 	mem_free(&e->account->env, q->heap);
 	mem_free(&e->account->env, q);
 	e->reads = NULL;

@@ -128,15 +128,16 @@ void queue_remove(struct firn_reader *r)
 	pthread_mutex_unlock(&q->lock);
 }
 
-uint64_t queue_round(struct read_queue *q)
+uint64_t queue_walk(struct read_queue *q)
 {
+	pthread_mutex_lock(&q->walk);
 	pthread_mutex_lock(&q->lock);
 	uint64_t round = ++q->round;
 	pthread_mutex_unlock(&q->lock);
 	return round;
 }
 
-struct firn_reader *queue_reader_next(struct read_queue *q, uint64_t round)
+struct firn_reader *queue_walk_next(struct read_queue *q, uint64_t round)
 {
 	pthread_mutex_lock(&q->lock);
 	struct firn_reader *r = q->all;
@@ -148,6 +149,11 @@ struct firn_reader *queue_reader_next(struct read_queue *q, uint64_t round)
 	}
 	pthread_mutex_unlock(&q->lock);
 	return r;
+}
+
+void queue_walk_end(struct read_queue *q)
+{
+	pthread_mutex_unlock(&q->walk);
 }
 
 struct firn_reader *queue_pop(struct engine *e)

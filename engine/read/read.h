@@ -9,7 +9,7 @@
  *            reader thread  read_step: fetches notified, due, or whose load has landed
  *            loaders        GETs, WAL reads, look-ups; without threads read_step does these
  *
- * Locks, outermost first: reader.serve -> volume.lock -> reader.lock -> queue.lock, then those
+ * Locks, outermost first: read_queue.walk -> reader.serve -> volume.lock -> reader.lock -> queue.lock, then those
  * of cache and wal. Nobody reads disk or store with any of them held, the index with serve at
  * most. */
 #ifndef READ_READ_H
@@ -278,6 +278,7 @@ struct work {
 
 struct read_queue {
 	struct engine *engine;
+	pthread_mutex_t walk;
 	pthread_mutex_t lock;
 	pthread_cond_t wake, work_wake, idle;
 	struct firn_reader *all, *run_first, *run_last;
@@ -295,9 +296,11 @@ void queue_run(struct firn_reader *r);                    /* read_step shall run
 int queue_timer(struct firn_reader *r, uint64_t wake_ns); /* READ_NEVER: none; FIRN_ENOMEM */
 void queue_add(struct firn_reader *r);
 void queue_remove(struct firn_reader *r);
-/* A walk over all readers, with a reference each; the list may change meanwhile. */
-uint64_t queue_round(struct read_queue *q);
-struct firn_reader *queue_reader_next(struct read_queue *q, uint64_t round);
+/* A walk over all readers, with a reference each; the list may change meanwhile. One walk at a time, or each
+ * would miss what the other has met: begun and ended with no lock of the read side held. */
+uint64_t queue_walk(struct read_queue *q);
+struct firn_reader *queue_walk_next(struct read_queue *q, uint64_t round);
+void queue_walk_end(struct read_queue *q);
 struct firn_reader *queue_pop(struct engine *e); /* with a reference; NULL: nothing to look at */
 
 /* ---- work.c ---- */

@@ -353,9 +353,9 @@ static void works_forget(struct engine *e, struct volume *v);
 void read_forget_volume(struct engine *e, struct volume *v)
 {
 	handle_close(v->handle); /* gives NULL from now on: nobody finds the volume any more */
-	uint64_t round = queue_round(e->reads);
+	uint64_t round = queue_walk(e->reads);
 	struct firn_reader *r;
-	while ((r = queue_reader_next(e->reads, round))) {
+	while ((r = queue_walk_next(e->reads, round))) {
 		struct ending end = { 0 };
 		pthread_mutex_lock(&r->serve);
 		if (reader_forget(r, v))
@@ -364,6 +364,7 @@ void read_forget_volume(struct engine *e, struct volume *v)
 		ending_send(e, &end);
 		reader_release(r);
 	}
+	queue_walk_end(e->reads);
 	works_forget(e, v);
 }
 

@@ -2,6 +2,7 @@
 #include "tests/integration/read_bed.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,56 @@ Test(read_life, without_threads_the_caller_does_the_work)
 	struct firn_fetch f = bed_fetch_of(r, 0, 20);
 	firn_release(bed_fetch(&b, &f, NULL));
 	firn_reader_close(r);
+	bed_close(&b, FIRN_DETACH_KEEP_WAL);
+	bed_remove(&b);
+}
+
+/* ---- a detach beside cancels ---- */
+
+struct canceller {
+	struct bed *bed;
+	atomic_bool stop;
+};
+
+static void *cancel_on(void *arg)
+{
+	struct canceller *c = arg;
+	while (!atomic_load(&c->stop))
+		cr_assert_eq(firn_engine_cancel(c->bed->engine, c->bed->cq, 999999), FIRN_ENOENT);
+	return NULL;
+}
+
+/* Both walk over all readers: what one has met the other must meet, too. */
+Test(read_life, a_detach_ends_every_fetch_while_others_cancel)
+{
+	enum { READERS = 60 };
+	struct bed b;
+	bed_make(&b);
+	bed_open(&b);
+	struct firn_reader *r[READERS];
+	uint64_t s = bed_stream(&b, "s");
+	for (uint32_t i = 0; i < READERS; i++) {
+		r[i] = bed_reader(&b, 0);
+		cr_assert_eq(bed_set(&b, r[i], 0, s, 0, FIRN_MARK_VISIBLE), 0);
+		struct firn_fetch f = bed_fetch_of(r[i], 0, FIRN_FOREVER);
+		bed_submit(&b, &f, i);
+	}
+	struct canceller c = { .bed = &b };
+	struct firn_error err = FIRN_ERROR_INIT;
+	pthread_t thread;
+	cr_assert_eq(pthread_create(&thread, NULL, cancel_on, &c), 0);
+	cr_assert_eq(firn_volume_close(b.volume, &err), 0, "%s", err.text);
+	b.volume = NULL;
+	atomic_store(&c.stop, true);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	for (uint32_t i = 0; i < READERS; i++) {
+		struct firn_event ev;
+		cr_assert_eq(bed_event(&b, &ev, 0), 1, "%u of %u fetches ended", i, READERS);
+		cr_expect_eq(ev.code, FIRN_ECANCELED);
+		firn_release(ev.result);
+	}
+	for (uint32_t i = 0; i < READERS; i++)
+		firn_reader_close(r[i]);
 	bed_close(&b, FIRN_DETACH_KEEP_WAL);
 	bed_remove(&b);
 }
