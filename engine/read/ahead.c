@@ -1,14 +1,15 @@
 /* Read-ahead: an item that reads on in order has loads planned in front of it.
  *
- *   item --enters extent--> window half empty? --> plan --> GET of adjacent frames --> cache
+ *   item --enters extent--> room in its window? --> plan --> GET of adjacent frames --> cache
  *        |                                          |
  *        |                                          +--> next plan while the window has room
  *        +--needs what is not there--> its load takes the adjacent frames as well
  *
- * Each load is one ranged GET over frames that are adjacent in their segment, up to 4 MiB and to
- * half the window, which doubles from 256 KiB. They only fill the cache; what fails here fails again
- * when it is wanted. Loaders do what is needed first: with many items their own loads, each as long
- * as a read-ahead would be, keep all loaders busy. */
+ * Each load is one ranged GET over frames that are adjacent in their segment, up to 4 MiB, to a
+ * quarter of the window, which doubles from 1 MiB, and to what hold.c has memory for. They fill the
+ * cache, and are held for the item; what fails here fails again when it is wanted. Loaders do what is
+ * needed first: with many items their own loads, each as long as a read-ahead would be, keep all
+ * loaders busy. */
 #include "engine/read/load.h"
 
 /* ---- how much ---- */
@@ -16,9 +17,8 @@
 static uint64_t ahead_piece(const struct reader_item *it)
 {
 	const struct firn_reader *r = it->reader;
-	uint64_t bytes = it->ahead_window / 2, most = r->engine->cache_bytes / READ_AHEAD_JOBS;
-	most = most < READ_AHEAD_JOB ? most : READ_AHEAD_JOB;
-	most = most < r->ahead_max ? most : r->ahead_max;
+	uint64_t bytes = it->ahead_window / 4;
+	uint64_t most = r->ahead_max < READ_AHEAD_JOB ? r->ahead_max : READ_AHEAD_JOB;
 	bytes = bytes > READ_AHEAD_MIN ? bytes : READ_AHEAD_MIN;
 	return bytes < most ? bytes : most;
 }
@@ -90,8 +90,8 @@ static void ahead_planned(struct engine *e, struct load *l, const struct frames 
 	struct firn_reader *r = l->reader;
 	pthread_mutex_lock(&r->lock);
 	ahead_note(it, f);
-	bool more = f->n && it->ahead_out < it->ahead_window;
 	uint64_t bytes = ahead_piece(it);
+	bool more = f->n && it->ahead_out + bytes <= it->ahead_window;
 	it->ahead_busy = more;
 	pthread_mutex_unlock(&r->lock);
 	if (more)
@@ -162,18 +162,30 @@ static uint64_t ahead_from(const struct load *l)
 	return to > l->from ? to : l->from;
 }
 
+static void ahead_load(struct engine *e, struct load *l, struct frames *f, uint64_t room)
+{
+	struct blob *blob[FRAMES_MAX];
+	ahead_begin(l, f);
+	(void)frames_load(e, f, blob, NULL); /* a failure comes back when it is wanted */
+	held_add(l->item, f, 0, blob, room);
+	ahead_end(l);
+}
+
 static void ahead_run(struct engine *e, struct work *w)
 {
 	struct load *l = (struct load *)w;
 	struct frames f = { .v = w->volume, .end = ahead_from(l) };
-	frames_plan(e, &f, l->stream, l->bytes);
+	uint64_t room = held_room(e, l->bytes);
+	if (room)
+		frames_plan(e, &f, l->stream, room);
+	if (f.raw > room + room / 2) /* a frame too large to be held */
+		f.n = 0;
 	ahead_planned(e, l, &f);
 	ahead_own(e, &f);
-	if (f.own) {
-		ahead_begin(l, &f);
-		(void)frames_load(e, &f, NULL, NULL); /* a failure comes back when it is wanted */
-		ahead_end(l);
-	}
+	if (f.own)
+		ahead_load(e, l, &f, room);
+	else
+		held_give(e, room);
 	queue_work_done(e, w);
 	load_free(l);
 }
@@ -208,11 +220,12 @@ void load_ahead(struct reader_item *it, const struct index_extent *x)
 		from = x->block.next;
 		it->ahead_out = 0;
 	}
-	if (!it->ahead_busy && it->ahead_out < it->ahead_window / 2) {
+	uint64_t bytes = ahead_piece(it);
+	if (!it->ahead_busy && it->ahead_out + bytes <= it->ahead_window) {
 		ask = it->ahead_busy = true;
 		ahead_widen(it);
+		bytes = ahead_piece(it);
 	}
-	uint64_t bytes = ahead_piece(it);
 	pthread_mutex_unlock(&r->lock);
 	if (ask)
 		ahead_queue(r->engine, it, it->volume, from, bytes, NULL);

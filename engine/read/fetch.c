@@ -25,6 +25,7 @@ static void fetch_over(struct firn_reader *r, struct ending *end)
 	end->ended = true;
 	end->to = r->fetch.to;
 	r->fetch.active = false;
+	r->idle_ns = read_now(r->engine);
 	pthread_mutex_lock(&r->lock);
 	r->waiting = false;
 	pthread_mutex_unlock(&r->lock);

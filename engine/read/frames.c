@@ -186,7 +186,7 @@ static int frame_decode(const struct frames *f, const struct arrival *a, uint32_
 	return fail_context(err, rc, "volume %s: segment %s", f->v->name, key);
 }
 
-int frames_load(struct engine *e, struct frames *f, struct blob **first, struct firn_error *err)
+int frames_load(struct engine *e, struct frames *f, struct blob **blob, struct firn_error *err)
 {
 	struct arrival a = { .len = 0 };
 	struct firn_error all = FIRN_ERROR_INIT;
@@ -200,15 +200,13 @@ int frames_load(struct engine *e, struct frames *f, struct blob **first, struct 
 			cache_fail(e->cache, &key, &why);
 		else
 			cache_fill(e->cache, &key, a.blob[i]);
-		if (i)
-			continue;
-		code = one ? why.code : 0;
-		if (one && err)
-			*err = why;
-		if (!one && first) {
-			blob_retain(a.blob[0]);
-			*first = a.blob[0];
+		if (blob) {
+			blob[i] = one ? NULL : a.blob[i];
+			a.blob[i] = one ? a.blob[i] : NULL; /* the reference goes over */
 		}
+		code = i ? code : one ? why.code : 0;
+		if (i == 0 && one && err)
+			*err = why;
 	}
 	arrival_free(e, f, &a);
 	return code;

@@ -187,20 +187,25 @@ static int code_of_part(int code)
 	}
 }
 
-/* The frame, and what follows it when the item reads on in order. */
+/* The frame, and what follows it when the item reads on in order and there is memory for it. */
 static int demand_load(struct engine *e, struct load *l, struct blob **out, struct firn_error *err)
 {
+	struct blob *blob[FRAMES_MAX];
 	int rc = frame_begin(e, l->work.volume, &l->want.x, out, err);
 	if (rc != CACHE_LOAD)
 		return rc;
 	struct frames f = { .v = l->work.volume, .own = 1 };
 	frames_add(&f, &l->want.x);
-	if (l->bytes) {
-		frames_plan(e, &f, l->stream, l->bytes);
+	uint64_t room = l->bytes > f.raw ? held_room(e, l->bytes - f.raw) : 0;
+	if (room) {
+		frames_plan(e, &f, l->stream, f.raw + room);
 		frames_own(e, &f);
 		ahead_taken(l, &f);
 	}
-	return frames_load(e, &f, out, err);
+	rc = frames_load(e, &f, blob, err);
+	*out = blob[0];
+	held_add(l->item, &f, 1, blob, room);
+	return rc;
 }
 
 static int want_load(struct engine *e, struct load *l, struct cursor *c, struct firn_error *err)

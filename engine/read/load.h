@@ -1,4 +1,4 @@
-/* What frames.c, load.c and ahead.c share. Internal to this folder. */
+/* What frames.c, hold.c, load.c and ahead.c share. Internal to this folder. */
 #ifndef READ_LOAD_H
 #define READ_LOAD_H
 #include "engine/read/read.h"
@@ -37,9 +37,19 @@ void frames_add(struct frames *f, const struct index_extent *x);
 void frames_plan(struct engine *e, struct frames *f, uint64_t stream, uint64_t limit);
 /* Begins flights on x[own ...], up to the first that is there, or under way; what follows is left out. */
 void frames_own(struct engine *e, struct frames *f);
-/* One GET for x[0 .. own), each verified, into the cache: ends their flights. *first (may be
- * NULL): the blob of x[0], with a reference. The code is that of x[0]. */
-int frames_load(struct engine *e, struct frames *f, struct blob **first, struct firn_error *err);
+/* One GET for x[0 .. own), each verified, into the cache: ends their flights. blob (may be NULL): room for
+ * `own` of them, each with a reference, or NULL. The code is that of x[0]. */
+int frames_load(struct engine *e, struct frames *f, struct blob **blob, struct firn_error *err);
+
+/* ---- hold.c ---- */
+/* Memory for about `want` bytes of frames that an item will enter; 0: there is none now. Given back by
+ * held_give(), or by the item as it goes on. */
+uint64_t held_room(struct engine *e, uint64_t want);
+void held_give(struct engine *e, uint64_t bytes);
+/* Blobs that came for the item, from x[from] on: their references go over. `room` is what held_room() gave
+ * for them. */
+void held_add(struct reader_item *it, const struct frames *f, uint32_t from, struct blob **blob,
+              uint64_t room);
 
 /* ---- load.c ---- */
 struct load *load_new(struct reader_item *it, struct volume *v); /* NULL without memory */

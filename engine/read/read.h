@@ -26,9 +26,8 @@ enum {
 	READ_IN_CALLER = 64,         /* items served on the caller's thread ... */
 	READ_IN_CALLER_READY = 1024, /* ... when only their marks are looked at */
 	READ_BATCHES_MAX = 64 << 10, /* batches per fetch */
-	READ_AHEAD_MIN = 256 << 10,
-	READ_AHEAD_JOB = 4 << 20, /* largest ranged GET of more than one frame, ... */
-	READ_AHEAD_JOBS = 32,     /* ... of which so many fit into the cache */
+	READ_AHEAD_MIN = 256 << 10,  /* a piece; the window begins with four */
+	READ_AHEAD_JOB = 4 << 20,    /* largest ranged GET of more than one frame */
 	READ_AHEAD_WINDOW = 32 << 20,
 	READ_PIN_POLL_NS = 2 * 1000 * 1000,
 };
@@ -54,6 +53,7 @@ struct cursor {
 };
 
 struct load;
+struct held;
 
 struct reader_item {
 	/* volume.lock */
@@ -75,6 +75,7 @@ struct reader_item {
 	struct cursor *landed;           /* what it brought */
 	int landed_rc;
 	struct load *runs; /* its read-aheads whose GETs are under way */
+	struct held *held; /* what they brought, in order, not yet entered */
 	bool ahead_busy;   /* a read-ahead is being planned */
 	uint64_t ahead_to, ahead_out,
 	        ahead_window; /* planned up to; bytes planned, not yet entered */
@@ -143,7 +144,8 @@ struct firn_reader {
 	struct fetch fetch;
 	struct builder builder;
 	bool closed;
-	bool deferred; /* the last fetch left something to the reader thread */
+	uint64_t idle_ns; /* when its last fetch ended */
+	bool deferred;    /* the last fetch left something to the reader thread */
 
 	pthread_mutex_t lock;
 	struct item_list ready, cold, loading;
@@ -156,7 +158,7 @@ void reader_release(struct firn_reader *r);
 void item_retain(struct reader_item *it);
 void item_release(struct reader_item *it);
 /* Takes c->blob into account. Cursors keep frames alive that the cache may have let go: when they
- * hold a quarter of its size, an item that is not being served keeps none. */
+ * hold an eighth of its size, an item that is not being served keeps none. */
 void cursor_count(struct firn_reader *r, struct cursor *c);
 bool cursors_full(const struct firn_reader *r);
 void cursor_free(struct firn_reader *r, struct cursor *c); /* NULL is allowed */
@@ -286,6 +288,8 @@ struct read_queue {
 	size_t n_heap, cap_heap;
 	uint64_t round;
 	atomic_ullong cursor_bytes;
+	atomic_ullong ahead_bytes; /* frames on their way to items, or held for them: hold.c */
+	atomic_ullong reclaim_ns;  /* when idle readers were last asked for theirs */
 	struct work *work_first, *work_last, *ahead_first, *ahead_last, *running;
 	bool stop;
 	pthread_t loader[READ_LOADERS];
@@ -328,6 +332,11 @@ int load_frame(struct engine *e, const struct volume *v, const struct index_exte
                struct blob **out, struct firn_error *err);
 int load_group(struct engine *e, uint64_t lsn, uint32_t len, struct blob **out,
                struct firn_error *err);
+
+/* ---- hold.c ---- */
+/* The frame, if it came for the item; with a reference. Those before `offset` are let go. */
+struct blob *held_take(struct reader_item *it, const struct cache_key *key, uint64_t offset);
+void held_drop(struct reader_item *it); /* all */
 
 /* ---- serve.c ---- */
 struct pass {

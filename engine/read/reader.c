@@ -41,7 +41,7 @@ bool cursors_full(const struct firn_reader *r)
 {
 	struct engine *e = r->engine;
 	return atomic_load_explicit(&e->reads->cursor_bytes, memory_order_relaxed) >
-	       e->cache_bytes / 4;
+	       e->cache_bytes / 8;
 }
 
 void cursor_free(struct firn_reader *r, struct cursor *c)
@@ -67,6 +67,7 @@ void item_release(struct reader_item *it)
 	struct account *a = it->reader->account;
 	cursor_free(it->reader, it->cursor);
 	cursor_free(it->reader, it->landed);
+	held_drop(it);
 	atomic_fetch_sub_explicit(&a->other_bytes, sizeof *it, memory_order_relaxed);
 	mem_free(&a->env, it);
 }
@@ -218,7 +219,7 @@ static struct reader_item *item_new(struct firn_reader *r, const struct firn_ite
 	it->max_bytes = item->max_bytes;
 	it->up_to = item->up_to;
 	it->part = READ_NO_PART;
-	it->ahead_window = READ_AHEAD_MIN;
+	it->ahead_window = 4 * READ_AHEAD_MIN;
 	return it;
 }
 

@@ -1,7 +1,7 @@
 /* Batches that are stored: index -> frame (cursor or cache) -> block -> batches.
  *
  *   item.cursor --holds pos?--> block_next ...
- *        no: index_extent_find --> cache --> stored_block (verified once per frame) --> new cursor
+ *        no: index_extent_find --> held for the item, or cache --> stored_block (verified once per frame) --> new cursor
  *                                    miss: GOT_COLD
  *
  * A miss of the index is never "no such offset": the tail is looked at once more, and if that
@@ -153,7 +153,8 @@ static enum got extent_enter(struct take *t)
 	if (rc)
 		return stored_code(t, rc);
 	struct cache_key key = frame_key(v, &x);
-	struct blob *frame = cache_get(e->cache, &key);
+	struct blob *frame = held_take(t->it, &key, x.block.base);
+	frame = frame ? frame : cache_get(e->cache, &key);
 	if (!frame) {
 		t->want = (struct want){ .x = x };
 		return GOT_COLD;

@@ -51,7 +51,7 @@ static uint64_t got_bytes(void)
 
 /* ---- data, and an engine that has none of it in memory ---- */
 
-static void fill(uint64_t *stream, uint32_t n, uint32_t bytes_each)
+static void fill_from(uint32_t first, uint64_t *stream, uint32_t n, uint32_t bytes_each)
 {
 	uint8_t *noise = malloc(BATCH);
 	uint64_t x =
@@ -59,7 +59,7 @@ static void fill(uint64_t *stream, uint32_t n, uint32_t bytes_each)
 	cr_assert(noise);
 	for (uint32_t i = 0; i < n; i++) {
 		char name[32];
-		(void)snprintf(name, sizeof name, "replayed-%u", i);
+		(void)snprintf(name, sizeof name, "replayed-%u-%u", first, i);
 		stream[i] = bed_stream(&bed, name);
 	}
 	for (uint32_t at = 0; at < bytes_each; at += BATCH) {
@@ -78,7 +78,7 @@ static void fill(uint64_t *stream, uint32_t n, uint32_t bytes_each)
 static void begin(uint64_t *stream, uint32_t n, uint32_t bytes_each)
 {
 	bed_open(&bed);
-	fill(stream, n, bytes_each);
+	fill_from(0, stream, n, bytes_each);
 	bed_close(&bed, FIRN_DETACH_DRAIN);
 	bed_open(&bed);
 }
@@ -174,6 +174,23 @@ Test(replay, of_more_than_the_cache_leaves_in_it_what_is_read_often)
 	cr_assert_eq(rc, 0, "%s", err.text);
 	cr_expect_eq(gets(), before, "it was got again");
 	firn_release(got);
+}
+
+/* What is read ahead has a tenth of the cache beside what is read often: it is held until it is needed. */
+Test(replay, beside_a_cache_full_of_what_is_read_often_gets_nothing_twice)
+{
+	uint64_t stream[6], often = 14 * MIB;
+	bed.opts.memory_bytes = 64 << 20; /* a cache of 16 MiB */
+	bed_open(&bed);
+	fill_from(0, stream, 2, (uint32_t)often / 2);
+	fill_from(1, stream + 2, 4, 5 * MIB);
+	bed_close(&bed, FIRN_DETACH_DRAIN);
+	bed_open(&bed);
+	for (int i = 0; i < 4; i++)
+		replay(reader_of(stream, 2), often);
+	uint64_t bytes = got_bytes();
+	replay(reader_of(stream + 2, 4), 20 * MIB);
+	cr_expect_lt(got_bytes() - bytes, 21 * MIB, "something was got twice");
 }
 
 Test(replay, keeps_within_its_memory)
