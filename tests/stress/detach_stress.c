@@ -1,5 +1,6 @@
-/* Volumes that are detached while others write to them: every write has an outcome, nobody touches what is
- * gone (run it under a sanitizer), and what was acked is there after the next attach. */
+/* Volumes that are detached while others write to them, and while the engine merges layers, trims what retention says,
+ * deletes and sweeps: every write has an outcome, nobody touches what is gone (run it under a sanitizer), and what was
+ * acked is there after the next attach. */
 #include <firn/firn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -45,7 +46,23 @@ static void *write_until_gone(void *arg)
 	}
 }
 
-static uint64_t one_round(struct firn_engine *e, const char *uri, uint32_t mode, uint64_t at_least)
+/* What is stored is trimmed at once. */
+static void keep_little(struct firn_engine *e, struct firn_volume *v, uint64_t stream)
+{
+	struct firn_stream_config c = { .struct_size = sizeof c, .retention_bytes = 1 };
+	struct firn_op op = { .kind = FIRN_OP_CONFIG, .stream = stream };
+	struct firn_write w = FIRN_WRITE_INIT;
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	op.u.stream.config = &c;
+	w.volume = v;
+	w.op = &op;
+	w.n_op = 1;
+	must(!firn_engine_call(e, &w.req, &ev, &err), err.text);
+}
+
+static uint64_t one_round(struct firn_engine *e, const char *uri, uint32_t mode, uint64_t at_least,
+                          uint64_t *start)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_volume *v;
@@ -55,6 +72,9 @@ static uint64_t one_round(struct firn_engine *e, const char *uri, uint32_t mode,
 	must(!firn_stream_open(v, "s", &stream, &err), err.text);
 	must(!firn_stream_mark(v, stream, FIRN_MARK_DURABLE, &end), "mark");
 	must(end >= at_least, "acked writes are missing");
+	must(!firn_stream_mark(v, stream, FIRN_MARK_START, start), "mark");
+	if (!at_least)
+		keep_little(e, v, stream);
 	for (int i = 0; i < WRITERS; i++) {
 		w[i] = (struct writer){ .volume = v, .stream = stream };
 		must(!pthread_create(&w[i].thread, NULL, write_until_gone, &w[i]), "thread");
@@ -76,21 +96,25 @@ static uint64_t one_round(struct firn_engine *e, const char *uri, uint32_t mode,
 int main(void)
 {
 	char dir[] = "/tmp/firn-detach-XXXXXX", uri[64], command[64];
+	static const char *const options[] = { "layer_segments=2", "delete_grace_ms=0",
+		                               "upload_interval_ms=1", NULL };
 	struct firn_engine_opts o = { .struct_size = sizeof o,
 		                      .wal_bytes = 64 << 20,
-		                      .memory_bytes = 32 << 20 };
+		                      .memory_bytes = 32 << 20,
+		                      .options = options };
 	struct firn_engine *e;
 	struct firn_error err = FIRN_ERROR_INIT;
 	must(mkdtemp(dir) != NULL, "mkdtemp");
 	(void)snprintf(uri, sizeof uri, "file://%s/store", dir);
 	o.dir = dir;
 	must(!firn_engine_open(&o, &e, &err), err.text);
-	uint64_t acked = 0;
+	uint64_t acked = 0, start = 0;
 	for (uint32_t i = 0; i < ROUNDS; i++)
-		acked = one_round(e, uri, i % 3, acked);
+		acked = one_round(e, uri, i % 3, acked, &start);
 	must(!firn_engine_close(e), "close");
 	(void)snprintf(command, sizeof command, "rm -rf %s", dir);
 	must(!system(command), command);
-	(void)printf("%llu writes acked over %d detaches\n", (unsigned long long)acked, ROUNDS);
+	(void)printf("%llu writes acked over %d detaches, %llu of them trimmed\n",
+	             (unsigned long long)acked, ROUNDS, (unsigned long long)start);
 	return 0;
 }
