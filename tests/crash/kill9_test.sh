@@ -3,8 +3,8 @@
 # and one cut for an engine elsewhere (P10). Both ways of writing the WAL. FIRN_KILLS: how many in all
 # (200); FIRN_SEED: which moments (1). At the end `firn verify` looks at what is left.
 #
-# FIRN_TEST_STORE: the URI of a store to use instead of a scratch directory. Each run takes a prefix of its own there, and
-# leaves what it wrote.
+# FIRN_TEST_STORE: the URI of a store to use instead of a scratch directory. Each run takes a prefix of its own there (a
+# plug-in's goes to the end of its URI), and leaves what it wrote.
 set -euo pipefail
 
 kills=${FIRN_KILLS-200}
@@ -16,6 +16,10 @@ trap '((keep)) || rm -rf "$scratch"' EXIT
 # store_uri NAME: a store of ours; the name goes behind the path, before the query.
 store_uri() {
 	local base=${FIRN_TEST_STORE-file://$scratch} query='' glue=/
+	if [[ $base == plugin:* ]]; then
+		echo "$base-kill9-$$-$1"
+		return
+	fi
 	[[ $base != *\?* ]] || query=?${base#*\?}
 	base=${base%%\?*}
 	[[ $base != *[/:] ]] || glue=

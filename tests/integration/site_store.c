@@ -16,6 +16,8 @@ void site_uri(const struct site *s, const char *name, char *out, size_t cap)
 	int n;
 	if (s->on_files) {
 		n = snprintf(out, cap, "file://%s/%s", s->dir, name);
+	} else if (!strncmp(base, "plugin:", 7)) { /* its path is that of the shared object */
+		n = snprintf(out, cap, "%s-%s-%s", base, s->prefix, name);
 	} else {
 		size_t len = strcspn(base, "?");
 		const char *glue = len && strchr(":/", base[len - 1]) ? "" : "/";
