@@ -20,13 +20,13 @@ static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn,
 	        s->tail_n ? (struct tail_entry *)(uintptr_t)stream_tail_at(s, s->tail_n - 1) : NULL;
 	if (last && last->lsn == lsn) {
 		last->last_op = op->pos;
-		if (!replay)
+		if (!replay || v->inheriting)
 			wal_place_more(&v->engine->wal, s->place_at, end, op->pos);
 	} else {
 		struct tail_entry e = { b->offset, lsn, op->pos, len };
 		struct wal_place p = { v->volume_no, op->pos, s->id, b->offset, end, lsn, len, 0 };
 		rc = stream_tail_push(v, s, &e);
-		if (!replay)
+		if (!replay || v->inheriting)
 			s->place_at = wal_place_note(&v->engine->wal, &p);
 	}
 	s->durable = end;
@@ -291,7 +291,7 @@ static int apply_one(struct volume *v, const struct wal_group *g, const struct w
 			return rc;
 		(void)wal_place_note(&v->engine->wal, &p);
 	}
-	return publish_record(v, r, g->lsn, g->len, false);
+	return publish_record(v, r, g->lsn, g->len, v->inheriting);
 }
 
 void publish_group(struct engine *e, struct wal_group *g)

@@ -119,6 +119,9 @@ struct volume {
 	bool failed, stopped; /* the WAL is poisoned; the store went backwards: nothing is sent */
 	uint64_t rev_assigned, rev_durable, rev_stored;
 	uint64_t rev_published; /* of groups seen by publish, applied or not */
+	uint64_t
+	        log_named; /* the newest of the engine's logs in a store that the settled manifest names */
+	bool inheriting; /* an attach copies out of those: what is published is a replay */
 	uint64_t next_stream;
 	struct map streams, names; /* by id; by name (assigned state) */
 	uint32_t n_live;           /* durable, not deleted */

@@ -7,6 +7,7 @@
 #include "engine/base/wait.h"
 #include "engine/os/env.h"
 #include "engine/upload/upload.h"
+#include "engine/wal/slots.h"
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,7 +22,7 @@ static void *wal_thread(void *arg)
 	struct engine *e = arg;
 	for (;;) {
 		wal_wait(&e->wal);
-		if (e->linger_us && !e->wal.in_flight && !e->wal.stopping)
+		if (e->linger_us && !e->wal.in_flight && !e->wal.stopping && !e->wal.slots)
 			(void)usleep(e->linger_us);
 		if (!wal_step(&e->wal) && e->wal.stopping)
 			return NULL;
@@ -87,8 +88,7 @@ static int start_threads(struct engine *e, struct firn_error *err)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	int rc = work_start(e, err);
-	if (rc)
-		return rc;
+	rc = rc || !e->wal.slots ? rc : slots_start(&e->wal);
 	for (uint32_t i = 0; i < sizeof run / sizeof run[0] && !rc; i++) {
 		rc = pthread_create(&e->thread[i], NULL, run[i], e);
 		e->n_thread += !rc;
@@ -118,6 +118,8 @@ static void stop_threads(struct engine *e)
 	for (uint32_t i = 0; i < e->n_thread; i++)
 		pthread_join(e->thread[i], NULL);
 	e->n_thread = 0;
+	if (e->wal.slots)
+		slots_stop(&e->wal);
 	work_stop(e); /* behind the thread that makes workers */
 	e->wal.stopping = false;
 }
@@ -175,35 +177,6 @@ static int lock_dir(struct engine *e, struct firn_error *err)
 	(void)snprintf(text, sizeof text, "%-20ld\n", (long)getpid());
 	int64_t n = env->files->write(env->ctx, e->lock_file, text, strlen(text), 0);
 	return n < 0 ? fail(err, code_of_errno((int)n), (int)-n, "engine", "%s", path) : 0;
-}
-
-static int open_wal(struct engine *e, struct firn_error *err)
-{
-	char dir[4200];
-	(void)snprintf(dir, sizeof dir, "%s/wal", e->dir);
-	uint64_t group = e->options.wal_file_bytes / 8 < 1u << 20 ? e->options.wal_file_bytes / 8
-	                                                          : 1u << 20;
-	uint64_t chunk = group < 1u << 20 || e->tail_bytes < 32u << 20 ? group : 4u << 20;
-	uint64_t directory = e->memory_bytes / 64 < 4u << 20 ? e->memory_bytes / 64 : 4u << 20;
-	e->account->spare_len = chunk;
-	struct wal_opts o = { .wal_bytes = e->wal_bytes,
-		              .file_bytes = e->options.wal_file_bytes,
-		              .pending_bytes = e->tail_bytes / 2,
-		              .tail_bytes = e->tail_bytes / 2,
-		              .group_bytes = (uint32_t)group,
-		              .chunk_bytes = (uint32_t)chunk,
-		              .directory_bytes = (uint32_t)directory,
-		              .direct = e->options.wal_direct };
-	int rc = wal_open(&e->wal, e->account, e, dir, &o, &e->scan, err);
-	e->wal_opened = !rc;
-	if (!rc && o.direct && os_file_direct(e->env, e->wal.current) == 0)
-		e->env->log(e->env->ctx, FIRN_LOG_WARN, "wal",
-		            "the file system refuses O_DIRECT: writing through the page cache");
-	while (!rc && e->options.wal_preallocate && wal_prepare_all(&e->wal))
-		;
-	if (!rc)
-		(void)wal_prepare(&e->wal); /* the first; the uploader makes the others */
-	return rc;
 }
 
 /* A damaged index is set aside: the volumes rebuild theirs from the store at attach. */
@@ -313,7 +286,7 @@ int firn_engine_open(const struct firn_engine_opts *opts, struct firn_engine **o
 	(void)snprintf(e->dir, sizeof e->dir, "%s", opts->dir);
 	int rc = options_parse(e, opts, err);
 	rc = rc ? rc : lock_dir(e, err);
-	rc = rc ? rc : open_wal(e, err);
+	rc = rc ? rc : wal_mode_open(e, err);
 	rc = rc ? rc : open_index(e, err);
 	if (!rc && read_open(e))
 		rc = fail(err, FIRN_ENOMEM, 0, "engine", "no memory for the read side");

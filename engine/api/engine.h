@@ -29,6 +29,8 @@ struct engine_options {          /* parsed "name=value" */
 	uint64_t segment_bytes;
 	uint32_t upload_interval_ms, zstd_level, wal_io, layer_segments, delete_grace_ms;
 	bool wal_direct, wal_preallocate;
+	uint32_t wal_slot_ms;
+	char wal_uri[2048]; /* of the store that the log is in; "": files */
 };
 
 struct engine {
@@ -102,6 +104,8 @@ int volumes_storing(struct engine *e, uint32_t **no, uint32_t *n);
 int engine_step_once(struct engine *e); /* one round over all stages */
 void engine_room(struct engine *e);     /* room came back: WRITABLE, blocked callers */
 void upload_kick(struct engine *e);     /* wakes the uploader; any lock may be held */
+
+int wal_mode_open(struct engine *e, struct firn_error *err); /* wal_mode.c: files, or a store */
 
 /* ---- log (log.c) ---- */
 /* To the host and to queues that asked; any lock may be held. origin is static; volume may be NULL. */

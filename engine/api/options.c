@@ -14,6 +14,8 @@ static const struct firn_option options[] = {
 	  "Un-stored bytes of a volume that start an upload; unset: an eighth of memory_bytes, at most this." },
 	{ "upload_interval_ms", "duration", "ms", "60000",
 	  "Age of the oldest un-stored write that does." },
+	{ "wal", "string", "", "file",
+	  "Where the log lies: file (this directory), or store:URI, which any engine can take over from." },
 	{ "wal_direct", "bool", "", "true",
 	  "Write the WAL with O_DIRECT where the file system can." },
 	{ "wal_file_bytes", "size", "B", "0",
@@ -22,6 +24,8 @@ static const struct firn_option options[] = {
 	  "How the WAL is written: auto (io_uring where there is), uring, pwrite." },
 	{ "wal_preallocate", "bool", "", "false",
 	  "Fill all of wal_bytes at open instead of ahead of need." },
+	{ "wal_slot_ms", "duration", "ms", "100",
+	  "With wal=store: at most one object a time like this, but for full ones; 0 = no wait." },
 	{ "zstd_level", "uint", "", "1", "Compression of segments, 1 to 19; 0 = none." },
 };
 
@@ -65,6 +69,11 @@ static int set(struct engine_options *o, const char *name, size_t len, const cha
 		return boolean(value, &o->wal_direct);
 	if (len == 15 && !memcmp(name, "wal_preallocate", len))
 		return boolean(value, &o->wal_preallocate);
+	if (len == 3 && !memcmp(name, "wal", 3)) {
+		bool store = !strncmp(value, "store:", 6) && strlen(value) < sizeof o->wal_uri;
+		(void)snprintf(o->wal_uri, sizeof o->wal_uri, "%s", store ? value + 6 : "");
+		return (store && value[6]) || !strcmp(value, "file") ? 0 : -1;
+	}
 	if (number(value, &n))
 		return -1;
 	if (len == 14 && !memcmp(name, "wal_file_bytes", len))
@@ -77,6 +86,8 @@ static int set(struct engine_options *o, const char *name, size_t len, const cha
 		rc = (o->delete_grace_ms = (uint32_t)n, n > INT32_MAX);
 	else if (len == 14 && !memcmp(name, "layer_segments", len))
 		rc = (o->layer_segments = (uint32_t)n, n < 2 || n > 4096);
+	else if (len == 11 && !memcmp(name, "wal_slot_ms", len))
+		rc = (o->wal_slot_ms = (uint32_t)n, n > 60000);
 	else if (len == 10 && !memcmp(name, "zstd_level", len))
 		rc = (o->zstd_level = (uint32_t)n, n > 19);
 	return rc ? -1 : 0;
@@ -131,6 +142,7 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 	e->cache_bytes = opts->cache_bytes ? opts->cache_bytes : e->memory_bytes / 16 * 3;
 	e->pin_bytes = opts->pin_bytes ? opts->pin_bytes : e->memory_bytes / 16;
 	*o = (struct engine_options){ .upload_interval_ms = 60000,
+		                      .wal_slot_ms = 100,
 		                      .zstd_level = 1,
 		                      .layer_segments = 256,
 		                      .delete_grace_ms = 3600000,

@@ -56,15 +56,16 @@ static void answer_fill(struct answer *r, const struct attach *a, int rc)
 {
 	const struct manifest *m = &a->v->manifest;
 	bool check = a->job->attach_flags & FIRN_ATTACH_CHECK;
-	r->attached = (struct firn_attached){ .struct_size = sizeof r->attached,
-		                              .volume = rc || check ? NULL : a->v->handle,
-		                              .replayed_bytes = a->replayed,
-		                              .epoch = rc || check ? m->epoch : a->v->epoch,
-		                              .last_commit_ms = a->last_commit_ms,
-		                              .survives = FIRN_SURVIVES_PROCESS_AND_POWER,
-		                              .flags = rc || !a->resumed ? 0
-		                                                         : FIRN_ATTACHED_RESUMED,
-		                              .lost_size = sizeof r->lost };
+	r->attached = (struct firn_attached){
+		.struct_size = sizeof r->attached,
+		.volume = rc || check ? NULL : a->v->handle,
+		.replayed_bytes = a->replayed,
+		.epoch = rc || check ? m->epoch : a->v->epoch,
+		.last_commit_ms = a->last_commit_ms,
+		.survives = a->e->wal.slots ? FIRN_SURVIVES_NODE : FIRN_SURVIVES_PROCESS_AND_POWER,
+		.flags = rc || !a->resumed ? 0 : FIRN_ATTACHED_RESUMED,
+		.lost_size = sizeof r->lost
+	};
 	if (rc != FIRN_ELOST && !a->abandon)
 		return;
 	r->attached.n_lost = 1;
@@ -182,11 +183,17 @@ static bool fenced_by_myself(struct attach *a)
 {
 	struct volume *v = a->v;
 	struct firn_error refusal = *a->err;
+	uint8_t was[16];
+	memcpy(was, v->manifest.nonce, 16);
+	bool walks = logs_in_stores(&v->manifest);
 	manifest_fini(&v->manifest, a->e->env);
 	a->create = false;
 	if (!attach_read_manifest(a) && !a->create &&
 	    !wal_row_find(&a->e->wal, v->manifest.volume_id, &a->row) &&
 	    nonce_is_mine(&a->row, v->manifest.nonce))
+		return true;
+	/* Or who is to be taken over has committed meanwhile: with its log in a store that is no reason to stop. */
+	if (walks && !a->create && !memcmp(was, v->manifest.nonce, 16))
 		return true;
 	*a->err = refusal;
 	return false;
@@ -279,6 +286,11 @@ static int attach(struct attach *a)
 	bool reads = a->job->attach_flags & FIRN_ATTACH_READ_ONLY;
 	int rc = prepare(a);
 	rc = rc ? rc : ask(a, reads);
+	if (!rc && !reads &&
+	    a->e->wal.slots) { /* nothing is changed if what an ack rests on is away */
+		rc = store_probe(a->e->wal.slots->store, a->err);
+		rc = rc ? fail_context(a->err, rc, "the store of the log") : 0;
+	}
 	if (!rc)
 		rc = a->resumed ? resume_begin(a) : judge(a, reads);
 	if (rc || a->job->attach_flags & FIRN_ATTACH_CHECK)
@@ -292,6 +304,9 @@ static int attach(struct attach *a)
 	}
 	wal_hold(&a->e->wal, true);
 	rc = rc ? rc : volume_load(a->v, a->found, &a->replayed, a->err);
+	if (!rc && !reads && !a->resumed)
+		rc = volume_inherit(a->v, &a->own, &a->replayed, a->err);
+	rc = rc ? rc : volume_whole(a->v, a->found, a->err);
 	rc = rc ? rc : given_up(a);
 	rc = rc ? rc : join_engine(a);
 	wal_hold(&a->e->wal, false);

@@ -3,6 +3,7 @@
 #ifndef UPLOAD_ATTACH_H
 #define UPLOAD_ATTACH_H
 #include "engine/upload/upload.h"
+#include "engine/wal/slots.h"
 
 struct attach {
 	struct engine *e;
@@ -21,6 +22,8 @@ struct attach {
 	uint64_t epoch; /* its number */
 	uint64_t rev_durable; /* newest durable write, for the manifest */
 	uint64_t replayed;
+	struct slots_now own;          /* our log in a store, before anything was changed */
+	uint64_t log_no, log_position; /* of our log in a store, as its manifest names it */
 	int64_t last_commit_ms;
 	struct firn_error *err;
 };

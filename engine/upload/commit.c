@@ -152,6 +152,7 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 		c->next.state = MANIFEST_CLEAN;
 	if (!rc && c->next.rev_durable < c->next.rev_stored)
 		c->next.rev_durable = c->next.rev_stored;
+	rc = rc ? rc : logs_commit(v, c);
 	buf_init(&c->body, env);
 	rc = rc ? rc : manifest_encode(&c->next, &c->body);
 	if (!rc)
@@ -206,6 +207,8 @@ enum settled settle(struct volume *v, const struct manifest *sent, struct store_
 		(void)fail(err, FIRN_ECORRUPT, 0, "upload",
 		           "%s: the store went backwards: version %llu is gone", key,
 		           (unsigned long long)sent->seq - 1);
+	if (s == SETTLED_FENCED)
+		logs_lost(v, &now);
 	manifest_fini(&now, v->engine->env);
 	buf_fini(&b);
 	return s;
@@ -322,7 +325,8 @@ static void finish(struct volume *v, struct commit *c)
 	v->n_round -= n;
 	memmove(&v->round[0], &v->round[n], v->n_round * sizeof v->round[0]);
 	v->built_bytes -= bytes;
-	publish_stored(v, bytes, &last);
+	if (n)
+		publish_stored(v, bytes, &last);
 	v->upload_now = v->stored_first != NULL;
 	if (c->layered)
 		v->layer_first = 0;
@@ -331,6 +335,7 @@ static void finish(struct volume *v, struct commit *c)
 	for (uint32_t i = 0; i < n; i++)
 		built_free(v, gone[i]);
 	manifest_fini(&old, v->engine->env);
+	logs_settled(v, c->log_no, c->log_position, c->clean);
 	commit_free(v, c);
 	v->commit = NULL;
 	wal_row_stored(&v->engine->wal, v->volume_no, v->manifest.rev_stored);

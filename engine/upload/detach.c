@@ -34,6 +34,14 @@ static void give_back(struct engine *e, const struct volume *v)
 	pthread_mutex_unlock(&e->lock);
 }
 
+/* With the log in a store it is read from there, whoever comes next: our copy is of no more use. */
+static void let_go(struct engine *e, const struct volume *v)
+{
+	struct wal_volume_row row;
+	bool changed;
+	(void)wal_row_mark(&e->wal, v->id, WAL_VOLUME_DETACHED, &row, &changed);
+}
+
 static void leave_engine(struct engine *e, struct volume *v, bool keep)
 {
 	handle_close(v->handle);
@@ -49,7 +57,9 @@ static void leave_engine(struct engine *e, struct volume *v, bool keep)
 	pthread_mutex_lock(&v->lock);
 	volume_fail_waiters(v, FIRN_ECANCELED);
 	pthread_mutex_unlock(&v->lock);
-	if (keep)
+	if (keep && e->wal.slots)
+		let_go(e, v);
+	else if (keep)
 		give_back(e, v);
 	commit_free(v, v->commit);
 	layered_free(v, v->layered);
@@ -201,15 +211,22 @@ int detach_run(struct engine *e, struct upload_job *j)
 		volume_fail_waiters(v, FIRN_ECANCELED);
 		pthread_mutex_unlock(&v->lock);
 	}
-	if (!quiet(v))
-		return 0;
+	if (!quiet(v)) {
+		if (!e->wal.slots || !j->deadline_ns ||
+		    e->env->mono_ns(e->env->ctx) <= j->deadline_ns)
+			return 0;
+		return end(e, j,
+		           fail(&err, FIRN_ETIMEDOUT, 0, "detach",
+		                "%s: the store of the log has not answered", v->name),
+		           &err, false, false);
+	}
 	pthread_mutex_lock(&v->lock);
 	bool failed = v->failed, open = v->state == FIRN_STATE_OPEN;
 	pthread_mutex_unlock(&v->lock);
 	if (j->mode == FIRN_DETACH_DRAIN && (!failed || fenced(v)))
 		return drain(e, j);
 	int rc = 0;
-	if (failed && j->mode != FIRN_DETACH_ABORT)
+	if (failed && j->mode != FIRN_DETACH_ABORT && !fenced(v))
 		rc = fail(&err, FIRN_EIO, 0, "detach",
 		          "%s: the WAL failed; the next attach replays what is durable", v->name);
 	if (v->commit && v->commit->sent && !v->commit->settled && !v->stopped &&

@@ -366,10 +366,16 @@ int volume_load(struct volume *v, const struct wal_found *found, uint64_t *repla
 	int rc = load_rows(v, err);
 	if (!rc && found && found->run_last > m->rev_stored)
 		rc = replay(v, replayed, err);
-	uint64_t end = found && found->run_last > m->rev_durable ? found->run_last : m->rev_durable;
-	if (!rc && !v->read_only && v->rev_durable < end)
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach",
-		          "the WAL ends at write %llu, but %llu was acked",
-		          (unsigned long long)v->rev_durable, (unsigned long long)end);
 	return rc;
+}
+
+int volume_whole(const struct volume *v, const struct wal_found *found, struct firn_error *err)
+{
+	const struct manifest *m = &v->manifest;
+	uint64_t end = found && found->run_last > m->rev_durable ? found->run_last : m->rev_durable;
+	if (v->read_only || v->rev_durable >= end)
+		return 0;
+	return fail(err, FIRN_ECORRUPT, 0, "attach",
+	            "the log ends at write %llu, but %llu was acked",
+	            (unsigned long long)v->rev_durable, (unsigned long long)end);
 }

@@ -105,6 +105,27 @@ void attach_find(struct attach *a)
 	pthread_mutex_unlock(&a->e->lock);
 }
 
+/* What was acked lies where everybody can read it; the logs are walked behind the CAS. Who says that they are gone for good
+ * is believed only if they cannot be read. */
+static int check_logs(struct attach *a)
+{
+	struct volume *v = a->v;
+	bool abandon = a->job->takeover && !strcmp(a->job->takeover, "abandon");
+	struct firn_error why = { .struct_size = sizeof why };
+	a->found = NULL;
+	if (!a->e->wal.slots)
+		return fail(
+		        a->err, FIRN_EUNSUPPORTED, 0, "attach",
+		        "%s: its log is in a store, %s: attach it with wal=store:URI and drain it",
+		        v->name, v->manifest.log[0].uri);
+	slots_now(&a->e->wal, &a->own);
+	a->rev_durable = v->manifest.rev_durable;
+	if (!abandon || !volume_inherit_check(v, &why))
+		return 0;
+	a->gone = true;
+	return fail(a->err, FIRN_ELOST, 0, "attach", "%s", why.text);
+}
+
 /* The WAL must be the one the manifest means, and whole above what is stored. */
 int attach_check_wal(struct attach *a)
 {
@@ -113,7 +134,9 @@ int attach_check_wal(struct attach *a)
 	a->known = !wal_row_find(&a->e->wal, m->volume_id, &a->row);
 	attach_find(a);
 	/* Numbers rise over all takeovers: a manifest below what this WAL saw settled is an older one. */
-	uint64_t seen = m->state == MANIFEST_CLEAN ? a->row.rev : a->row.rev_stored;
+	bool slots = a->e->wal.slots !=
+	             NULL; /* then what our copy saw last was perhaps in no log */
+	uint64_t seen = m->state == MANIFEST_CLEAN && !slots ? a->row.rev : a->row.rev_stored;
 	if (!a->known)
 		seen = wal_gone_rev(&a->e->wal, m->volume_id);
 	bool fenced = a->known && a->row.flags & WAL_VOLUME_FENCED;
@@ -138,6 +161,8 @@ int attach_check_wal(struct attach *a)
 		a->found = NULL; /* all of it is stored: whatever the WAL has is older */
 		return 0;
 	}
+	if (logs_in_stores(m))
+		return check_logs(a);
 	if (!a->known || !nonce_is_mine(&a->row, m->nonce)) {
 		if (a->known && !(a->row.flags & WAL_VOLUME_DETACHED) && m->epoch > a->row.epoch &&
 		    !(a->job->attach_flags & FIRN_ATTACH_CHECK))

@@ -71,6 +71,11 @@ int attach_write_intent(struct attach *a)
 	(void)snprintf(r->name, sizeof r->name, "%s", v->name);
 	(void)snprintf(r->uri, sizeof r->uri, "%s", v->uri);
 	(void)snprintf(r->node, sizeof r->node, "%s", v->node);
+	if (a->e->wal
+	            .slots) { /* our copy may hold writes of another's time under the number that it had */
+		r->volume_no = wal_volume_no_new(&a->e->wal);
+		r->rev = m->rev_stored;
+	}
 	rc = wal_row_set(&a->e->wal, r);
 	if (rc)
 		return fail(
@@ -103,10 +108,8 @@ static int make_next(struct attach *a, struct manifest *next)
 	next->rev_durable = a->rev_durable > next->rev_stored ? a->rev_durable : next->rev_stored;
 	if (a->abandon && abandon_declare(a, next))
 		return FIRN_ENOMEM;
-	struct manifest_log log = { .kind = MANIFEST_LOG_LOCAL };
-	memcpy(log.id, a->e->wal.wal_id, 16);
-	next->n_log = 0;
-	return manifest_add_log(next, a->e->env, &log);
+	bool anew = v->manifest.state != MANIFEST_DIRTY || a->abandon;
+	return logs_attach(v, next, anew, &a->log_no, &a->log_position);
 }
 
 /* The CAS is settled: from here on the volume writes under its new number. A volume that resumed is in use already;
@@ -126,6 +129,7 @@ static void become(struct attach *a, struct manifest *next, const struct store_v
 	volume_show(v);
 	pthread_mutex_unlock(&v->lock);
 	manifest_fini(&old, a->e->env);
+	logs_settled(v, a->log_no, a->log_position, false);
 	memcpy(a->row.nonce, a->nonce, 16);
 	a->row.n_intent = 0; /* what has not landed was for a manifest that is no more */
 	a->row.flags = 0;

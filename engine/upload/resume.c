@@ -41,6 +41,8 @@ const char *resume_refused(struct attach *a)
 	struct wal_volume_row *row = &a->row;
 	struct index_volume iv;
 	struct firn_error err = { .struct_size = sizeof err }, *asked = a->err;
+	if (a->e->wal.slots)
+		return "its log is in a store, not here";
 	if (wal_row_find_name(&a->e->wal, v->uri, v->name, row))
 		return "this WAL has no part in it";
 	a->known = true;

@@ -100,6 +100,7 @@ struct commit {
 	struct layered *layered; /* takes the place of what it was merged from */
 	struct segment_id *gone; /* segments in which nothing lies any more: they leave */
 	uint32_t n_gone;
+	uint64_t log_no, log_position; /* what it says of the engine's log in a store, logs.c */
 };
 int round_build(struct round *r, uint32_t zstd_level, struct built_round *out,
                 struct firn_error *err);

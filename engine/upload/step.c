@@ -91,7 +91,7 @@ static bool commit_due(const struct look *l, const struct volume *v)
 		return true;
 	if (v->manifest.state == MANIFEST_CLEAN)
 		return false; /* the last word: a detach is about to end */
-	if (v->layered)
+	if (v->layered || logs_due(v))
 		return true;
 	uint64_t bytes;
 	uint32_t n = rounds_ready(v, &bytes);

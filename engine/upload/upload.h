@@ -84,4 +84,26 @@ void layered_free(struct volume *v, struct layered *l);
 /* fetch() of a volume's layers; arg: the volume. */
 int layers_fetch(void *volume, const struct manifest_layer *part, struct buf *object,
                  struct firn_error *err);
+/* All that was acked is there. */
+int volume_whole(const struct volume *v, const struct wal_found *found, struct firn_error *err);
+
+/* ---- logs.c: logs in stores ---- */
+bool logs_in_stores(const struct manifest *m); /* it names one */
+/* The rows of an attach's manifest, and which log of ours it names. anew: nothing of what was named is wanted.
+ * FIRN_ENOMEM. */
+int logs_attach(struct volume *v, struct manifest *next, bool anew, uint64_t *log_no,
+                uint64_t *position);
+int logs_commit(struct volume *v, struct commit *c); /* of a commit's */
+void logs_settled(struct volume *v, uint64_t log_no, uint64_t position, bool clean);
+void logs_lost(struct volume *v, struct manifest *theirs);
+bool logs_due(const struct volume *v);
+
+/* ---- inherit.c ---- */
+struct slots_now;
+/* After the CAS: what the logs that the manifest names hold above what is stored goes into our own. own: our log before the
+ * attach began. */
+int volume_inherit(struct volume *v, const struct slots_now *own, uint64_t *bytes,
+                   struct firn_error *err);
+/* Changes nothing: all of what those logs hold can be read. */
+int volume_inherit_check(struct volume *v, struct firn_error *err);
 #endif

@@ -5,7 +5,7 @@
  *                   | publish 1     while group 2 is on its way to the disk
  *
  * Any failed write or flush poisons the WAL: nothing is retried on it, what is in flight ends
- * unknown, what is durable goes on being read and uploaded. */
+ * unknown, what is durable goes on being read and uploaded. A log in a store has a step of its own: slots.c. */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
@@ -13,6 +13,7 @@
 #include "engine/base/wait.h"
 #include "engine/wal/file.h"
 #include "engine/wal/group_list.h"
+#include "engine/wal/slots.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ void wal_poison(struct wal *w, int code, const char *what)
 	publish_poison(w->engine);
 }
 
-static void wait_filled(const struct wal_group *g)
+void wal_group_filled(const struct wal_group *g)
 {
 	/* The copies were begun before the group was closed and take microseconds. */
 	while (atomic_load_explicit(&g->n_filling, memory_order_acquire))
@@ -58,9 +59,9 @@ static int write_group(struct wal *w, const struct wal_group *g)
 	return rc < 0 ? rc : 0;
 }
 
-static int start(struct wal *w, struct wal_group *g)
+int wal_group_finish(struct wal *w, struct wal_group *g)
 {
-	wait_filled(g);
+	wal_group_filled(g);
 	uint32_t len = (uint32_t)wal_group_len(g->used);
 	int rc = wal_file_make_room(w, len, g->places);
 	if (rc)
@@ -69,7 +70,7 @@ static int start(struct wal *w, struct wal_group *g)
 		                      .used = g->used,
 		                      .n_records = g->n_records,
 		                      .run = w->run,
-		                      .lsn = w->current_no << 32 | w->pos,
+		                      .lsn = w->current_no << 32 | (w->pos + w->ahead),
 		                      .durable_lsn = w->durable_lsn,
 		                      .prev_sum = w->last_sum,
 		                      .directory_len = w->directory_len,
@@ -80,13 +81,21 @@ static int start(struct wal *w, struct wal_group *g)
 	g->len = len;
 	w->last_sum = h.header_sum;
 	w->directory_len = 0;
+	return 0;
+}
+
+static int start(struct wal *w, struct wal_group *g)
+{
+	int rc = wal_group_finish(w, g);
+	if (rc)
+		return rc;
 	w->in_flight = g;
 	w->write_began_ns = w->env->mono_ns(w->env->ctx);
 	return write_group(w, g);
 }
 
 /* The group is on stable storage: the file it lies in is needed by its volumes, the table moves on. */
-static int note_durable(struct wal *w, struct wal_group *g)
+int wal_note_durable(struct wal *w, struct wal_group *g)
 {
 	uint64_t now = w->env->mono_ns(w->env->ctx);
 	pthread_mutex_lock(&w->lock);
@@ -198,7 +207,7 @@ static struct wal_group *take(struct wal *w)
 static int finish(struct wal *w, struct wal_group *g)
 {
 	int rc = w->written ? 0 : w->env->files->write_wait(w->env->ctx, w->current);
-	return rc ? rc : note_durable(w, g);
+	return rc ? rc : wal_note_durable(w, g);
 }
 
 static int begin(struct wal *w, struct wal_group *g)
@@ -251,6 +260,8 @@ static int poison_if(struct wal *w, int rc)
  * for a flush that is not his. */
 int wal_step(struct wal *w)
 {
+	if (w->slots)
+		return slots_step(w);
 	struct wal_group *done = w->in_flight;
 	if (!done) {
 		gather(w);
@@ -277,6 +288,10 @@ int wal_step(struct wal *w)
 
 void wal_wait(struct wal *w)
 {
+	if (w->slots) {
+		slots_wait(w);
+		return;
+	}
 	if (w->in_flight)
 		return;
 	pthread_mutex_lock(&w->lock);

@@ -6,8 +6,10 @@
 #include "engine/wal/codec.h"
 #include "engine/wal/directory.h"
 #include "engine/wal/inspect.h"
+#include "engine/wal/slots_format.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct dump {
 	void (*line)(void *arg, const char *text);
@@ -258,7 +260,7 @@ static void dump_group(const struct dump *d, const uint8_t *at, const struct wal
 	uint32_t pos = WAL_GROUP_HEADER;
 	while ((pos = wal_record_next(at, h->used, pos, &r)))
 		dump_record(d, &r);
-	if (h->used < wal_group_len(h->used))
+	if (h->used < wal_group_len(h->used) && h->used < d->len - (size_t)(at - d->file))
 		say(d, at + h->used, 0, "zero to %08llx",
 		    (ull)(at - d->file) + wal_group_len(h->used));
 }
@@ -323,6 +325,59 @@ void wal_dump_bytes(const uint8_t *file, size_t len, void (*line)(void *arg, con
 	}
 }
 
+/* ---- a slot of a log in a store ---- */
+
+static void dump_slot_head(const struct dump *d, const struct slots_head *h)
+{
+	const uint8_t *at = d->file;
+	say(d, at, 16, "slot: magic, format %u, kind %u %s", SLOTS_FORMAT, h->kind,
+	    h->kind == SLOTS_SEAL ? "SEAL" : "GROUP");
+	say(d, at + 16, 16, "  log id");
+	say(d, at + 32, 16, "  slot %llu, acked %llu", (ull)h->slot, (ull)h->acked);
+	say(d, at + 48, 16, "  n_volume %u, 0, group_len %llu", h->n_volume, (ull)h->group_len);
+	say(d, at + 64, 16, "  group_sum, incompat 0");
+	say(d, at + 80, 16, "  0, checksum");
+	for (uint32_t i = 0; i < h->n_volume; i++) {
+		struct slots_row row;
+		slots_row_get(d->file, i, &row);
+		at = d->file + SLOTS_HEAD + (size_t)i * SLOTS_ROW;
+		say(d, at, 16, "volume: volume_no %u, 0, id ...", row.volume_no);
+		say(d, at + 16, 16, "  ... id, rev_first %llu", (ull)row.rev_first);
+		say(d, at + 32, 8, "  rev_last %llu", (ull)row.rev_last);
+	}
+}
+
+void wal_dump_slot(const uint8_t *slot, size_t len, void (*line)(void *arg, const char *text),
+                   void *arg)
+{
+	struct firn_error why = FIRN_ERROR_INIT;
+	const uint8_t *group = NULL;
+	/* A group is judged with its padding, which a slot leaves out. */
+	size_t room = len + WAL_PAGE;
+	uint8_t *padded = calloc(1, room);
+	struct dump d = { line, arg, padded, len };
+	struct wal_group_header gh;
+	struct slots_head h;
+	uint32_t bad;
+	if (!padded)
+		return;
+	memcpy(padded, slot, len);
+	int rc = slots_decode(padded, len, &h, &group, &why);
+	if (!rc)
+		dump_slot_head(&d, &h);
+	if (!rc && h.kind == SLOTS_GROUP) {
+		size_t left = room - (size_t)(group - padded);
+		rc = wal_group_header_get(group, left, &gh);
+		rc = rc ? fail(&why, rc, 0, "wal", "no valid group header")
+		        : wal_group_verify(group, left, &gh, &bad, &why);
+		if (!rc)
+			dump_group(&d, group, &gh);
+	}
+	if (rc)
+		say(&d, padded, len < 16 ? len : 16, "%s", why.text);
+	free(padded);
+}
+
 /* ---- from disk ---- */
 
 static int read_all(const struct firn_env *env, void *f, uint8_t *to, size_t len)
@@ -346,16 +401,17 @@ int wal_dump(const struct firn_env *env, const char *path,
 	if (rc < 0)
 		return fail(err, code_of_errno(rc), -rc, "wal", "open %s", path);
 	rc = env->files->size(env->ctx, f, &bytes);
-	bytes &= ~(uint64_t)(WAL_PAGE - 1);
 	if (rc < 0)
 		rc = fail(err, FIRN_EIO, -rc, "wal", "size of %s", path);
-	else if (!(image = mem_alloc_pages(env, (size_t)bytes)))
+	else if (!(image = mem_alloc_pages(env, (size_t)bytes + 1)))
 		rc = fail(err, FIRN_ENOMEM, 0, "wal", "dump %s: it is read whole, and does not fit",
 		          path);
 	else if ((rc = read_all(env, f, image, (size_t)bytes)))
 		rc = fail(err, FIRN_EIO, -rc, "wal", "read %s", path);
+	else if (bytes >= 8 && le64_get(image) == SLOTS_MAGIC)
+		wal_dump_slot(image, (size_t)bytes, line, arg);
 	else
-		wal_dump_bytes(image, (size_t)bytes, line, arg);
+		wal_dump_bytes(image, (size_t)(bytes & ~(uint64_t)(WAL_PAGE - 1)), line, arg);
 	mem_free(env, image);
 	(void)env->files->close(env->ctx, f);
 	return rc;

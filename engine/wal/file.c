@@ -22,7 +22,7 @@ void wal_spare_path(const struct wal *w, uint64_t spare_no, char *out, size_t ca
 
 int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file)
 {
-	if (!(flags & FIRN_OPEN_READ_ONLY))
+	if (!(flags & FIRN_OPEN_READ_ONLY) && !w->opts.cache)
 		flags |= FIRN_OPEN_DURABLE | (w->opts.direct ? FIRN_OPEN_DIRECT : 0);
 	return w->env->files->open(w->env->ctx, path, flags, file);
 }
@@ -101,7 +101,7 @@ static int make_spare(struct wal *w)
 	if (rc < 0)
 		return rc;
 	rc = w->env->files->lock(w->env->ctx, f.file);
-	rc = rc ? rc : fill(w, f.file);
+	rc = rc || w->opts.cache ? rc : fill(w, f.file);
 	pthread_mutex_lock(&w->lock);
 	rc = rc ? rc : wal_files_add(w, &w->spare, &w->n_spare, &w->cap_spare, &f);
 	pthread_mutex_unlock(&w->lock);
@@ -172,6 +172,18 @@ static void table_put(struct wal *w, const struct wal_seal_body *seal, uint32_t 
 	}
 }
 
+int wal_file_write(struct wal *w, void *file, const void *data, size_t len, uint64_t pos)
+{
+	const struct firn_files *files = w->env->files;
+	if (w->opts.cache) {
+		int64_t n = files->write(w->env->ctx, file, data, len, pos);
+		return n < 0 ? (int)n : n == (int64_t)len ? 0 : -ENOSPC;
+	}
+	int rc = files->write_start(w->env->ctx, file, data, len, pos);
+	w->sync_io = w->sync_io || rc == 1;
+	return rc < 0 ? rc : files->write_wait(w->env->ctx, file);
+}
+
 static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_body *seal,
                       uint32_t n_seal, uint64_t *end, uint64_t *sum)
 {
@@ -208,9 +220,7 @@ static int write_head(struct wal *w, struct wal_file *f, const struct wal_seal_b
 		                      .sealed_ms = fh.created_ms };
 	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
 	wal_group_seal(image + WAL_PAGE, &h);
-	int rc = w->env->files->write_start(w->env->ctx, f->file, image, WAL_PAGE + len, 0);
-	w->sync_io = w->sync_io || rc == 1;
-	rc = rc < 0 ? rc : w->env->files->write_wait(w->env->ctx, f->file);
+	int rc = wal_file_write(w, f->file, image, WAL_PAGE + len, 0);
 	mem_free(w->env, image);
 	*end = WAL_PAGE + len;
 	*sum = h.header_sum;
@@ -273,7 +283,15 @@ int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, uint32_t n_s
 
 static bool fits(const struct wal *w, uint32_t len, uint64_t places)
 {
-	return w->pos + len + w->place_bytes + places + WAL_DIRECTORY_WASTE <= w->opts.file_bytes;
+	return w->pos + w->ahead + len + w->place_bytes + w->ahead_places + places +
+	               WAL_DIRECTORY_WASTE <=
+	       w->opts.file_bytes;
+}
+
+bool wal_file_has_room(const struct wal *w, uint32_t len, uint64_t places)
+{
+	return fits(w, len, places) &&
+	       w->places.n * sizeof *w->places.place < w->opts.directory_bytes;
 }
 
 /* A directory is written in front of the group that finds the file full, so it lies in the file it tells of
@@ -282,7 +300,7 @@ static bool fits(const struct wal *w, uint32_t len, uint64_t places)
 int wal_file_make_room(struct wal *w, uint32_t len, uint64_t places)
 {
 	int rc = 0;
-	if (fits(w, len, places) && w->places.n * sizeof *w->places.place < w->opts.directory_bytes)
+	if (wal_file_has_room(w, len, places))
 		return 0;
 	wal_publish_done(w);
 	rc = wal_range_close(w);

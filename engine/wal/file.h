@@ -6,6 +6,10 @@
 /* The writer's: makes the current file one in which a group of len, and a directory with `places` bytes more,
  * fit; writes directories, may switch. -errno. */
 int wal_file_make_room(struct wal *w, uint32_t len, uint64_t places);
+/* That would write nothing: the group fits as things are. */
+bool wal_file_has_room(const struct wal *w, uint32_t len, uint64_t places);
+/* The writer's: bytes of the log; flushed, unless the files are a cache. -errno. */
+int wal_file_write(struct wal *w, void *file, const void *data, size_t len, uint64_t pos);
 /* The writer's: the current range ends here, with its directory. Everything durable is published. -errno. */
 int wal_range_close(struct wal *w);
 /* Locked: groups at [from, to) of a file are all there. FIRN_ENOMEM. */

@@ -49,4 +49,11 @@ void wal_dump_bytes(const uint8_t *file, size_t len, void (*line)(void *arg, con
 size_t wal_sample(uint8_t *file);
 /* An aside file of the same WAL: volume 1, its write 11. */
 size_t wal_sample_aside(uint8_t *file);
+
+/* The same of a slot of a log in a store, of any length; and one: slot 7, with the writes of the file above. The seal that
+ * comes behind it. At most WAL_SAMPLE_MAX bytes. */
+void wal_dump_slot(const uint8_t *slot, size_t len, void (*line)(void *arg, const char *text),
+                   void *arg);
+size_t wal_sample_slot(uint8_t *slot);
+size_t wal_sample_seal(uint8_t *slot);
 #endif

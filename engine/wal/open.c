@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/mutex.h"
 #include "engine/wal/group_list.h"
+#include "engine/wal/slots.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +244,26 @@ static int begin_run(struct wal *w, const struct scan_state *s, struct firn_erro
 	return wal_file_begin(w, s->seal, s->n_seal, err);
 }
 
+/* What an opening before left of its copy. */
+static int throw_away(struct wal *w, struct names *n)
+{
+	char path[4200];
+	int rc = 0;
+	for (; n->n_live && !rc; n->n_live -= !rc) {
+		wal_file_path(w->dir, n->live[n->n_live - 1], path, sizeof path);
+		rc = w->env->files->remove(w->env->ctx, path);
+	}
+	for (; n->n_aside && !rc; n->n_aside -= !rc) {
+		wal_file_path(w->dir, n->aside[n->n_aside - 1], path, sizeof path);
+		rc = w->env->files->remove(w->env->ctx, path);
+	}
+	for (; n->n_spare && !rc; n->n_spare -= !rc) {
+		wal_spare_path(w, n->spare[n->n_spare - 1], path, sizeof path);
+		rc = w->env->files->remove(w->env->ctx, path);
+	}
+	return rc;
+}
+
 static void init(struct wal *w, struct account *account, struct engine *engine, const char *dir,
                  const struct wal_opts *opts)
 {
@@ -287,6 +308,7 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 	memset(scan, 0, sizeof *scan);
 	int rc = w->env->files->mkdir(w->env->ctx, dir);
 	rc = rc ? rc : w->env->files->list(w->env->ctx, dir, note_name, &names);
+	rc = rc || !opts->cache ? rc : throw_away(w, &names);
 	if (rc) {
 		rc = fail(err, code_of_errno(rc), -rc, "wal", "%s", dir);
 	} else {
@@ -346,11 +368,13 @@ static void end_mark(struct wal *w)
 
 void wal_close(struct wal *w, bool with_end_mark)
 {
+	with_end_mark = with_end_mark && !w->slots; /* a copy needs none */
 	while (with_end_mark &&
 	       w->in_flight) /* without threads: an idle group nobody has waited for */
 		(void)wal_step(w);
 	if (with_end_mark && !w->poisoned && !wal_range_close(w))
 		end_mark(w);
+	slots_close(w);
 	struct wal_group *g;
 	while ((g = wal_group_take(w)) != NULL)
 		wal_group_free(w, g);

@@ -75,9 +75,7 @@ static int write_image(struct wal *w, uint8_t *image, uint32_t used)
 		                      .sealed_ms = w->env->now_ms(w->env->ctx) };
 	memcpy(h.wal_id, w->wal_id, sizeof h.wal_id);
 	wal_group_seal(image, &h);
-	int rc = w->env->files->write_start(w->env->ctx, w->current, image, len, w->pos);
-	w->sync_io = w->sync_io || rc == 1;
-	rc = rc < 0 ? rc : w->env->files->write_wait(w->env->ctx, w->current);
+	int rc = wal_file_write(w, w->current, image, len, w->pos);
 	if (rc)
 		return rc;
 	w->last_sum = h.header_sum;

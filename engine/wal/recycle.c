@@ -7,11 +7,17 @@
 #include "engine/wal/aside.h"
 #include <string.h>
 
+/* With the log in a store nobody reads the copy of what another engine took, or may take. */
+static bool read_here(const struct wal *w, const struct wal_volume_row *row)
+{
+	return !w->slots || !(row->flags & (WAL_VOLUME_FENCED | WAL_VOLUME_DETACHED));
+}
+
 bool wal_file_needed(struct wal *w, const struct wal_file *f)
 {
 	for (uint32_t i = 0; i < f->n_pin; i++) {
 		const struct wal_volume_row *row = wal_row_at(w, f->pin[i].volume_no);
-		if (row && f->pin[i].rev_last > row->rev_stored)
+		if (row && f->pin[i].rev_last > row->rev_stored && read_here(w, row))
 			return true;
 	}
 	if (!f->has_seal || f->run != w->run) /* a later run repeats what is still needed */

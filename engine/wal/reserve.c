@@ -4,6 +4,7 @@
  *
  * Full is decided here, before anything is assigned: memory (bytes not yet durable) and room in
  * files that exist already, so a group that was admitted always has a place on the disk. */
+#include "engine/admit/volume.h"
 #include "engine/base/le.h"
 #include "engine/base/mem.h"
 #include "engine/wal/aside.h"
@@ -159,7 +160,14 @@ static int span_add(struct wal *w, struct wal_group *g, struct volume *v, uint32
 		return FIRN_ENOMEM;
 	g->span = span;
 	g->cap_span = (uint32_t)cap;
-	g->span[g->n_span++] = (struct wal_span){ v, volume_no, 1, rev, rev, len };
+	struct wal_span *s = &g->span[g->n_span++];
+	*s = (struct wal_span){ .volume = v,
+		                .volume_no = volume_no,
+		                .n_records = 1,
+		                .rev_first = rev,
+		                .rev_last = rev,
+		                .bytes = len };
+	memcpy(s->id, v->id, sizeof s->id);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "engine/base/sum.h"
 #include "engine/wal/directory.h"
 #include "engine/wal/inspect.h"
+#include "engine/wal/slots_format.h"
 #include <string.h>
 
 enum { ROOM = 4096, FILE_NO = 2, RUN = 2, PAGES = 8, ASIDE_PAGES = 3 };
@@ -300,4 +301,49 @@ size_t wal_sample_aside(uint8_t *file)
 	add_rooms(&s, 11);
 	group_end(&s, 0);
 	return ASIDE_PAGES * WAL_PAGE;
+}
+
+static size_t slot_put(struct slots_head *h, const struct slots_row *row, const uint8_t *group,
+                       uint8_t *slot)
+{
+	struct arena a = { .used = 0 };
+	struct firn_env env = {
+		.struct_size = sizeof env, .ctx = &a, .alloc = arena_alloc, .release = arena_release
+	};
+	struct buf b;
+	bytes_from(h->log_id, 0xd0);
+	buf_init(&b, &env);
+	slots_encode(h, row, &b);
+	size_t len = b.len;
+	memcpy(slot, b.data, len);
+	if (h->group_len)
+		memcpy(slot + len, group, h->group_len);
+	buf_fini(&b);
+	return len + h->group_len;
+}
+
+size_t wal_sample_slot(uint8_t *slot)
+{
+	static _Alignas(8) uint8_t file[WAL_SAMPLE_MAX];
+	const uint8_t *group = file + (size_t)3 * WAL_PAGE;
+	struct wal_group_header gh;
+	(void)wal_sample(file);
+	(void)wal_group_header_get(group, WAL_PAGE, &gh);
+	struct slots_head h = { .kind = SLOTS_GROUP,
+		                .n_volume = 2,
+		                .slot = 7,
+		                .acked = 5,
+		                .group_len = gh.used,
+		                .group_sum = gh.header_sum };
+	struct slots_row row[2] = { { .volume_no = 1, .rev_first = 11, .rev_last = 11 },
+		                    { .volume_no = 2, .rev_first = 21, .rev_last = 21 } };
+	bytes_from(row[0].id, 0x10);
+	bytes_from(row[1].id, 0x20);
+	return slot_put(&h, row, group, slot);
+}
+
+size_t wal_sample_seal(uint8_t *slot)
+{
+	struct slots_head h = { .kind = SLOTS_SEAL, .slot = 8 };
+	return slot_put(&h, NULL, NULL, slot);
 }

@@ -163,7 +163,8 @@ static int set_locked(struct wal *w, struct wal_volume_row *row)
 			else if (row->volume_no >= w->next_volume_no)
 				w->next_volume_no = row->volume_no + 1;
 			w->table_bytes += row_bytes(row) - row_bytes(&w->row[i]);
-			if (w->pos && w->row[i].rev > row->rev) /* written meanwhile */
+			if (w->pos && w->row[i].volume_no == row->volume_no &&
+			    w->row[i].rev > row->rev) /* written meanwhile */
 				row->rev = w->row[i].rev;
 			w->row[i] = *row;
 			return 0;
@@ -186,6 +187,14 @@ static int set_locked(struct wal *w, struct wal_volume_row *row)
 	w->row[w->n_row++] = *row;
 	gone_forget(w, row->id);
 	return 0;
+}
+
+uint32_t wal_volume_no_new(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	uint32_t no = w->next_volume_no++;
+	pthread_mutex_unlock(&w->lock);
+	return no;
 }
 
 int wal_row_set(struct wal *w, struct wal_volume_row *row)

@@ -30,6 +30,7 @@ struct wal_chunk {
 /* Which revs of a volume a group carries: what publish and the builder need. */
 struct wal_span {
 	struct volume *volume;
+	uint8_t id[16]; /* of the volume */
 	uint32_t volume_no, n_records;
 	uint64_t rev_first, rev_last, bytes;
 };
@@ -85,9 +86,13 @@ struct wal_opts {
 	        chunk_bytes;      /* a write is at most one group; memory comes in chunks */
 	uint32_t directory_bytes; /* bound on the places that wait for their directory */
 	bool direct;
+	bool cache; /* files are a disposable copy of what lies in slots: not flushed, begun anew at each opening */
 };
 
+struct slots;
+
 struct wal {
+	struct slots *slots;        /* the log in a store, slots.h; NULL: the files are the log */
 	const struct firn_env *env; /* the account's */
 	struct account *account;
 	struct engine *engine;
@@ -133,7 +138,9 @@ struct wal {
 	uint32_t gather_n; /* the writer waits until the group has as many records; 0 not */
 	uint64_t durable_seq, last_write_ns, no_room_ns;
 	uint64_t place_bytes; /* what the directory of the current range takes at most */
-	uint32_t range_from;  /* the current range: [range_from, pos) of the current file */
+	uint64_t ahead,
+	        ahead_places; /* slots: bytes behind pos that are written and not yet durable; their places */
+	uint32_t range_from; /* the current range: [range_from, pos) of the current file */
 	uint64_t n_directories, n_ranges;       /* metrics; n_ranges: closed so far */
 	uint64_t n_groups, n_bytes, n_flush_ns; /* metrics */
 
@@ -228,6 +235,8 @@ uint64_t wal_gone_rev(struct wal *w, const uint8_t id[16]);
 bool wal_gone_name(struct wal *w, const char *uri, const char *name);
 /* By id; a new one gets its volume_no. FIRN_EFULL: the table would take too much of every file. */
 int wal_row_set(struct wal *w, struct wal_volume_row *row);
+/* One that no volume has had in this WAL. */
+uint32_t wal_volume_no_new(struct wal *w);
 /* Sets flags of a row that stays as it is otherwise. *changed: they were not set. FIRN_ENOENT. */
 int wal_row_mark(struct wal *w, const uint8_t id[16], uint32_t flags, struct wal_volume_row *out,
                  bool *changed);

@@ -306,11 +306,11 @@ enum firn_attach_flag {
 	FIRN_ATTACH_CHECK = 4      /* report what an attach would do, change nothing */
 };
 
-/* What an acked write survives. 2 and above are reserved for detachable disks and for logs in a
- * store. A write acked with FIRN_ACK_STORED survives the loss of the node as well, always.
+/* What an acked write survives. 2 is reserved for detachable disks. A write acked with FIRN_ACK_STORED survives the loss of the node as well, always.
  * Since 0.1. */
 enum firn_survives {
-	FIRN_SURVIVES_PROCESS_AND_POWER = 1 /* local disk: kill -9 and a power cut; not its loss */
+	FIRN_SURVIVES_PROCESS_AND_POWER = 1, /* local disk: kill -9 and a power cut; not its loss */
+	FIRN_SURVIVES_NODE = 3               /* a log in a store: the loss of the machine, too */
 };
 
 /* Request: become the writer of a volume. All volumes of an engine share its WAL and group commit.
@@ -327,15 +327,17 @@ enum firn_survives {
  *  FIRN_ELOST        acked writes lie in a WAL that is not this one: the text names its node and
  *                    the last commit, `lost` what would be given up. Nothing was changed
  *  FIRN_ECORRUPT     WAL, manifest and index do not meet, or one went backwards; nothing was
- *                    changed
+ *                    changed. With a log in a store: something acked is missing in it; the epoch was raised
  *  FIRN_EFENCED      another engine attached it at the same moment, or has it since the WAL was
  *                    written
- *  FIRN_ESTORE       the store is away (RETRY) or refused; the text says why the volume cannot go on without it
+ *  FIRN_ESTORE       the store is away (RETRY) or refused; the text says why the volume cannot go on without it.
+ *                    Or the store of a log is, its own or that of the writer before: of the latter it is known behind
+ *                    the update of the manifest, and nothing is lost by that
  *  FIRN_EFULL        no room in the WAL for the volume
  *  FIRN_EIO, FIRN_ENOSPC    the local disk failed or is full
  *  FIRN_EUNSUPPORTED the store has no compare-and-swap and its URI does not say
  *                    exclusive=trust-me, the URI has no backend, the volume a newer format, or
- *                    takeover is another word
+ *                    takeover is another word; or its log is in a store and the option wal= is not store:URI
  *  FIRN_ETIMEDOUT, FIRN_ECANCELED    not attached
  * Since 0.1. */
 struct firn_attach {
@@ -361,6 +363,13 @@ struct firn_attach {
  * given again, and reads there answer FIRN_ELOST. So an owner that lives after all writes nothing that mixes with
  * yours, and learns with its next commit that it is fenced. Keys and producers are those of what was stored: a producer
  * that was acked beyond it gets FIRN_ESEQ. With CHECK nothing is watched, and `lost` tells what it would cost. */
+
+/* With the option wal=store:URI the log is objects in a store, and `dir` is disposable. An attach then takes a volume over
+ * from any engine that has the same kind of log, dead, stopped or alive, and needs no word of the operator: it raises the
+ * epoch, reads what that engine acked and has not stored, and ends its log. That engine goes on with its other volumes in
+ * a new log; writes of the lost one that were in flight end FIRN_EUNKNOWN, later ones FIRN_EFENCED. Nothing is acked while the
+ * log's store is away; an attach or detach that has writes on their way there waits for it. With "abandon" a
+ * log that can be read is taken over all the same; one that cannot is given up. */
 
 /* Writes that were, or would be, given up: those above rev_stored of the writer with this nonce.
  * The next writer's numbers skip to rev_skip. Since 0.1. */
@@ -398,7 +407,7 @@ struct firn_attached {
 enum firn_detach_mode {
 	FIRN_DETACH_DRAIN = 0,    /* all is stored and marked clean: the next attach needs no WAL */
 	FIRN_DETACH_KEEP_WAL = 1, /* all is durable; quick; the next attach needs this engine's */
-	                          /* WAL */
+	                          /* WAL, or reads it if it lies in a store */
 	FIRN_DETACH_ABORT = 2     /* as a crash: in-flight writes end FIRN_EUNKNOWN */
 };
 
@@ -411,7 +420,8 @@ enum firn_detach_mode {
  *                    nothing acked is lost: detach again or with KEEP_WAL
  *  FIRN_EFENCED      detached; another engine is the writer
  *  FIRN_EIO          detached; the last record could not be written: the next attach replays
- * KEEP_WAL and ABORT always detach. Since 0.1. */
+ * KEEP_WAL and ABORT always detach; with a log in a store whose writes have no outcome by the time-out:
+ * FIRN_ETIMEDOUT, as above. Since 0.1. */
 struct firn_detach {
 	struct firn_req req;
 	struct firn_volume *volume;

@@ -12,7 +12,7 @@ re-reads the manifests, goes on in a new log with what is still its own, and tak
 A commits, and deletes slots; a taker commits, and sweeps logs that no manifest names. Promises: what was acked is in the
 hands of whoever owns the volume then, with nothing missing before it.
 
-The engine has no log in a store yet: this is what one has to keep to (PROTOCOL 3, S2, S3, S17).
+This is what engine/wal/slots*.c, upload/logs.c and upload/inherit.c keep to (PROTOCOL 3, S2, S3, S17).
 
 State: S slots {((log, n), (volume, rev) or SEAL)}, M manifests (epoch, logs ((log, position) ...), stored), A the engine
 (log, next slot, on their way, known to be its own, acked below, to be written again, next revs, owns, names, positions),

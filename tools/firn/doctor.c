@@ -135,6 +135,7 @@ static int examine(struct doctor *d)
 		findings_json(&d->findings, &d->json);
 	} else if (!d->n_patient) {
 		printf("There is no volume in it.\n");
+		tell_of_copy(&d->dir);
 	}
 	return d->wrong || d->findings.n ? WRONG : DONE;
 }

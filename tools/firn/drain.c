@@ -18,6 +18,7 @@ struct drain {
 	struct json json;
 	struct session session;
 	uint32_t n_done, n_left;
+	struct held_dir dir;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -40,12 +41,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int read_table(struct drain *d)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
-	struct held_dir h;
-	int code = dir_hold(&h, &d->common);
+	struct held_dir *h = &d->dir;
+	int code = dir_hold(h, &d->common);
 	if (code)
 		return code;
-	int rc = h.has_wal ? wal_verify(env_default(), h.wal, &d->wal, NULL, NULL, &err) : 0;
-	dir_release(&h);
+	int rc = h->has_wal ? wal_verify(env_default(), h->wal, &d->wal, NULL, NULL, &err) : 0;
+	dir_release(h);
 	/* Damage stops the volumes that it hits, at their attach, and no others. */
 	return rc && rc != FIRN_ECORRUPT ? report(&d->common, &err) : DONE;
 }
@@ -132,8 +133,11 @@ static int drain(struct drain *d)
 		        "%u of %u volumes could not be stored\n"
 		        "  next: nothing is lost, run it again when what is said above is mended",
 		        d->n_left, n);
-	else if (code == DONE && !d->common.json)
-		printf("%s: nothing is left that is not stored\n", d->common.dir);
+	else if (code == DONE && !d->common.json) {
+		printf("%s: nothing is left %sthat is not stored\n", d->common.dir,
+		       d->dir.has_copy ? "in its files " : "");
+		tell_of_copy(&d->dir);
+	}
 	return code;
 }
 

@@ -44,11 +44,13 @@ int dir_hold(struct held_dir *h, const struct common *c)
 {
 	char path[4096], holder[96];
 	memset(h, 0, sizeof *h);
-	snprintf(path, sizeof path, "%s/lock", c->dir);
 	snprintf(h->wal, sizeof h->wal, "%s/wal", c->dir);
 	snprintf(h->index, sizeof h->index, "%s/index", c->dir);
 	h->has_wal = is_directory(h->wal);
 	h->has_index = is_directory(h->index);
+	snprintf(path, sizeof path, "%s/wal-copy", c->dir);
+	h->has_copy = is_directory(path);
+	snprintf(path, sizeof path, "%s/lock", c->dir);
 	h->lock_fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (h->lock_fd < 0 && !h->has_wal)
 		return complain(c, TROUBLE, "%s is not the directory of an engine: %s", c->dir,
@@ -165,4 +167,11 @@ int stored_volumes(struct store *store, int (*each)(void *arg, const char *name)
 			rc = each(arg, s.name);
 	} while (s.found && !rc);
 	return rc;
+}
+
+void tell_of_copy(const struct held_dir *h)
+{
+	if (h->has_copy)
+		printf("An engine ran here with its log in a store: what lies there and is not stored, any engine "
+		       "takes over with -o wal=store:URI\n");
 }

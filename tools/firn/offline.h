@@ -16,11 +16,14 @@ struct held_dir {
 	int lock_fd;
 	char wal[4096], index[4096];
 	bool has_wal, has_index;
+	bool has_copy; /* an engine ran on it with its log in a store */
 };
 
 /* TROUBLE if it is no engine's directory, or a running engine has it: named with its process. */
 int dir_hold(struct held_dir *h, const struct common *c);
 void dir_release(struct held_dir *h);
+/* For people: with has_copy, where to look. */
+void tell_of_copy(const struct held_dir *h);
 
 /* ---- a copy of the index, in another process (offline_index.c) ---- */
 

@@ -70,10 +70,13 @@ static void renew(const struct text *old, const char *begin, const char *end,
 	fclose(f);
 }
 
-static void compare(const char *mark, const uint8_t *file, size_t len)
+typedef void dumps(const uint8_t *bytes, size_t len, void (*line)(void *arg, const char *text),
+                   void *arg);
+
+static void compare(const char *mark, dumps *how, const uint8_t *file, size_t len)
 {
 	struct text dump = { NULL, 0, 0 }, t = page();
-	wal_dump_bytes(file, len, add, &dump);
+	how(file, len, add, &dump);
 	char *begin = strstr(t.data, mark);
 	cr_assert(begin, "no dump in FORMAT.md");
 	begin += strlen(mark);
@@ -92,8 +95,10 @@ static void compare(const char *mark, const uint8_t *file, size_t len)
 Test(wal_format_page, the_dumps_in_format_md_are_what_this_code_writes)
 {
 	static _Alignas(4096) uint8_t file[WAL_SAMPLE_MAX];
-	compare("<!-- dump: wal -->\n```\n", file, wal_sample(file));
-	compare("<!-- dump: aside -->\n```\n", file, wal_sample_aside(file));
+	compare("<!-- dump: wal -->\n```\n", wal_dump_bytes, file, wal_sample(file));
+	compare("<!-- dump: aside -->\n```\n", wal_dump_bytes, file, wal_sample_aside(file));
+	compare("<!-- dump: slot -->\n```\n", wal_dump_slot, file, wal_sample_slot(file));
+	compare("<!-- dump: seal -->\n```\n", wal_dump_slot, file, wal_sample_seal(file));
 }
 
 Test(wal_format_page, the_dump_of_a_file_is_that_of_its_bytes)

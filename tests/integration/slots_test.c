@@ -1,0 +1,257 @@
+/* The log in a store: what was acked is there for whoever takes the volume, without the writer's disk (P1); a writer that
+ * lives on acks nothing more of it (P4), and goes on with its other volumes. PROTOCOL 3, S2, S3. */
+#include "tests/integration/site.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(slots, .timeout = 60);
+
+struct world {
+	struct site s;
+	struct host a, b;
+	char wal[300];
+	const char *options[6];
+};
+
+static void world_make(struct world *w, const char *interval)
+{
+	site_make_on_files(&w->s);
+	host_init(&w->a, &w->s, "a");
+	host_init(&w->b, &w->s, "b");
+	(void)snprintf(w->wal, sizeof w->wal, "wal=store:file://%s/log", w->s.dir);
+	w->options[0] = w->wal;
+	w->options[1] = interval;
+	w->options[2] = "wal_file_bytes=1M";
+	w->options[3] = NULL;
+	w->a.opts.options = w->b.opts.options = w->options;
+}
+
+static void expect_joined(struct host *h, uint64_t stream, const char *text)
+{
+	char *joined = NULL;
+	cr_assert_eq(read_stream(h, stream, 0, &joined), 0);
+	cr_assert_str_eq(joined, text);
+	free(joined);
+}
+
+static void write_and_die(void *arg)
+{
+	struct world *w = arg;
+	host_start(&w->a);
+	uint64_t id = new_stream(&w->a, "room");
+	(void)say(&w->a, id, "one ");
+	(void)say(&w->a, id, "two ");
+	(void)say(&w->a, id, "three ");
+}
+
+static uint64_t named(struct host *h, const char *name)
+{
+	uint64_t id = 0;
+	cr_assert_eq(firn_stream_find(h->volume, name, strlen(name), &id), 0);
+	return id;
+}
+
+Test(slots, what_was_acked_is_there_for_another_machine)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	crash_after(write_and_die, &w);
+	host_start(&w.b);
+	uint64_t stream_id = named(&w.b, "room");
+	expect_joined(&w.b, stream_id, "one two three ");
+	(void)say(&w.b, stream_id, "four ");
+	expect_joined(&w.b, stream_id, "one two three four ");
+	store_all(&w.b);
+	host_stop(&w.b, FIRN_DETACH_DRAIN);
+	host_start(&w.a);
+	expect_joined(&w.a, stream_id, "one two three four ");
+	host_stop(&w.a, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
+Test(slots, a_living_writer_loses_one_volume_and_goes_on_with_the_other)
+{
+	struct world w;
+	struct firn_volume *v, *other;
+	struct firn_error err = FIRN_ERROR_INIT;
+	world_make(&w, "wal_slot_ms=0");
+	host_open(&w.a);
+	host_attach(&w.a, "other");
+	other = w.a.volume;
+	uint64_t kept = new_stream(&w.a, "kept");
+	(void)say(&w.a, kept, "1 ");
+	host_attach(&w.a, "v");
+	v = w.a.volume;
+	uint64_t id = new_stream(&w.a, "room");
+	(void)say(&w.a, id, "one ");
+	host_start(&w.b);
+	expect_joined(&w.b, id, "one ");
+	(void)say(&w.b, id, "two ");
+	w.a.volume = other;
+	(void)say(&w.a, kept, "2 ");
+	(void)say(&w.a, kept, "3 ");
+	expect_joined(&w.a, kept, "1 2 3 ");
+	w.a.volume = v;
+	struct iovec io = io_of("lost");
+	int rc = write_one(&w.a, op_append(id, &io), NULL);
+	cr_assert(rc == FIRN_EFENCED || rc == FIRN_EUNKNOWN, "%s", firn_code_name(rc));
+	expect_joined(&w.b, id, "one two ");
+	cr_assert_eq(host_detach(&w.a, v, FIRN_DETACH_DRAIN, &err), FIRN_EFENCED, "%s", err.text);
+	w.a.volume = other;
+	/* And whoever takes the other one finds what was acked in the second log. */
+	host_attach(&w.b, "other");
+	expect_joined(&w.b, kept, "1 2 3 ");
+	cr_assert_eq(host_detach(&w.b, w.b.volume, FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
+	rc = host_detach(&w.a, other, FIRN_DETACH_DRAIN, &err);
+	cr_assert(rc == FIRN_EFENCED || rc == 0, "%s %s", firn_code_name(rc), err.text);
+	host_close(&w.a);
+	site_remove(&w.s);
+}
+
+Test(slots, an_engine_without_threads_does_the_same)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	w.a.opts.flags = w.b.opts.flags = FIRN_ENGINE_NO_THREADS;
+	crash_after(write_and_die, &w);
+	host_start(&w.b);
+	uint64_t id = named(&w.b, "room");
+	(void)say(&w.b, id, "four ");
+	expect_joined(&w.b, id, "one two three four ");
+	host_stop(&w.b, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
+static void write_much_and_die(void *arg)
+{
+	struct world *w = arg;
+	host_start(&w->a);
+	uint64_t id = new_stream(&w->a, "room");
+	for (uint32_t i = 0; i < 40; i++)
+		(void)say(&w->a, id, "x");
+}
+
+/* Of every four requests one is done and not answered, another not even done. */
+Test(slots, answers_that_are_lost_lose_and_double_nothing)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	(void)snprintf(w.wal, sizeof w.wal, "wal=store:fault:lost=4,dropped=4,seed=7:file://%s/log",
+	               w.s.dir);
+	crash_after(write_much_and_die, &w);
+	(void)snprintf(w.wal, sizeof w.wal, "wal=store:file://%s/log2", w.s.dir);
+	host_start(&w.b);
+	expect_joined(&w.b, named(&w.b, "room"), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+	host_stop(&w.b, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
+/* Requests a second do not depend on who writes what: one slot for all that came together. */
+Test(slots, many_volumes_share_a_slot)
+{
+	struct world w;
+	struct firn_volume *v[5];
+	struct firn_event ev;
+	world_make(&w, "wal_slot_ms=300");
+	host_open(&w.a);
+	uint64_t id[5];
+	for (uint32_t i = 0; i < 5; i++) {
+		char name[8] = { 'v', (char)('0' + i), 0 };
+		host_attach(&w.a, name);
+		v[i] = w.a.volume;
+		id[i] = new_stream(&w.a, "room");
+	}
+	site_run(&w.s, "find log/.firn-wal -name '00*' | wc -l >before");
+	struct iovec io = io_of("x");
+	for (uint32_t i = 0; i < 100; i++) {
+		struct firn_op op = op_append(id[i % 5], &io);
+		w.a.volume = v[i % 5];
+		cr_assert_eq(submit_ops(&w.a, &op, 1, FIRN_ACK_DURABLE, 0, i, NULL), 0);
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		cr_assert(reap_one(&w.a, &ev, 30000) && !ev.code);
+	site_run(&w.s,
+	         "test $(find log/.firn-wal -name '00*' | wc -l) -le $(($(cat before) + 50))");
+	for (uint32_t i = 0; i < 5; i++) {
+		struct firn_error err = FIRN_ERROR_INIT;
+		cr_assert_eq(host_detach(&w.a, v[i], FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
+	}
+	host_close(&w.a);
+	site_remove(&w.s);
+}
+
+Test(slots, attached_again_on_a_running_engine)
+{
+	static const uint32_t mode[] = { FIRN_DETACH_KEEP_WAL, FIRN_DETACH_ABORT,
+		                         FIRN_DETACH_DRAIN };
+	struct world w;
+	struct firn_error err = FIRN_ERROR_INIT;
+	char word[64] = "";
+	world_make(&w, "wal_slot_ms=0");
+	host_open(&w.a);
+	host_attach(&w.a, "other");
+	struct firn_volume *other = w.a.volume;
+	uint64_t kept = new_stream(&w.a, "kept");
+	host_attach(&w.a, "v");
+	uint64_t id = new_stream(&w.a, "room");
+	for (uint32_t i = 0; i < 6; i++) {
+		(void)say(&w.a, id, "a");
+		strcat(word, "a");
+		cr_assert_eq(host_detach(&w.a, w.a.volume, mode[i % 3], &err), 0, "%s", err.text);
+		w.a.volume = other;
+		(void)say(&w.a, kept, "-");
+		host_attach(&w.a, "v");
+		expect_joined(&w.a, id, word);
+	}
+	cr_assert_eq(host_detach(&w.a, w.a.volume, FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
+	cr_assert_eq(host_detach(&w.a, other, FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
+	host_close(&w.a);
+	site_remove(&w.s);
+}
+
+static void write_to_files_and_die(void *arg)
+{
+	struct world *w = arg;
+	w->a.opts.options = NULL;
+	host_start(&w->a);
+	(void)say(&w->a, new_stream(&w->a, "room"), "one ");
+}
+
+Test(slots, a_directory_whose_files_hold_something_keeps_its_log_there)
+{
+	struct world w;
+	struct firn_error err = FIRN_ERROR_INIT;
+	const char *const *with = NULL;
+	world_make(&w, "wal_slot_ms=0");
+	crash_after(write_to_files_and_die, &w);
+	cr_assert_eq(host_try_open(&w.a, &err), FIRN_EBUSY, "%s", err.text);
+	cr_assert(strstr(err.text, "volume v"), "%s", err.text);
+	with = w.a.opts.options;
+	w.a.opts.options = NULL;
+	host_start(&w.a);
+	expect_joined(&w.a, named(&w.a, "room"), "one ");
+	host_stop(&w.a, FIRN_DETACH_DRAIN);
+	w.a.opts.options = with;
+	host_start(&w.a);
+	expect_joined(&w.a, named(&w.a, "room"), "one ");
+	host_stop(&w.a, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
+Test(slots, an_option_that_means_nothing_is_refused)
+{
+	static const char *const bad[] = { "wal=floppy", "wal=store:", "wal=store:nonsense:x",
+		                           "wal_slot_ms=never" };
+	for (uint32_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		struct world w;
+		struct firn_error err = FIRN_ERROR_INIT;
+		world_make(&w, "wal_slot_ms=0");
+		w.options[0] = bad[i];
+		int rc = host_try_open(&w.a, &err);
+		cr_assert(rc == FIRN_EINVAL || rc == FIRN_EUNSUPPORTED, "%s: %s: %s", bad[i],
+		          firn_code_name(rc), err.text);
+		site_remove(&w.s);
+	}
+}
