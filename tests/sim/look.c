@@ -7,6 +7,8 @@
 struct looker {
 	struct site *site;
 	struct home *home;
+	struct firn_volume *volume;
+	uint32_t owner;
 };
 
 /* What was read is a promise: it must be there after any crash. */
@@ -30,9 +32,13 @@ static void look_once(struct looker *l)
 	uint64_t at = from + (to > from ? rng_below(&W.rng, to - from) : 0);
 	const struct firn_fetched *f = NULL;
 	struct firn_error err = FIRN_ERROR_INIT;
-	int rc = firn_stream_read(l->home->volume, id, at, 1 + (uint32_t)rng_below(&W.rng, 20000),
+	int rc = firn_stream_read(l->volume, id, at, 1 + (uint32_t)rng_below(&W.rng, 20000),
 	                          (uint32_t)rng_below(&W.rng, 20), &f, &err);
 	W.n_ops++;
+	if (l->owner != l->home->n_owner) {
+		firn_release(f);
+		return;
+	}
 	if (rc == 0 && f->n_part) {
 		(void)check_part(m, i, &m->now, f->part, at, "read");
 		read_is_promise(m, f->part);
@@ -40,7 +46,7 @@ static void look_once(struct looker *l)
 	firn_release(f);
 	bool fine = rc == 0 || rc == FIRN_ERANGE || rc == FIRN_ENOENT || rc == FIRN_ESTORE ||
 	            rc == FIRN_EIO || rc == FIRN_EAGAIN || rc == FIRN_ETIMEDOUT ||
-	            rc == FIRN_ESHUTDOWN || rc == FIRN_ECANCELED;
+	            rc == FIRN_ESHUTDOWN || rc == FIRN_ECANCELED || (rc == FIRN_EFENCED && W.slots);
 	SIM_CHECK("P6", fine || (rc == FIRN_ECORRUPT && l->site->hurt), "%s: reading: %s %s",
 	          m->name, firn_code_name(rc), err.text);
 }
@@ -64,16 +70,16 @@ static void look_up(struct looker *l)
 	struct firn_lookup q = FIRN_LOOKUP_INIT;
 	struct firn_event ev = { 0 };
 	uint64_t durable = 0;
-	q.volume = l->home->volume;
+	q.volume = l->volume;
 	q.stream = s->id;
 	q.value = 1 + (int64_t)rng_below(&W.rng, 1000000);
 	q.req.timeout_ms = 60000;
-	if (firn_stream_mark(l->home->volume, s->id, FIRN_MARK_DURABLE, &durable))
+	if (firn_stream_mark(l->volume, s->id, FIRN_MARK_DURABLE, &durable))
 		return;
 	int rc = firn_engine_call(l->site->node->engine, &q.req, &ev, NULL);
 	firn_release(ev.result);
 	W.n_ops++;
-	if ((rc != 0 && rc != FIRN_ENOENT) || !s->there)
+	if ((rc != 0 && rc != FIRN_ENOENT) || !s->there || l->owner != l->home->n_owner)
 		return;
 	for (uint32_t k = 0; k < s->n_batch; k++) {
 		const struct m_batch *b = &s->batch[k];
@@ -99,7 +105,7 @@ static void look_up(struct looker *l)
 static void looker_main(void *arg)
 {
 	struct looker *l = arg;
-	while (!l->site->stop && !l->site->sick) {
+	while (!l->site->stop && !l->site->sick && l->owner == l->home->n_owner) {
 		if (rng_one_in(&W.rng, 4))
 			look_up(l);
 		else
@@ -112,7 +118,7 @@ static void looker_main(void *arg)
 void start_looker(struct site *s, struct home *h)
 {
 	struct looker *l = calloc(1, sizeof *l);
-	*l = (struct looker){ s, h };
+	*l = (struct looker){ s, h, h->volume, h->n_owner };
 	s->n_client++;
 	(void)sched_spawn(s->node->process, "reader", looker_main, l);
 }
@@ -126,6 +132,7 @@ struct watcher {
 	struct firn_reader *reader;
 	struct {
 		struct home *home; /* NULL: empty */
+		uint32_t owner;
 		uint32_t stream;
 		uint64_t pos;
 		uint16_t up_to;
@@ -136,11 +143,13 @@ static void slot_set(struct watcher *w, uint32_t n)
 {
 	struct home *h = &homes[rng_below(&W.rng, N_HOMES)];
 	w->slot[n].home = NULL;
-	uint32_t i = h->volume && &sites[h->site] == w->site ? some_stream(&h->m.now) : M_STREAMS;
+	bool here = h->volume && h->attached && &sites[h->site] == w->site;
+	uint32_t i = here ? some_stream(&h->m.now) : M_STREAMS;
 	struct firn_item it = { .slot = n, .flags = FIRN_ITEM_REMOVE };
 	if (i < M_STREAMS) {
 		const struct m_stream *s = &h->m.now.stream[i];
 		w->slot[n].home = h;
+		w->slot[n].owner = h->n_owner;
 		w->slot[n].stream = i;
 		w->slot[n].pos = s->start + rng_below(&W.rng, s->next - s->start + 1);
 		w->slot[n].up_to = rng_one_in(&W.rng, 3) ? FIRN_MARK_STORED : FIRN_MARK_DURABLE;
@@ -182,10 +191,11 @@ static void take_part(struct watcher *w, const struct firn_part *p, bool ready)
 	uint64_t *pos = &w->slot[p->slot].pos;
 	bool fine = p->code == 0 || p->code == FIRN_ERANGE || p->code == FIRN_ENOENT ||
 	            p->code == FIRN_ESTORE || p->code == FIRN_EIO || p->code == FIRN_ENOMEM ||
-	            p->code == FIRN_ESHUTDOWN || (p->code == FIRN_ECORRUPT && w->site->hurt);
+	            p->code == FIRN_ESHUTDOWN || (p->code == FIRN_EFENCED && W.slots) ||
+	            (p->code == FIRN_ECORRUPT && w->site->hurt);
 	SIM_CHECK("P6", fine, "%s: s%u in a fetch: %s", h->m.name, s->name,
 	          firn_code_name(p->code));
-	if (p->code) {
+	if (p->code || w->slot[p->slot].owner != h->n_owner) {
 		slot_set(w, p->slot);
 		return;
 	}

@@ -30,7 +30,8 @@ enum {
 	KEY_FRESH = 'f',
 	KEY_TRACE = 't',
 	KEY_MINIMIZE = 'm',
-	KEY_JSON = 'j'
+	KEY_JSON = 'j',
+	KEY_WAL = 'w'
 };
 
 static const struct argp_option options[] = {
@@ -39,6 +40,7 @@ static const struct argp_option options[] = {
 	{ "fresh", KEY_FRESH, "SECONDS", 0, "Seeds by the clock, for so long", 0 },
 	{ "trace", KEY_TRACE, NULL, 0, "Print what happens", 0 },
 	{ "minimize", KEY_MINIMIZE, NULL, 0, "Run a failing seed with ever fewer faults", 0 },
+	{ "wal", KEY_WAL, "file|store", 0, "Where the log lies; unsaid: the seed says it", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Print the summary as JSON", 0 },
 	{ 0 },
 };
@@ -60,7 +62,8 @@ static struct {
 	uint64_t from, to;
 	unsigned fresh_s;
 	bool trace, minimize, json;
-	uint8_t *skip; /* ordinals of faults that shall not strike, shared with the child */
+	const char *wal; /* NULL, "file", "store" */
+	uint8_t *skip;   /* ordinals of faults that shall not strike, shared with the child */
 	uint64_t n_failed, n_run;
 	struct tally sum;
 } M = { .from = 1, .to = 100 };
@@ -91,6 +94,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_JSON:
 		M.json = true;
+		return 0;
+	case KEY_WAL:
+		if (strcmp(arg, "file") && strcmp(arg, "store"))
+			argp_error(state, "--wal takes file or store");
+		M.wal = arg;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -128,6 +136,8 @@ static void child(uint64_t seed, struct outcome *out)
 {
 	told = out;
 	world_init(seed, M.trace, out->dir);
+	if (M.wal)
+		W.slots = !strcmp(M.wal, "store");
 	W.skip = M.skip;
 	W.n_skip = SKIP_MOST;
 	run_seed();
@@ -190,9 +200,10 @@ static void wait_one(struct worker *w, unsigned n)
 		if (!judge(status, w[i].out))
 			return;
 		M.n_failed++;
-		(void)printf("seed %llu: %s\n    firn-sim --seed %llu --trace\n",
+		(void)printf("seed %llu: %s\n    firn-sim --seed %llu%s%s --trace\n",
 		             (unsigned long long)w[i].seed, w[i].out->failure,
-		             (unsigned long long)w[i].seed);
+		             (unsigned long long)w[i].seed, M.wal ? " --wal " : "",
+		             M.wal ? M.wal : "");
 	}
 }
 

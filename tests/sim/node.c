@@ -103,14 +103,17 @@ void node_boot(struct node *n)
 
 int node_open(struct node *n, struct firn_error *err)
 {
-	char file_bytes[40];
+	char file_bytes[40], slot_ms[40];
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=1M");
+	(void)snprintf(slot_ms, sizeof slot_ms, "wal_slot_ms=%u",
+	               W.slots ? (uint32_t)rng_below(&W.rng, 20) : 0);
 	const char *options[] = {
 		file_bytes, "upload_interval_ms=2000",
 		rng_one_in(&W.rng, 2) ? "wal_io=pwrite" : "wal_io=auto", "segment_bytes=64K",
 		/* layers of layers within a run, and objects that go while it lasts */
 		rng_one_in(&W.rng, 2) ? "layer_segments=3" : "layer_segments=8",
-		rng_one_in(&W.rng, 2) ? "delete_grace_ms=20000" : "delete_grace_ms=60000", NULL
+		rng_one_in(&W.rng, 2) ? "delete_grace_ms=20000" : "delete_grace_ms=60000",
+		W.slots ? slot_ms : NULL, "wal=store:mem:log", NULL
 	};
 	struct firn_engine_opts o = { .struct_size = sizeof o,
 		                      .dir = n->dir,

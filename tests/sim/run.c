@@ -64,6 +64,27 @@ static void move_clean(struct site *s)
 			homes[i].site = (homes[i].site + 1) % N_SITES;
 }
 
+/* Nobody needs the disk of who is dead. */
+static void move_any(const struct site *s)
+{
+	for (uint32_t i = 0; W.slots && i < N_HOMES; i++)
+		if (&sites[homes[i].site] == s && rng_one_in(&W.rng, 2)) {
+			homes[i].volume = NULL;
+			homes[i].changes = false;
+			homes[i].site = (homes[i].site + 1) % N_SITES;
+		}
+}
+
+/* From living writers, in the middle of what they do. */
+static void take_some(void)
+{
+	for (uint64_t n = rng_below(&W.rng, 5); n; n--) {
+		struct home *h = &homes[rng_below(&W.rng, N_HOMES)];
+		(void)take_over(h, (h->site + 1) % N_SITES);
+		sched_sleep(rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 20 * MS : 1000 * MS) + 1);
+	}
+}
+
 /* The moment that hurts: a write is on its way, or was a moment ago. */
 static void wait_for_a_write(const struct site *s)
 {
@@ -122,16 +143,20 @@ static void one_life(const struct plan *p)
 		if (fault_strikes(FAULT_CLOCK, 4))
 			sites[i].node->clock_ms -= (int64_t)rng_below(&W.rng, 3600 * 1000);
 	sched_sleep(rng_below(&W.rng, 100 * MS) + 1);
-	if (p->far)
+	if (p->far && !W.slots)
 		far_life();
+	if (W.slots && rng_one_in(&W.rng, 2))
+		take_some();
 	if (rng_one_in(&W.rng, 4))
 		cut_check();
-	if (rng_one_in(&W.rng, 2))
+	if (!W.slots &&
+	    rng_one_in(&W.rng, 2)) /* a copied disk has nothing in it, and a bucket all */
 		whatif_remember((uint32_t)rng_below(&W.rng, N_SITES));
 	for (uint32_t i = 0; i < N_SITES; i++) {
 		if (!sites[i].sick && rng_one_in(&W.rng, 4))
 			continue; /* goes on */
 		end_life(&sites[i]);
+		move_any(&sites[i]);
 		if (p->rot && !sites[i].hurt && rng_one_in(&W.rng, 2) &&
 		    disk_rot(sites[i].node->disk)) {
 			W.n_fault[FAULT_ROT]++;
@@ -141,7 +166,7 @@ static void one_life(const struct plan *p)
 	bool all_down = true;
 	for (uint32_t i = 0; i < N_SITES; i++)
 		all_down &= !sites[i].node->process;
-	if (all_down && rng_one_in(&W.rng, 3))
+	if (!W.slots && all_down && rng_one_in(&W.rng, 3))
 		whatif_ask();
 }
 

@@ -87,6 +87,19 @@ uint64_t store_puts_to(const char *prefix)
 	return sum;
 }
 
+bool store_lose(const char *prefix, uint32_t number)
+{
+	for (size_t i = 0; i < store.now.n; i++) {
+		if (strncmp(store.now.object[i].key, prefix, strlen(prefix)) || number--)
+			continue;
+		store.now.n--;
+		memmove(&store.now.object[i], &store.now.object[i + 1],
+		        (store.now.n - i) * sizeof *store.now.object);
+		return true;
+	}
+	return false;
+}
+
 void store_ignores(uint32_t conditions)
 {
 	store.ignores = conditions;

@@ -12,6 +12,8 @@ void store_ignores(uint32_t conditions);
 uint8_t *store_bytes(const char *key, size_t *len);
 /* The same of keys that begin so. NULL: none. */
 void store_outage_of(const char *prefix, uint64_t until_ns);
+/* The object with this number among those whose keys begin so is gone; false: there is none. */
+bool store_lose(const char *prefix, uint32_t number);
 /* It has lost what came after an earlier moment; false: there is no such moment. */
 void store_remember(void);
 bool store_roll_back(void);

@@ -13,8 +13,11 @@ enum { IN_FLIGHT = 32, DUPLICATE = 1u << 31, REFUSED = 1u << 30 };
 struct writer {
 	struct site *site;
 	struct home *home;
+	struct firn_volume *volume;
+	uint32_t owner; /* of the volume, the how many-th */
 	struct firn_cq *cq;
 	uint32_t n_flying;
+	bool fenced;
 	uint64_t dup_offset[IN_FLIGHT], dup_rev[IN_FLIGHT];
 	uint32_t refused_code[IN_FLIGHT];
 	uint32_t next_slot;
@@ -210,7 +213,7 @@ static int submit(struct writer *w, const struct m_op *ops, uint32_t n, uint32_t
 		fill_op(w, &ops[i], &op[i], i);
 	rq.req.cq = w->cq;
 	rq.req.user_data = user_data;
-	rq.volume = w->home->volume;
+	rq.volume = w->volume;
 	rq.op = op;
 	rq.n_op = n;
 	rq.ack = ack;
@@ -220,14 +223,22 @@ static int submit(struct writer *w, const struct m_op *ops, uint32_t n, uint32_t
 	return taken == 1 ? 0 : err.code;
 }
 
+/* Another has the volume: what this one makes and is told is no part of the model any more. */
+static bool cut_off(const struct writer *w)
+{
+	return w->owner != w->home->n_owner;
+}
+
 /* Why a write was not taken: full, the end, or a WAL that failed. */
 static void not_taken(struct writer *w, int code)
 {
 	if (code == FIRN_EIO || code == FIRN_EREADONLY)
 		w->site->sick = true;
+	if (W.slots && (code == FIRN_EFENCED || code == FIRN_ESHUTDOWN))
+		w->fenced = true;
 	bool fine = code == FIRN_EAGAIN || code == FIRN_EFULL || code == FIRN_EIO ||
 	            code == FIRN_ENOSPC || code == FIRN_ENOMEM || code == FIRN_ESHUTDOWN ||
-	            code == FIRN_EREADONLY;
+	            code == FIRN_EREADONLY || (code == FIRN_EFENCED && W.slots);
 	SIM_CHECK("P1", fine, "%s: a write was not taken: %s", w->home->m.name,
 	          firn_code_name(code));
 }
@@ -242,13 +253,14 @@ static void write_new(struct writer *w)
 	/* In the list before the engine hears of it: readers may see it before submit() is back. */
 	model_add(m, &mw);
 	uint64_t index = m->n - 1;
-	int rc = submit(w, m->w[index].op, mw.n_op, mw.ack, index);
+	int rc = submit(w, mw.op, mw.n_op, mw.ack, index);
 	sim_trace("%s: write %llu, %u operations, first kind %u of stream %u at %llu, key %u: %s",
 	          m->name, (unsigned long long)index + 1, mw.n_op, mw.op[0].kind, mw.op[0].stream,
 	          (unsigned long long)mw.op[0].base, mw.op[0].key,
 	          rc ? firn_code_name(rc) : "taken");
 	if (rc) {
-		model_take_back(m);
+		if (!cut_off(w))
+			model_take_back(m);
 		not_taken(w, rc);
 		sched_sleep(5000000);
 	} else {
@@ -271,7 +283,7 @@ static void write_and_wait(struct writer *w)
 	for (uint32_t i = 0; i < mw.n_op; i++)
 		fill_op(w, &mw.op[i], &op[i], i);
 	rq.req.timeout_ms = FIRN_FOREVER;
-	rq.volume = w->home->volume;
+	rq.volume = w->volume;
 	rq.op = op;
 	rq.n_op = mw.n_op;
 	W.n_ops++;
@@ -279,12 +291,14 @@ static void write_and_wait(struct writer *w)
 	sim_trace("%s: write %llu, waited for: %s", m->name, (unsigned long long)index + 1,
 	          firn_code_name(rc));
 	if (rc && rc != FIRN_EUNKNOWN) {
-		model_take_back(m);
+		if (!cut_off(w))
+			model_take_back(m);
 		not_taken(w, rc);
 	} else {
 		ev.user_data = index;
 		w->n_flying++;
-		m->w[index].ack = FIRN_ACK_DURABLE;
+		if (!cut_off(w))
+			m->w[index].ack = FIRN_ACK_DURABLE;
 		ended(w, &ev);
 	}
 	firn_release(ev.result);
@@ -378,6 +392,14 @@ static void ended(struct writer *w, const struct firn_event *ev)
 {
 	struct m_volume *m = &w->home->m;
 	w->n_flying--;
+	if (cut_off(w)) {
+		uint64_t cut = w->home->cut[(w->owner + 1) % HOME_OWNERS];
+		bool plain = !(ev->user_data & (DUPLICATE | REFUSED));
+		SIM_CHECK("P4", !plain || ev->code || ev->user_data < cut,
+		          "%s: write %llu is acked, but its next owner began with %llu", m->name,
+		          (unsigned long long)ev->user_data + 1, (unsigned long long)cut);
+		return;
+	}
 	if (ev->user_data & DUPLICATE) {
 		uint32_t slot = (uint32_t)ev->user_data & (IN_FLIGHT - 1);
 		sim_trace("%s: a retry ends: %s, offset %llu", m->name, firn_code_name(ev->code),
@@ -436,9 +458,9 @@ static void writer_main(void *arg)
 	struct firn_cq_opts o = { .struct_size = sizeof o, .depth = IN_FLIGHT };
 	bool blocks = rng_one_in(&W.rng, 3);
 	if (firn_cq_open(w->site->node->engine, &o, &w->cq, &err) == 0) {
-		while (!w->site->stop && !w->site->sick) {
+		while (!w->site->stop && !w->site->sick && !w->fenced && !cut_off(w)) {
 			uint64_t dice = rng_below(&W.rng, 40);
-			if (w->n_flying < IN_FLIGHT - 2) {
+			if (w->n_flying < IN_FLIGHT - 2 && !cut_off(w)) {
 				if (dice < 4)
 					write_again(w);
 				else if (dice == 4)
@@ -467,7 +489,7 @@ bool passing(int code)
 {
 	return code == FIRN_ESTORE || code == FIRN_ETIMEDOUT || code == FIRN_EIO ||
 	       code == FIRN_ENOSPC || code == FIRN_EFULL || code == FIRN_EBUSY ||
-	       code == FIRN_ENOMEM;
+	       code == FIRN_ENOMEM || (code == FIRN_EFENCED && W.slots);
 }
 
 static int attach_once(struct site *s, struct home *h, struct firn_error *err)
@@ -493,6 +515,7 @@ static bool attach(struct site *s, struct home *h)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	int rc;
+	h->attached = false;
 	h->clean = false; /* even an attach that fails may have made it ours */
 	while ((rc = attach_once(s, h, &err)) != 0 && passing(rc) && !s->stop) {
 		sim_trace("%s: attach: %s", h->m.name, err.text);
@@ -534,8 +557,10 @@ static bool attach(struct site *s, struct home *h)
 	          (unsigned long long)info.rev_stored, (unsigned long long)h->m.stored);
 	if (k < h->m.promised)
 		h->m.promised = k; /* hurt */
+	h->cut[++h->n_owner % HOME_OWNERS] = k;
 	model_cut(&h->m, k);
 	check_volume(h->volume, &h->m, k, h->m.name);
+	h->attached = true;
 	return true;
 }
 
@@ -569,10 +594,70 @@ static void start_users(struct site *s, struct home *h)
 	struct writer *w = calloc(1, sizeof *w);
 	w->site = s;
 	w->home = h;
+	w->volume = h->volume;
+	w->owner = h->n_owner;
 	s->n_client++;
 	(void)sched_spawn(s->node->process, "writer", writer_main, w);
 	for (uint32_t i = 0; i < 2; i++)
 		start_looker(s, h);
+}
+
+/* Handles of volumes that others have taken. */
+static void drop_lost(struct site *s)
+{
+	while (s->n_lost) {
+		struct firn_detach d = FIRN_DETACH_INIT;
+		struct firn_event ev;
+		/* ours from here: another may be doing the same */
+		d.volume = s->lost[--s->n_lost];
+		d.mode = rng_one_in(&W.rng, 2) ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL;
+		d.req.timeout_ms = 120000;
+		struct firn_error err = FIRN_ERROR_INIT;
+		int rc = firn_engine_call(s->node->engine, &d.req, &ev, &err);
+		firn_release(ev.result);
+		sim_trace("node %u lets a lost volume go: %s %s", s->node->number,
+		          firn_code_name(rc), err.text);
+		SIM_CHECK("P8", rc != FIRN_ETIMEDOUT || !W.calm,
+		          "a volume that was lost does not come to an end");
+		if (rc == FIRN_ETIMEDOUT)
+			s->lost[s->n_lost++] = d.volume;
+	}
+}
+
+struct taking {
+	struct site *site;
+	struct home *home;
+};
+
+static void taking_main(void *arg)
+{
+	struct taking *t = arg;
+	drop_lost(t->site);
+	if (attach(t->site, t->home) && !t->site->stop)
+		start_users(t->site, t->home);
+	t->home->changes = false;
+	t->site->n_client--;
+}
+
+bool take_over(struct home *h, uint32_t to)
+{
+	struct site *from = &sites[h->site], *s = &sites[to];
+	bool may = from != s && s->state == SITE_UP && !s->stop && !s->sick && !h->given_up &&
+	           (from->state == SITE_UP || !from->node->process) && !from->stop &&
+	           from->n_lost < SITE_LOST && (!h->volume || h->attached) && !h->changes;
+	if (!may)
+		return false;
+	if (h->volume && from->node->process)
+		from->lost[from->n_lost++] = h->volume;
+	h->volume = NULL;
+	h->site = to;
+	h->changes = true;
+	struct taking *t = calloc(1, sizeof *t);
+	*t = (struct taking){ s, h };
+	s->n_client++;
+	sim_trace("%s: node %u takes it", h->m.name, to);
+	(void)sched_spawn(s->node->process, "taking", taking_main, t);
+	return true;
 }
 
 static void site_main(void *arg)
@@ -605,6 +690,7 @@ static void site_main(void *arg)
 	for (uint32_t i = 0; i < N_HOMES; i++)
 		if (homes[i].volume && &sites[homes[i].site] == s)
 			detach(s, &homes[i]);
+	drop_lost(s);
 	SIM_CHECK("P7", s->node->memory_most <= NODE_MEMORY,
 	          "node %u used %llu bytes of memory, %u are allowed", s->node->number,
 	          (unsigned long long)s->node->memory_most, (unsigned)NODE_MEMORY);
@@ -620,10 +706,12 @@ void site_boot(uint32_t i)
 	struct site *s = &sites[i];
 	s->state = SITE_OPENING;
 	s->stop = s->sick = false;
-	s->n_client = 0;
+	s->n_client = s->n_lost = 0;
 	for (uint32_t k = 0; k < N_HOMES; k++)
-		if (homes[k].site == i)
+		if (homes[k].site == i) {
 			homes[k].volume = NULL;
+			homes[k].changes = false;
+		}
 	node_boot(s->node);
 	(void)sched_spawn(s->node->process, "site", site_main, s);
 }

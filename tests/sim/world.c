@@ -47,6 +47,7 @@ void world_init(uint64_t seed, bool trace, const char *dir)
 	W.seed = seed;
 	W.rng.s = seed;
 	W.trace = trace;
+	W.slots = seed % 4 == 0;
 	sched_init(seed);
 	(void)snprintf(W.scratch, sizeof W.scratch, "%s", dir);
 }

@@ -45,6 +45,7 @@ struct world {
 	bool calm;             /* no faults any more: everything must drain */
 	bool always[N_FAULTS]; /* scripts: this one strikes whenever it can, calm or not */
 	bool much;             /* large payloads: logs go round */
+	bool slots; /* the log lies in the store; by the seed, or as the command line says */
 	bool trace;
 	char scratch[256]; /* real directory, for the indexes */
 };

@@ -14,7 +14,7 @@ void box_init(struct box *b, uint32_t number)
 int try_power_on(struct box *b, struct firn_error *err)
 {
 	char interval[48], file_bytes[40], segment_bytes[40], layers[40], grace[40];
-	struct node *n = b->node;
+	struct node *node = b->node;
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=%uM",
 	               b->file_mib ? b->file_mib : 1);
 	(void)snprintf(interval, sizeof interval, "upload_interval_ms=%u",
@@ -24,26 +24,27 @@ int try_power_on(struct box *b, struct firn_error *err)
 	               b->layer_segments ? b->layer_segments : 256);
 	(void)snprintf(grace, sizeof grace, "delete_grace_ms=%u",
 	               b->grace_ms ? b->grace_ms : 3600 * SECOND);
-	const char *options[] = { "wal_io=pwrite",
-		                  file_bytes,
-		                  interval,
-		                  layers,
-		                  grace,
-		                  b->segment_kib ? segment_bytes : NULL,
-		                  NULL };
+	const char *options[9] = { "wal_io=pwrite", file_bytes, interval, layers, grace };
+	uint32_t n = 5;
+	if (b->segment_kib)
+		options[n++] = segment_bytes;
+	if (b->slots) {
+		options[n++] = "wal=store:mem:log";
+		options[n++] = "wal_slot_ms=0";
+	}
 	struct firn_engine_opts o = { .struct_size = sizeof o,
-		                      .dir = n->dir,
+		                      .dir = node->dir,
 		                      .wal_bytes = b->wal_bytes ? b->wal_bytes : NODE_WAL,
 		                      .memory_bytes = NODE_MEMORY,
-		                      .env = &n->env,
+		                      .env = &node->env,
 		                      .options = options };
-	node_boot(n);
-	sched_become(n->process);
-	int rc = firn_engine_open(&o, &n->engine, err);
+	node_boot(node);
+	sched_become(node->process);
+	int rc = firn_engine_open(&o, &node->engine, err);
 	if (!rc)
-		return firn_cq_open(n->engine, NULL, &b->cq, err);
+		return firn_cq_open(node->engine, NULL, &b->cq, err);
 	sched_become(0);
-	node_down(n);
+	node_down(node);
 	return rc;
 }
 

@@ -22,7 +22,7 @@ struct history {
 /* By file; each list ends with one without a number. */
 extern const struct history wal_histories[], write_histories[], commit_histories[],
         shared_histories[], owner_histories[], abandon_histories[], scale_histories[],
-        copy_histories[], aside_histories[], lost_histories[], layer_histories[];
+        copy_histories[], aside_histories[], lost_histories[], layer_histories[], slots_histories[];
 
 enum { SECOND = 1000 }; /* ms */
 
@@ -36,6 +36,7 @@ struct box {
 	uint32_t segment_kib;        /* 0: as the engine likes */
 	uint32_t file_mib;           /* of a WAL file; 0: 1 */
 	uint32_t layer_segments, grace_ms; /* 0: as the engine likes */
+	bool slots;                        /* its log lies in the store: a slot for each group */
 };
 void box_init(struct box *b, uint32_t number);
 int try_power_on(struct box *b, struct firn_error *err);

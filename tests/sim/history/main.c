@@ -18,7 +18,7 @@
 static const struct history *const lists[] = { wal_histories,    write_histories, commit_histories,
 	                                       shared_histories, owner_histories, abandon_histories,
 	                                       scale_histories,  copy_histories,  aside_histories,
-	                                       lost_histories,   layer_histories };
+	                                       lost_histories,   layer_histories, slots_histories };
 
 static const struct history *now;
 
@@ -120,8 +120,6 @@ int main(int argc, char **argv)
 			for (uint64_t i = 0; !list && i < seeds; i++)
 				failed += !passes(h, seed + i, trace);
 		}
-	if (list && optind == argc)
-		(void)printf("3    P4   (a log in a store that is sealed: comes with such logs)\n");
 	if (!list)
 		(void)printf("%u histories, %llu schedules each, %u failed\n", n,
 		             (unsigned long long)seeds, failed);
