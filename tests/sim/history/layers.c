@@ -45,6 +45,31 @@ static void grace_time(void)
 	shut_down(&b, v, FIRN_DETACH_DRAIN);
 }
 
+/* What leaves is gone after the grace time, ten minutes here, by itself: the sweep that looks for what nobody names has been,
+ * and comes again in hours. */
+static void gone_in_time(void)
+{
+	struct box a;
+	box_init(&a, 0);
+	a.layer_segments = 2;
+	a.grace_ms = 10 * MINUTE;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	store_each(&a, v, s, "abcdefgh");
+	wait_ms(15 * MINUTE);
+	MUST(trim(&a, v, s, 6));
+	store_each(&a, v, s, "ijkl");
+	uint64_t segments = store_objects("v/seg/");
+	wait_ms(5 * MINUTE);
+	store_each(&a, v, s, "m"); /* a commit forgets none of them */
+	EXPECT("P9", store_objects("v/seg/") == segments + 1);
+	wait_ms(10 * MINUTE);
+	EXPECT("P9", store_objects("v/seg/") <= segments + 1 - 6);
+	expect_word(v, s, "ghijklm", "what did not leave");
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
 /* Nothing lies in a segment any more, but the manifest names it: its footer is still to be read. */
 static void named_by_the_manifest(void)
 {
@@ -118,6 +143,7 @@ static void merged_under_a_reader(void)
 
 const struct history layer_histories[] = {
 	{ "22a", "P9", "what left a volume stays for the grace time, and then goes", grace_time },
+	{ "22c", "P9", "and no later, whatever was committed meanwhile", gone_in_time },
 	{ "9", "P5", "a segment that the manifest names is not deleted", named_by_the_manifest },
 	{ "22b", "P5", "a layer that is gone under a reader is not damage", merged_under_a_reader },
 	{ 0 },
