@@ -168,7 +168,7 @@ case $1 in
 	port=${FIRN_TEST_S3_URI##*:}
 	if [[ $1 == --kill ]]; then echo down; else echo up; fi >"$FIRN_TEST_S3_WANT"
 	while
-		kill -USR1 "$FIRN_TEST_S3_KEEPER"
+		kill -USR1 "$FIRN_TEST_S3_KEEPER" || die "who keeps the server is gone"
 		sleep 0.1
 		if answers; then [[ $1 == --kill ]]; else [[ $1 == --revive ]]; fi
 	do :; done
