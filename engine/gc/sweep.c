@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 #include "engine/upload/upload.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct sweep {
@@ -173,6 +174,52 @@ static int look_again(struct volume *v, struct sweep *s, struct manifest *m, str
 	return rc;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct segment_id *x = a, *y = b;
+	if (x->epoch != y->epoch)
+		return x->epoch < y->epoch ? -1 : 1;
+	return x->n < y->n ? -1 : x->n > y->n;
+}
+
+/* Rows and candidates both rise. */
+static int drop_of_run(struct volume *v, struct sweep *s, const struct manifest_layer *part,
+                       uint32_t n_part, struct firn_error *err)
+{
+	struct layer_source *source;
+	const struct layer_row *row = NULL;
+	uint32_t kept = 0, at = 0;
+	int rc = layer_source_run(v->engine->env, v->id, part, n_part, layers_fetch, v, &source,
+	                          err);
+	if (rc)
+		return rc;
+	while (!(rc = layer_source_next(source, &row, err)) && row) {
+		if (row->kind != LAYER_SEGMENT)
+			continue;
+		while (at < s->n && by_id(&s->id[at], &row->u.segment.id) < 0)
+			s->id[kept++] = s->id[at++];
+		at += at < s->n && same(s->id[at], row->u.segment.id);
+	}
+	while (at < s->n)
+		s->id[kept++] = s->id[at++];
+	layer_source_close(source);
+	s->n = rc ? s->n : kept;
+	return rc;
+}
+
+/* The index lies on a local disk, and rots like one. Before a segment goes for want of a row there, the layers are asked. */
+static int drop_layered(struct volume *v, struct sweep *s, const struct manifest *m,
+                        struct firn_error *err)
+{
+	int rc = 0;
+	qsort(s->id, s->n, sizeof s->id[0], by_id);
+	for (uint32_t i = 0, k; !s->layers && s->n && i < m->n_layer && !rc; i += k) {
+		k = layer_run_parts(m, i);
+		rc = drop_of_run(v, s, &m->layer[i], k, err);
+	}
+	return rc;
+}
+
 /* Whoever was replaced, or whose store went backwards, deletes nothing. FIRN_EFENCED: the manifest is another's, or older;
  * 1: it has moved on, later. */
 static int still_ours(struct volume *v, const struct manifest *m, struct firn_error *err)
@@ -266,6 +313,7 @@ static int page(struct volume *v, struct sweep *s, struct firn_error *err)
 	struct manifest m;
 	manifest_init(&m);
 	rc = look_again(v, s, &m, err);
+	rc = rc || !s->n ? rc : drop_layered(v, s, &m, err);
 	rc = rc || !s->n ? rc : still_ours(v, &m, err);
 	rc = rc ? rc : delete (v, s, err);
 	manifest_fini(&m, v->engine->env);

@@ -1,5 +1,8 @@
 /* What no manifest names: a crash behind any request to the store leaves nothing lost, and nothing for ever; what was left
  * is found after the grace time and deleted, and nothing else is (PROTOCOL 9; P1, P9). */
+#include "engine/api/engine.h"
+#include "engine/index/rows.h"
+#include "engine/index/tx.h"
 #include "engine/os/env.h"
 #include "engine/segment/segment.h"
 #include "engine/store/store.h"
@@ -356,6 +359,47 @@ Test(orphan, what_comes_late_goes_with_the_next_sweep_and_an_idle_volume_has_non
 	cr_expect_leq(requests(&h) - before, 10);
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	expect_nothing_unnamed(&s, "late");
+	site_remove(&s);
+}
+
+/* What rot makes of the index, while it is open: the row of a segment that only a layer names is not there. */
+static void take_row(struct host *h, const uint8_t id[16], struct segment_id segment)
+{
+	struct index *ix = ((struct engine *)h->engine)->index;
+	struct index_tx tx;
+	struct index_volume iv;
+	struct index_segment row;
+	cr_assert_eq(index_volume_get(ix, id, &iv, NULL), 0);
+	cr_assert_eq(index_segment_get(ix, iv.number, segment, &row, NULL), 0);
+	cr_assert_eq(index_tx_write(ix, &tx, NULL), 0);
+	index_key_segment(&tx.key, iv.number, INDEX_SEGMENT, segment);
+	cr_assert_eq(index_tx_del(&tx), 0);
+	cr_assert_eq(index_tx_commit(&tx), 0);
+}
+
+Test(orphan, what_a_layer_names_stays_whatever_the_index_says)
+{
+	struct site s;
+	struct host h;
+	uint8_t id[16];
+	uint64_t epoch;
+	char key[400];
+	struct segment_id segment;
+	site_make(&s);
+	begin(&h, &s, "a");
+	host_attach(&h, "v");
+	uint64_t stream = new_stream(&h, "s");
+	work(&h, stream, 1);
+	any_key(&s, "v/seg/", key);
+	cr_assert_eq(segment_key_parse(key + 2, &segment), 0);
+	work(&h, stream, 5);
+	id_of(&h, id, &epoch);
+	take_row(&h, id, segment);
+	turned_by(2 * GRACE);
+	turned_settle(&h);
+	turned_settle(&h);
+	cr_expect(is_there(&s, key));
+	host_stop(&h, FIRN_DETACH_DRAIN);
 	site_remove(&s);
 }
 
