@@ -250,7 +250,9 @@ Test(aside, two_stores_that_are_away_leave_room_for_the_rest)
 	}
 	within_wal_bytes(&s);
 	cr_expect(d[0].refused && d[1].refused);
-	cr_expect_gt((d[0].acked + d[1].acked) * BYTES, WAL / 2, "the share is theirs");
+	/* Each of the three has up to four times what is free, and an eighth is nobody's: 8/13 of 14 MiB, less
+	 * a file in which each stands, when the busy one's store is slow enough to use all of its share. */
+	cr_expect_gt((d[0].acked + d[1].acked) * BYTES, WAL / 3, "the share is theirs");
 	dead_returns(&s);
 	site_run(&s, "rm gone/q && mv away/r gone/q");
 	for (int i = 0; i < 2; i++) {
