@@ -162,7 +162,18 @@ static int group_see(struct lookup *l, const struct tail_entry *t, const uint8_t
 	return rc;
 }
 
-/* What has left the list: places by the WAL's directories. */
+/* Stored meanwhile: its file may have gone, and the index was asked before. */
+static bool stored_past(struct lookup *l, uint64_t offset)
+{
+	pthread_mutex_lock(&l->v->lock);
+	struct stream *s = volume_stream_live(l->v, l->stream);
+	bool is = s && stream_mark(s, FIRN_MARK_STORED) > offset;
+	pthread_mutex_unlock(&l->v->lock);
+	return is;
+}
+
+/* What has left the list: places by the WAL's directories. One that begins above what is wanted is a gap of the
+ * stream, or the next that is left of those that were stored. */
 static int old_see(struct lookup *l, struct firn_error *err)
 {
 	struct wal_query q = { .volume_no = l->v->volume_no,
@@ -175,8 +186,12 @@ static int old_see(struct lookup *l, struct firn_error *err)
 	while (!rc && n && !l->over && q.from < l->old_end) {
 		bool gone = false;
 		rc = wal_find(&l->e->wal, &q, p, OLD_PLACES, &n, err);
-		for (uint32_t i = 0; i < n && !rc && !gone && !l->over && p[i].base < l->old_end;
-		     i++) {
+		for (uint32_t i = 0; i < n && !rc && !gone && !l->over; i++) {
+			if (p[i].base > q.from && stored_past(l, q.from))
+				return fail(err, FIRN_EAGAIN, 0, "read",
+				            "offset %" PRIu64 " was stored meanwhile", q.from);
+			if (p[i].base >= l->old_end)
+				break;
 			struct tail_entry t = { p[i].base, p[i].lsn, p[i].op, p[i].len };
 			struct blob *blob = NULL;
 			rc = load_group(l->e, t.lsn, t.len, &blob, err);
