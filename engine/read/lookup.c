@@ -287,13 +287,13 @@ static int lookup_begin(struct lookup *l, struct firn_error *err)
 /* Has a commit taken a group of the list away meanwhile? */
 static bool lookup_stale(struct lookup *l)
 {
+	if (l->old < l->old_end)
+		return stored_past(l, l->old);
 	bool stale = true;
 	pthread_mutex_lock(&l->v->lock);
 	struct stream *s = volume_stream_live(l->v, l->stream);
 	if (!s)
 		stale = false;
-	else if (l->old < l->old_end)
-		stale = stream_mark(s, FIRN_MARK_STORED) > l->old;
 	else if (l->n_tail == 0 || (s->tail_n && stream_tail_at(s, 0)->lsn == l->tail[0].lsn))
 		stale = s->tail_old && l->n_tail; /* its groups left the list, not the WAL */
 	pthread_mutex_unlock(&l->v->lock);
