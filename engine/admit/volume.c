@@ -99,3 +99,11 @@ void volume_show(struct volume *v)
 	v->layer_due = layers_due(v);
 	graves_sync(v);
 }
+
+bool volume_ends_now(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool ends = volume_ends(v);
+	pthread_mutex_unlock(&v->lock);
+	return ends;
+}

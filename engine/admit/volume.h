@@ -231,6 +231,13 @@ void volume_fail_waiters(struct volume *v, int code);
 /* Flushes whose time is up end FIRN_ETIMEDOUT; takes the lock. */
 void volume_expire(struct volume *v);
 
+/* Locked: it leaves, or is another's: a task begins nothing more. */
+static inline bool volume_ends(const struct volume *v)
+{
+	return v->leaving || v->stopped || v->state == FIRN_STATE_FENCED;
+}
+bool volume_ends_now(struct volume *v); /* the same; takes the lock */
+
 /* ---- places (places.c), volume locked ---- */
 /* Entries of groups before an LSN leave the lists. */
 void volume_evict(struct volume *v, uint64_t below);

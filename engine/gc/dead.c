@@ -27,7 +27,7 @@ static int add_empty(void *arg, const struct segment_id *id)
 static bool is_dead(const struct manifest *m, struct segment_id id)
 {
 	for (uint32_t i = 0; i < m->n_dead; i++)
-		if (m->dead[i].id.epoch == id.epoch && m->dead[i].id.n == id.n)
+		if (segment_id_equal(m->dead[i].id, id))
 			return true;
 	return false;
 }

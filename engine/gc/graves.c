@@ -9,7 +9,7 @@
 
 static bool same(const struct grave *g, const struct manifest_dead *d)
 {
-	return g->id.epoch == d->id.epoch && g->id.n == d->id.n && g->kind == d->kind;
+	return segment_id_equal(g->id, d->id) && g->kind == d->kind;
 }
 
 /* Both lists are in the order in which their rows came. Without memory a grave waits for the next commit. */
@@ -54,9 +54,7 @@ static bool next_due(struct volume *v, struct grave *out)
 	const struct firn_env *env = v->engine->env;
 	uint64_t now = env->mono_ns(env->ctx);
 	pthread_mutex_lock(&v->lock);
-	struct grave *g = v->leaving || v->stopped || v->state == FIRN_STATE_FENCED
-	                          ? NULL
-	                          : first_due(v, now);
+	struct grave *g = volume_ends(v) ? NULL : first_due(v, now);
 	if (g)
 		*out = *g;
 	pthread_mutex_unlock(&v->lock);
@@ -67,7 +65,7 @@ static void mark_gone(struct volume *v, const struct grave *g)
 {
 	pthread_mutex_lock(&v->lock);
 	for (uint32_t i = 0; i < v->n_grave; i++)
-		if (v->grave[i].id.epoch == g->id.epoch && v->grave[i].id.n == g->id.n)
+		if (segment_id_equal(v->grave[i].id, g->id))
 			v->grave[i].gone = true;
 	pthread_mutex_unlock(&v->lock);
 }

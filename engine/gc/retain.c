@@ -250,8 +250,7 @@ static int some(struct volume *v, struct firn_error *err)
 	uint64_t was[LOOKS_AT_ONCE];
 	int64_t now = env->now_ms(env->ctx);
 	pthread_mutex_lock(&v->lock);
-	bool over = v->leaving || v->stopped || v->detaching || v->failed ||
-	            v->state == FIRN_STATE_FENCED;
+	bool over = volume_ends(v) || v->detaching || v->failed;
 	uint32_t n = over ? 0 : take(v, l, now);
 	pthread_mutex_unlock(&v->lock);
 	int rc = 0;

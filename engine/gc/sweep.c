@@ -63,25 +63,9 @@ static uint64_t lowest_on_its_way(const struct volume *v)
 	return n;
 }
 
-static bool same(struct segment_id a, struct segment_id b)
-{
-	return a.epoch == b.epoch && a.n == b.n;
-}
-
-/* In a row of its own, or on the dead list. */
 static bool manifest_names(const struct manifest *m, struct segment_id id, bool layer)
 {
-	for (uint32_t i = 0; layer && i < m->n_layer; i++)
-		if (same(m->layer[i].id, id))
-			return true;
-	for (uint32_t i = 0; !layer && i < m->n_segment; i++)
-		if (same(m->segment[i].id, id))
-			return true;
-	uint32_t kind = layer ? MANIFEST_DEAD_LAYER : MANIFEST_DEAD_SEGMENT;
-	for (uint32_t i = 0; i < m->n_dead; i++)
-		if (m->dead[i].kind == kind && same(m->dead[i].id, id))
-			return true;
-	return false;
+	return manifest_has(m, id, layer) || manifest_find_dead(m, id, layer);
 }
 
 /* ---- a page ---- */
@@ -176,10 +160,7 @@ static int look_again(struct volume *v, struct sweep *s, struct manifest *m, str
 
 static int by_id(const void *a, const void *b)
 {
-	const struct segment_id *x = a, *y = b;
-	if (x->epoch != y->epoch)
-		return x->epoch < y->epoch ? -1 : 1;
-	return x->n < y->n ? -1 : x->n > y->n;
+	return segment_id_compare(*(const struct segment_id *)a, *(const struct segment_id *)b);
 }
 
 /* Rows and candidates both rise. */
@@ -196,9 +177,9 @@ static int drop_of_run(struct volume *v, struct sweep *s, const struct manifest_
 	while (!(rc = layer_source_next(source, &row, err)) && row) {
 		if (row->kind != LAYER_SEGMENT)
 			continue;
-		while (at < s->n && by_id(&s->id[at], &row->u.segment.id) < 0)
+		while (at < s->n && segment_id_compare(s->id[at], row->u.segment.id) < 0)
 			s->id[kept++] = s->id[at++];
-		at += at < s->n && same(s->id[at], row->u.segment.id);
+		at += at < s->n && segment_id_equal(s->id[at], row->u.segment.id);
 	}
 	while (at < s->n)
 		s->id[kept++] = s->id[at++];
@@ -259,7 +240,7 @@ static int check_header(struct volume *v, const struct sweep *s, struct segment_
 		of = sm.volume_id;
 		real = sm.id;
 	}
-	if (!rc && (memcmp(of, v->id, sizeof v->id) != 0 || !same(real, id)))
+	if (!rc && (memcmp(of, v->id, sizeof v->id) != 0 || !segment_id_equal(real, id)))
 		rc = fail(err, FIRN_ECORRUPT, 0, "gc", "it is of another volume");
 	return rc;
 }
@@ -274,17 +255,9 @@ static void leave_alone(struct volume *v, struct sweep *s, const char *key, stru
 	s->told = true;
 }
 
-static bool over(struct volume *v)
-{
-	pthread_mutex_lock(&v->lock);
-	bool is = v->leaving || v->stopped || v->state == FIRN_STATE_FENCED;
-	pthread_mutex_unlock(&v->lock);
-	return is;
-}
-
 static int delete (struct volume *v, struct sweep *s, struct firn_error *err)
 {
-	for (; s->n && !over(v); s->n--) {
+	for (; s->n && !volume_ends_now(v); s->n--) {
 		char name[64], key[400];
 		struct segment_id id = s->id[s->n - 1];
 		if (s->layers)

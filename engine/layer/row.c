@@ -60,10 +60,8 @@ static int compare_same(const struct layer_row *a, const struct layer_row *b)
 		return by_u64(a->u.producer.producer_id, b->u.producer.producer_id);
 	case LAYER_KEY:
 		return by_bytes(a->u.key.key, a->u.key.key_len, b->u.key.key, b->u.key.key_len);
-	case LAYER_SEGMENT: {
-		int c = by_u64(a->u.segment.id.epoch, b->u.segment.id.epoch);
-		return c ? c : by_u64(a->u.segment.id.n, b->u.segment.id.n);
-	}
+	case LAYER_SEGMENT:
+		return segment_id_compare(a->u.segment.id, b->u.segment.id);
 	default:
 		return 0;
 	}

@@ -87,6 +87,12 @@ int manifest_add_dead(struct manifest *m, const struct firn_env *env,
 int manifest_add_layer(struct manifest *m, const struct firn_env *env,
                        const struct manifest_layer *l);
 
+/* A segment, or a layer, has a row of its own: those that layers name have none. */
+bool manifest_has(const struct manifest *m, struct segment_id id, bool layer);
+/* Its row in the dead list, or NULL. */
+const struct manifest_dead *manifest_find_dead(const struct manifest *m, struct segment_id id,
+                                               bool layer);
+
 /* Segments of the volume and their bytes: those with a row, and those that the layers name. */
 void manifest_totals(const struct manifest *m, uint64_t *n_segments, uint64_t *bytes);
 

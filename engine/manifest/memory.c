@@ -122,3 +122,24 @@ void manifest_totals(const struct manifest *m, uint64_t *n_segments, uint64_t *b
 		*bytes += m->layer[i].segment_bytes;
 	}
 }
+
+bool manifest_has(const struct manifest *m, struct segment_id id, bool layer)
+{
+	for (uint32_t i = 0; layer && i < m->n_layer; i++)
+		if (segment_id_equal(m->layer[i].id, id))
+			return true;
+	for (uint32_t i = 0; !layer && i < m->n_segment; i++)
+		if (segment_id_equal(m->segment[i].id, id))
+			return true;
+	return false;
+}
+
+const struct manifest_dead *manifest_find_dead(const struct manifest *m, struct segment_id id,
+                                               bool layer)
+{
+	uint32_t kind = layer ? MANIFEST_DEAD_LAYER : MANIFEST_DEAD_SEGMENT;
+	for (uint32_t i = 0; i < m->n_dead; i++)
+		if (m->dead[i].kind == kind && segment_id_equal(m->dead[i].id, id))
+			return &m->dead[i];
+	return NULL;
+}

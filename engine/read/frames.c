@@ -23,14 +23,14 @@ bool extent_sane(const struct index_extent *x)
 static bool frame_follows(const struct frames *f, const struct index_extent *x)
 {
 	const struct index_extent *last = &f->x[f->n - 1];
-	return last->segment.epoch == x->segment.epoch && last->segment.n == x->segment.n &&
+	return segment_id_equal(last->segment, x->segment) &&
 	       last->block.frame_pos + last->block.frame_len == x->block.frame_pos;
 }
 
 static bool frame_again(const struct frames *f, const struct index_extent *x)
 {
 	const struct index_extent *last = &f->x[f->n - 1];
-	return last->segment.epoch == x->segment.epoch && last->segment.n == x->segment.n &&
+	return segment_id_equal(last->segment, x->segment) &&
 	       last->block.frame_pos == x->block.frame_pos;
 }
 

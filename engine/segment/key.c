@@ -47,3 +47,10 @@ int segment_key_parse(const char *key, struct segment_id *out)
 	*out = id;
 	return 0;
 }
+
+int segment_id_compare(struct segment_id a, struct segment_id b)
+{
+	if (a.epoch != b.epoch)
+		return a.epoch < b.epoch ? -1 : 1;
+	return a.n < b.n ? -1 : a.n > b.n;
+}

@@ -12,6 +12,7 @@
 #include "engine/base/batch.h"
 #include "engine/base/buf.h"
 #include <firn/error.h>
+#include <stdbool.h>
 
 enum segment_codec { SEGMENT_RAW = 0, SEGMENT_ZSTD = 1 };
 enum {
@@ -216,4 +217,11 @@ int segment_header_check(const uint8_t *at, struct segment_meta *out, struct fir
  * a hash of (epoch, n) that spreads keys over prefixes. buf: at least 64 bytes. */
 void segment_key(struct segment_id id, char *buf, size_t cap);
 int segment_key_parse(const char *key, struct segment_id *out); /* 0 or -1 */
+/* In the order in which the numbers were given: < 0, 0, > 0. */
+int segment_id_compare(struct segment_id a, struct segment_id b);
+
+static inline bool segment_id_equal(struct segment_id a, struct segment_id b)
+{
+	return a.epoch == b.epoch && a.n == b.n;
+}
 #endif

@@ -113,15 +113,6 @@ struct work {
 	struct firn_error *err;
 };
 
-/* A detach does not wait for a merge: it is given up. */
-static bool must_stop(struct volume *v)
-{
-	pthread_mutex_lock(&v->lock);
-	bool stop = v->leaving || v->stopped || v->state == FIRN_STATE_FENCED;
-	pthread_mutex_unlock(&v->lock);
-	return stop;
-}
-
 static void layer_name(const struct volume *v, struct segment_id id, char *key, size_t cap)
 {
 	char name[64];
@@ -149,10 +140,11 @@ int layers_fetch(void *volume, const struct manifest_layer *part, struct buf *ob
 	return rc;
 }
 
+/* A detach does not wait for a merge: it is given up. */
 static int fetch_for_merge(void *volume, const struct manifest_layer *part, struct buf *object,
                            struct firn_error *err)
 {
-	if (must_stop(volume))
+	if (volume_ends_now(volume))
 		return fail(err, FIRN_ECANCELED, 0, "layer", "the volume is detached");
 	return layers_fetch(volume, part, object, err);
 }
@@ -173,7 +165,7 @@ static int put_part(void *volume, const struct manifest_layer *row, const uint8_
 	struct uploader *u = &v->engine->uploads;
 	struct iovec iov = { (void *)(uintptr_t)data, len };
 	char key[400];
-	if (must_stop(v))
+	if (volume_ends_now(v))
 		return fail(err, FIRN_ECANCELED, 0, "layer", "the volume is detached");
 	layer_name(v, row->id, key, sizeof key);
 	atomic_fetch_add(&u->n_segment_put, 1);
@@ -239,9 +231,9 @@ static int open_footers(struct work *w)
 		return fail(w->err, FIRN_ENOMEM, 0, "layer", "no memory");
 	int rc = 0;
 	for (; w->n_footer < n && !rc; w->n_footer += !rc)
-		rc = must_stop(w->v) ? FIRN_ECANCELED
-		                     : volume_footer(w->v, &w->m.segment[w->n_footer],
-		                                     &w->footer[w->n_footer], w->err);
+		rc = volume_ends_now(w->v) ? FIRN_ECANCELED
+		                           : volume_footer(w->v, &w->m.segment[w->n_footer],
+		                                           &w->footer[w->n_footer], w->err);
 	rc = rc ? rc : layer_source_footers(w->v->engine->env, w->footer, w->n_footer, &s, w->err);
 	w->run.meta.level = 1;
 	w->run.meta.rev_from = w->m.segment[0].rev_from;

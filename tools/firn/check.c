@@ -178,11 +178,6 @@ static void check_rounds(struct object_walk *w)
 	}
 }
 
-static bool same_id(struct segment_id a, struct segment_id b)
-{
-	return a.epoch == b.epoch && a.n == b.n;
-}
-
 /* By the manifest, or by a layer. What is dead is known, too: it is deleted in its time. */
 static bool is_known(const struct object_walk *w, const char *name)
 {
@@ -191,15 +186,8 @@ static bool is_known(const struct object_walk *w, const char *name)
 	bool layer = layer_key_parse(name, &id) == 0;
 	if (!layer && segment_key_parse(name, &id))
 		return true; /* not ours to judge */
-	for (uint32_t i = 0; i < m->n_dead; i++)
-		if (same_id(m->dead[i].id, id))
-			return true;
-	for (uint32_t i = 0; layer && i < m->n_layer; i++)
-		if (same_id(m->layer[i].id, id))
-			return true;
-	for (uint32_t i = 0; !layer && i < m->n_segment; i++)
-		if (same_id(m->segment[i].id, id))
-			return true;
+	if (manifest_find_dead(m, id, layer) || manifest_has(m, id, layer))
+		return true;
 	return !layer && named_segment_find(&w->named, id);
 }
 

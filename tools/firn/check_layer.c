@@ -23,7 +23,7 @@ static int id_equal(const void *value, const void *key)
 {
 	const struct named_segment *s = value;
 	const struct segment_id *id = key;
-	return s->row.id.epoch == id->epoch && s->row.id.n == id->n;
+	return segment_id_equal(s->row.id, *id);
 }
 
 struct named_segment *named_segment_find(const struct named_segments *n, struct segment_id id)

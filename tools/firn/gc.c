@@ -68,33 +68,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static bool same(struct segment_id a, struct segment_id b)
-{
-	return a.epoch == b.epoch && a.n == b.n;
-}
-
-static const struct manifest_dead *find_dead(const struct gc *g, struct segment_id id)
-{
-	const struct manifest *m = &g->volume.manifest;
-	uint32_t kind = g->layers ? MANIFEST_DEAD_LAYER : MANIFEST_DEAD_SEGMENT;
-	for (uint32_t i = 0; i < m->n_dead; i++)
-		if (m->dead[i].kind == kind && same(m->dead[i].id, id))
-			return &m->dead[i];
-	return NULL;
-}
-
-static bool has_row(const struct gc *g, struct segment_id id)
-{
-	const struct manifest *m = &g->volume.manifest;
-	for (uint32_t i = 0; g->layers && i < m->n_layer; i++)
-		if (same(m->layer[i].id, id))
-			return true;
-	for (uint32_t i = 0; !g->layers && i < m->n_segment; i++)
-		if (same(m->segment[i].id, id))
-			return true;
-	return false;
-}
-
 /* Does it say itself what its key says? */
 static bool is_ours(const struct gc *g, struct segment_id id, const char *key)
 {
@@ -109,7 +82,7 @@ static bool is_ours(const struct gc *g, struct segment_id id, const char *key)
 	               : segment_header_check(head, &sm, NULL);
 	const uint8_t *of = g->layers ? lm.volume_id : sm.volume_id;
 	return !rc && !memcmp(of, g->volume.manifest.volume_id, 16) &&
-	       same(g->layers ? lm.id : sm.id, id);
+	       segment_id_equal(g->layers ? lm.id : sm.id, id);
 }
 
 /* Of a volume that was let go of its last writer is done, too: the next one begins a new epoch. */
@@ -119,9 +92,9 @@ static enum why judge(const struct gc *g, const char *key, struct segment_id *id
 	const char *name = key + strlen(g->volume.name) + 1;
 	if (g->layers ? layer_key_parse(name, id) : segment_key_parse(name, id))
 		return WHY_FOREIGN;
-	if (has_row(g, *id))
+	if (manifest_has(m, *id, g->layers))
 		return WHY_NAMED;
-	if (find_dead(g, *id))
+	if (manifest_find_dead(m, *id, g->layers))
 		return WHY_DEAD;
 	const struct named_segment *s = g->layers ? NULL : named_segment_find(&g->named, *id);
 	if (s)
@@ -141,7 +114,9 @@ static int look(void *arg, const char *key, uint64_t size)
 	g->bytes[why] += size;
 	if (why == WHY_NAMED)
 		return 0;
-	const struct manifest_dead *dead = why == WHY_DEAD ? find_dead(g, id) : NULL;
+	const struct manifest_dead *dead = why == WHY_DEAD ? manifest_find_dead(&g->volume.manifest,
+	                                                                        id, g->layers)
+	                                                   : NULL;
 	if (g->common.json) {
 		json_object(&g->json, NULL);
 		json_bytes(&g->json, "key", key, strlen(key));
