@@ -22,6 +22,16 @@ static void at(const struct box *b)
 	sched_become(b->node->process);
 }
 
+/* Most scripts begin so: the first of n boxes has a volume with a stream, and goes on. */
+static struct firn_volume *open_room(struct box *b, uint32_t n, uint64_t *s)
+{
+	boxes(b, n);
+	at(&b[0]);
+	struct firn_volume *v = attach(&b[0], "v");
+	*s = stream(v, "room");
+	return v;
+}
+
 static void begin_attach(struct box *b, const char *name)
 {
 	struct firn_attach a = FIRN_ATTACH_INIT;
@@ -46,10 +56,8 @@ static void expect_unknown(struct box *b, uint32_t n)
 static void sealed(void)
 {
 	struct box b[3];
-	boxes(b, 3);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 3, &s);
 	say(v, s, "ab");
 	struct gate *late = gate_set(GATE_PUT, SLOT, 0, GATE_HOLD);
 	begin_say(&b[0], v, s, 'c', 1);
@@ -75,10 +83,8 @@ static void sealed(void)
 static void seal_stays(void)
 {
 	struct box b[2];
-	boxes(b, 2);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 2, &s);
 	say(v, s, "ab");
 	store_now(&b[0], v);
 	struct gate *late = gate_set(GATE_PUT, SLOT, 0, GATE_HOLD);
@@ -102,10 +108,8 @@ static void seal_stays(void)
 static void writer_wins(void)
 {
 	struct box b[2];
-	boxes(b, 2);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 2, &s);
 	say(v, s, "ab");
 	struct gate *slot = gate_set(GATE_PUT, SLOT, 0, GATE_HOLD);
 	struct gate *seal = gate_set(GATE_PUT, SLOT, 0, GATE_HOLD);
@@ -168,10 +172,8 @@ static void taker_dies(void)
 static void sealed_while_taking(void)
 {
 	struct box b[3];
-	boxes(b, 3);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 3, &s);
 	say(v, s, "abcd");
 	kill9(&b[0]);
 	at(&b[1]);
@@ -198,10 +200,8 @@ static void sealed_while_taking(void)
 static void answers_lost(void)
 {
 	struct box b[2];
-	boxes(b, 2);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 2, &s);
 	say(v, s, "a");
 	(void)gate_set(GATE_PUT, SLOT, 0, GATE_DONE_LOST);
 	say(v, s, "b");
@@ -335,10 +335,8 @@ static void log_elsewhere(void)
 	struct box b[2];
 	struct firn_volume *w;
 	struct firn_error err = FIRN_ERROR_INIT;
-	boxes(b, 2);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 2, &s);
 	say(v, s, "a");
 	store_outage_of("v/", sched_now() + HOUR_NS);
 	say(v, s, "b");
@@ -372,10 +370,8 @@ static void slot_gone(void)
 	struct firn_volume *w;
 	struct firn_error err = FIRN_ERROR_INIT;
 	char word[256];
-	boxes(b, 3);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 3, &s);
 	say(v, s, "ab");
 	store_now(&b[0], v);
 	wait_ms(5 * SECOND);
@@ -408,10 +404,8 @@ static void nothing_gone(void)
 	struct box b[2];
 	struct firn_volume *w;
 	struct firn_error err = FIRN_ERROR_INIT;
-	boxes(b, 2);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 2, &s);
 	say(v, s, "abc");
 	kill9(&b[0]);
 	at(&b[1]);
@@ -425,10 +419,8 @@ static void other_kind(void)
 	struct box b[2];
 	struct firn_volume *w;
 	struct firn_error err = FIRN_ERROR_INIT;
-	boxes(b, 2);
-	at(&b[0]);
-	struct firn_volume *v = attach(&b[0], "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_room(b, 2, &s);
 	say(v, s, "abc");
 	kill9(&b[0]);
 	b[0].slots = false;
