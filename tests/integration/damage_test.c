@@ -231,18 +231,6 @@ struct crash {
 	bool idle; /* wait for the group that is written when nothing happens */
 };
 
-static uint64_t metric(struct firn_engine *e, const char *name)
-{
-	const struct firn_metrics *m;
-	uint64_t value = 0;
-	cr_assert_eq(firn_engine_metrics(e, &m), 0);
-	for (uint32_t i = 0; i < m->n; i++)
-		if (!strcmp(m->metric[i].name, name))
-			value = m->metric[i].value;
-	firn_release(m);
-	return value;
-}
-
 static void write_and_die(void *arg)
 {
 	struct crash *c = arg;
@@ -255,8 +243,8 @@ static void write_and_die(void *arg)
 	uint64_t id = new_stream(&a, "s");
 	say(&a, id, "first");
 	say(&a, id, "the last acked");
-	uint64_t groups = metric(a.engine, "firn_wal_groups");
-	while (c->idle && metric(a.engine, "firn_wal_groups") == groups)
+	uint64_t groups = metric_of(a.engine, "firn_wal_groups", "");
+	while (c->idle && metric_of(a.engine, "firn_wal_groups", "") == groups)
 		(void)firn_cq_reap(a.cq, &ev, sizeof ev, 1, 10);
 }
 

@@ -175,18 +175,6 @@ static void history(struct host *h, uint64_t stream)
 	}
 }
 
-static uint64_t requests(struct host *h)
-{
-	const struct firn_metrics *m;
-	uint64_t n = 0;
-	cr_assert_eq(firn_engine_metrics(h->engine, &m), 0);
-	for (uint32_t i = 0; i < m->n; i++)
-		if (!strcmp(m->metric[i].name, "firn_store_requests"))
-			n += m->metric[i].value;
-	firn_release(m);
-	return n;
-}
-
 /* How many requests it took. */
 static uint64_t live_and_die(const struct site *plain, int cut)
 {
@@ -201,7 +189,7 @@ static uint64_t live_and_die(const struct site *plain, int cut)
 	if (!host_try_attach(&h, "v", 0, NULL, &h.volume, &err)) {
 		cr_assert_eq(firn_stream_find(h.volume, "s", 1, &stream), 0);
 		history(&h, stream);
-		n = requests(&h);
+		n = metric_of(h.engine, "firn_store_requests", "");
 		(void)host_detach(&h, h.volume, FIRN_DETACH_ABORT, &err);
 	}
 	host_close(&h);
@@ -351,12 +339,12 @@ Test(orphan, what_comes_late_goes_with_the_next_sweep_and_an_idle_volume_has_non
 	/* The heartbeat is the engine's. */
 	turned_by(7 * HOUR);
 	turned_settle(&h);
-	uint64_t before = requests(&h);
+	uint64_t before = metric_of(h.engine, "firn_store_requests", "");
 	for (int i = 0; i < 10; i++) {
 		turned_by(24 * HOUR);
 		rest(&h);
 	}
-	cr_expect_leq(requests(&h) - before, 10);
+	cr_expect_leq(metric_of(h.engine, "firn_store_requests", "") - before, 10);
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	expect_nothing_unnamed(&s, "late");
 	site_remove(&s);

@@ -16,19 +16,6 @@ enum { STREAMS = 2000, LINE = 16, MEMORY = 16 << 20 };
 
 static uint64_t id[STREAMS], acked[STREAMS];
 
-static uint64_t metric(struct host *h, const char *name)
-{
-	const struct firn_metrics *m = NULL;
-	uint64_t value = UINT64_MAX;
-	cr_assert_eq(firn_engine_metrics((void *)h->engine, &m), 0);
-	for (uint32_t i = 0; i < m->n; i++)
-		if (!strcmp(m->metric[i].name, name))
-			value = m->metric[i].value;
-	firn_release(m);
-	cr_assert_neq(value, UINT64_MAX, "%s", name);
-	return value;
-}
-
 static void line_of(int stream, uint64_t offset, char out[LINE + 1])
 {
 	(void)snprintf(out, LINE + 1, "%05u:%09u\n", (unsigned)stream % 100000,
@@ -163,15 +150,16 @@ Test(outage, tiny_records_of_many_streams_cost_disk_and_not_memory)
 	uint64_t n = fill(&h, UINT64_MAX);
 	/* A record takes 200 bytes and a place; a share of the WAL stays free. */
 	cr_expect_gt(n * 200, h.opts.wal_bytes / 2, "%llu records only", (unsigned long long)n);
-	cr_expect_gt(metric(&h, "firn_wal_directories"), 20);
-	cr_expect_lt(metric(&h, "firn_place_bytes"), MEMORY / 8);
+	cr_expect_gt(metric_of(h.engine, "firn_wal_directories", ""), 20);
+	cr_expect_lt(metric_of(h.engine, "firn_place_bytes", ""), MEMORY / 8);
 	reads(&h, 101);
 	looks_up(&h, 7);
 	cr_expect_leq(atomic_load(&f.peak_bytes) - before, MEMORY, "memory is bounded: %lld",
 	              (long long)(atomic_load(&f.peak_bytes) - before));
 	cr_log_info("%llu records, %llu directories, %llu KiB of places, peak %lld KiB",
-	            (unsigned long long)n, (unsigned long long)metric(&h, "firn_wal_directories"),
-	            (unsigned long long)metric(&h, "firn_place_bytes") >> 10,
+	            (unsigned long long)n,
+	            (unsigned long long)metric_of(h.engine, "firn_wal_directories", ""),
+	            (unsigned long long)metric_of(h.engine, "firn_place_bytes", "") >> 10,
 	            (long long)(atomic_load(&f.peak_bytes) - before) >> 10);
 	site_store_returns(&s, "store");
 	store_all(&h);
@@ -255,7 +243,7 @@ static void restart(bool damage)
 	free(list);
 	cr_expect(!damage || n > 8, "%d directories", n);
 	host_start(&h);
-	cr_expect_lt(metric(&h, "firn_place_bytes"), MEMORY / 8);
+	cr_expect_lt(metric_of(h.engine, "firn_place_bytes", ""), MEMORY / 8);
 	reads(&h, damage ? 667 : 101);
 	looks_up(&h, 8);
 	store_all(&h);

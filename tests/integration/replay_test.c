@@ -2,6 +2,7 @@
  * frame. Counted by the engine's own metrics and by a store of ours, never by time. (P7) */
 #include "tests/integration/flaky_bed.h"
 #include "tests/integration/read_bed.h"
+#include "tests/integration/site.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,26 +28,14 @@ TestSuite(replay, .timeout = 60, .init = setup, .fini = teardown);
 
 /* ---- what was asked for ---- */
 
-static uint64_t metric(const char *name, const char *label)
-{
-	const struct firn_metrics *m;
-	uint64_t sum = 0;
-	cr_assert_eq(firn_engine_metrics(bed.engine, &m), 0);
-	for (uint32_t i = 0; i < m->n; i++)
-		if (!strcmp(m->metric[i].name, name) && strstr(m->metric[i].labels, label))
-			sum += m->metric[i].value;
-	firn_release(m);
-	return sum;
-}
-
 static uint64_t gets(void)
 {
-	return metric("firn_store_requests", "\"get\"");
+	return metric_of(bed.engine, "firn_store_requests", "\"get\"");
 }
 
 static uint64_t got_bytes(void)
 {
-	return metric("firn_store_bytes", "\"get\"");
+	return metric_of(bed.engine, "firn_store_bytes", "\"get\"");
 }
 
 /* ---- data, and an engine that has none of it in memory ---- */
@@ -203,7 +192,7 @@ Test(replay, keeps_within_its_memory)
 	const uint64_t most = (64 * MIB / 4) / 2 * 3 + MIB;
 	while (had < 48 * MIB) {
 		had += step(r);
-		cr_assert_leq(metric("firn_cache_bytes", ""), most);
+		cr_assert_leq(metric_of(bed.engine, "firn_cache_bytes", ""), most);
 	}
 	firn_reader_close(r);
 }

@@ -320,3 +320,19 @@ bool reap_one(struct host *h, struct firn_event *ev, uint32_t ms)
 	ev->result = NULL;
 	return true;
 }
+
+uint64_t metric_of(struct firn_engine *e, const char *name, const char *label)
+{
+	const struct firn_metrics *m = NULL;
+	uint64_t sum = 0;
+	bool found = false;
+	cr_assert_eq(firn_engine_metrics(e, &m), 0);
+	for (uint32_t i = 0; i < m->n; i++)
+		if (!strcmp(m->metric[i].name, name) && strstr(m->metric[i].labels, label)) {
+			sum += m->metric[i].value;
+			found = true;
+		}
+	firn_release(m);
+	cr_assert(found, "%s %s", name, label);
+	return sum;
+}

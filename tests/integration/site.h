@@ -70,6 +70,8 @@ uint64_t new_stream(struct host *h, const char *name);
 uint64_t say(struct host *h, uint64_t stream, const char *text); /* its offset */
 void store_all(struct host *h);                                  /* flush to STORED */
 uint64_t mark_of(struct host *h, uint64_t stream, uint32_t mark);
+/* The sum of a metric over those of its rows whose labels contain `label`; there must be one. */
+uint64_t metric_of(struct firn_engine *e, const char *name, const char *label);
 /* Submits to h->cq. */
 int submit_ops(struct host *h, const struct firn_op *op, uint32_t n, uint32_t ack, uint16_t flags,
                uint64_t user_data, struct firn_error *err);

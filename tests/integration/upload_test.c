@@ -21,19 +21,6 @@ static void fill(char *p, size_t n)
 	}
 }
 
-static uint64_t metric(struct host *h, const char *name)
-{
-	const struct firn_metrics *m;
-	uint64_t value = UINT64_MAX;
-	cr_assert_eq(firn_engine_metrics((struct firn_engine *)h->engine, &m), 0);
-	for (uint32_t i = 0; i < m->n; i++)
-		if (!strcmp(m->metric[i].name, name))
-			value = m->metric[i].value;
-	firn_release(m);
-	cr_assert_neq(value, UINT64_MAX, "%s", name);
-	return value;
-}
-
 static void until(atomic_int *n, int least)
 {
 	for (int i = 0; atomic_load(n) < least; i++) {
@@ -343,16 +330,19 @@ static void cost(uint32_t flags)
 		s[i] = new_stream(&h, name);
 	}
 	store_all(&h);
-	uint64_t before = metric(&h, "firn_segment_puts") + metric(&h, "firn_manifest_puts");
+	uint64_t before = metric_of(h.engine, "firn_segment_puts", "") +
+	                  metric_of(h.engine, "firn_manifest_puts", "");
 	for (uint32_t i = 0; bytes < 10ull * SCALED_GIB; i++, bytes += RECORD)
 		cr_assert_eq(firn_stream_append(h.volume, s[i % STREAMS], data, RECORD, 1, 0, NULL,
 		                                &err),
 		             0, "%s", err.text);
 	store_all(&h);
-	uint64_t n = metric(&h, "firn_segment_puts") + metric(&h, "firn_manifest_puts") - before;
+	uint64_t n = metric_of(h.engine, "firn_segment_puts", "") +
+	             metric_of(h.engine, "firn_manifest_puts", "") - before;
 	cr_expect_leq(n, 20 * bytes / SCALED_GIB, "%llu requests for %llu bytes",
 	              (unsigned long long)n, (unsigned long long)bytes);
-	while (metric(&h, "firn_upload_memory_bytes")) /* a moment behind its last waiter */
+	while (metric_of(h.engine, "firn_upload_memory_bytes",
+	                 "")) /* a moment behind its last waiter */
 		(void)usleep(1000);
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	site_remove(&site);
