@@ -125,6 +125,16 @@ printf 's 6\ns 7\n' >want
 same want out
 printf 'nine\n' | expect 0 "$firn" append "${where[@]}" --stream s --acks --json
 jq -es '.[0] == {stream: "s", offset: 8} and .[1].appended == 1' out >/dev/null || fail "JSON"
+# resume: what the stream holds of the input is left out
+head -n 3 lines | expect 0 "$firn" append "${where[@]}" --stream half
+expect 0 "$firn" append "${where[@]}" --stream half --resume --json lines
+jq -es '.[0].records == 3 and .[0].end == 3 and .[0].attached_ms > 0 and .[1].appended == 3
+	and .[1].first_ack_ms > .[0].attached_ms' out >/dev/null || fail "JSON"
+expect 0 "$firn" append "${where[@]}" --stream half --resume lines
+says err '^half: 6 records, goes on at 6; epoch'
+expect 0 "$firn" read "${where[@]}" --stream half
+same lines out
+expect 2 "$firn" append "${where[@]}" --key-field 1 --resume lines
 # an ack comes while the input waits for it
 mkfifo line ack
 "$firn" append "${where[@]}" --stream s --acks --window 1 <line >ack 2>err &

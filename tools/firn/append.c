@@ -2,6 +2,7 @@
 #include "tools/firn/command.h"
 #include "tools/firn/fields.h"
 #include "tools/firn/json.h"
+#include "tools/firn/resume.h"
 #include "tools/firn/sender.h"
 #include "tools/firn/source.h"
 #include <errno.h>
@@ -15,7 +16,7 @@ struct append {
 	struct common common;
 	const char *stream;
 	struct fields fields; /* number 0: all goes to `stream` */
-	bool batches, acks, drain, stored;
+	bool batches, acks, drain, stored, resume;
 	uint32_t window;
 	char **file; /* NULL-terminated; none = standard input */
 	struct session session;
@@ -23,7 +24,11 @@ struct append {
 	struct sender sender;
 	struct progress progress;
 	uint64_t n_read;
+	uint64_t n_skip; /* --resume: records of the input that are there already */
+	uint64_t first_ack_ns;
 };
+
+enum { STOPPED = -1 }; /* the sender: it tells why when it is closed, and all has its outcome */
 
 enum {
 	KEY_FIELD = 0x2000,
@@ -32,7 +37,8 @@ enum {
 	KEY_ACKS,
 	KEY_WINDOW,
 	KEY_DRAIN,
-	KEY_STORED
+	KEY_STORED,
+	KEY_RESUME
 };
 
 static const struct argp_option options[] = {
@@ -44,6 +50,9 @@ static const struct argp_option options[] = {
 	{ "window", KEY_WINDOW, "N", 0, "Appends in flight at most (1024)", 0 },
 	{ "acks", KEY_ACKS, NULL, 0, "Print `stream offset' for each append as it is acked", 0 },
 	{ "stored", KEY_STORED, NULL, 0, "Ack what is in the store, not just in the WAL", 0 },
+	{ "resume", KEY_RESUME, NULL, 0,
+	  "The stream holds the first records of the input: read it to its end, and go on with the next",
+	  0 },
 	{ "drain", KEY_DRAIN, NULL, 0, "At the end store everything, so that any engine can attach",
 	  0 },
 	{ 0 },
@@ -91,6 +100,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_DRAIN:
 		a->drain = true;
 		return 0;
+	case KEY_RESUME:
+		a->resume = true;
+		return 0;
 	case ARGP_KEY_ARGS:
 		a->file = state->argv + state->next;
 		return 0;
@@ -100,6 +112,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "give --stream NAME or --key-field N, one of them");
 		if (a->batches && a->fields.number)
 			argp_error(state, "--key-field needs lines, not --batches");
+		if (a->resume && !a->stream)
+			argp_error(state, "--resume needs --stream");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -109,6 +123,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static void acked(void *arg, const struct sender_slot *slot, const struct firn_event *ev)
 {
 	struct append *a = arg;
+	if (!a->first_ack_ns)
+		a->first_ack_ns = mono_ns();
 	if (!a->acks)
 		return;
 	if (!a->common.json) {
@@ -134,6 +150,10 @@ static int put(struct append *a, const struct source *src, const uint8_t *data, 
 	struct firn_error err = FIRN_ERROR_INIT;
 	size_t name_len = a->stream ? strlen(a->stream) : 0;
 	const void *name = a->stream;
+	if (a->n_skip) {
+		a->n_skip--;
+		return DONE;
+	}
 	if (!name)
 		name = fields_find(&a->fields, data, len, &name_len);
 	if (!name)
@@ -144,7 +164,7 @@ static int put(struct append *a, const struct source *src, const uint8_t *data, 
 	if (!item.stream)
 		return report(&a->common, &err);
 	a->n_read++;
-	return sender_put(&a->sender, &item) ? report(&a->common, &a->sender.err) : DONE;
+	return sender_put(&a->sender, &item) ? STOPPED : DONE;
 }
 
 /* Waits for input, but prints acks that come meanwhile: the input may wait for them. */
@@ -220,6 +240,7 @@ static void summary(const struct append *a)
 		json_u64(&j, "appended", s->n_acked);
 		json_u64(&j, "bytes", s->bytes);
 		json_double(&j, "seconds", (double)ns / 1e9);
+		json_double(&j, "first_ack_ms", since_attach(&a->session, a->first_ack_ns));
 		json_double(&j, "ack_p50_us", (double)hist_percentile(&s->latency, 50) / 1e3);
 		json_double(&j, "ack_p99_us", (double)hist_percentile(&s->latency, 99) / 1e3);
 		json_end(&j);
@@ -231,9 +252,23 @@ static void summary(const struct append *a)
 	        text_duration(hist_percentile(&s->latency, 99)).s);
 }
 
+static int resume(struct append *a)
+{
+	struct resume r;
+	int code = resume_read(&a->session, a->stream, &r);
+	if (code)
+		return code;
+	a->n_skip = r.end;
+	resume_tell(&a->session, a->stream, &r);
+	return DONE;
+}
+
 static int append(struct append *a)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
+	int code = a->resume ? resume(a) : DONE;
+	if (code)
+		return code;
 	if (sender_open(&a->sender, a->session.engine, a->session.volume, a->window,
 	                a->stored ? FIRN_ACK_STORED : FIRN_ACK_DURABLE, &err))
 		return report(&a->common, &err);
@@ -242,8 +277,8 @@ static int append(struct append *a)
 	a->sender.arg = a;
 	names_init(&a->names, a->session.engine, a->session.volume, NULL);
 	progress_begin(&a->progress);
-	int code = append_files(a);
-	if (sender_close(&a->sender) && code == DONE)
+	code = append_files(a);
+	if (sender_close(&a->sender) && code <= DONE)
 		code = report(&a->common, &a->sender.err);
 	progress_end(&a->progress);
 	summary(a);

@@ -86,7 +86,8 @@ struct session {
 	struct firn_engine *engine;
 	struct firn_volume *volume;
 	uint64_t epoch, replayed_bytes;
-	int64_t last_commit_ms; /* 0 = the volume is new */
+	int64_t last_commit_ms;         /* 0 = the volume is new */
+	uint64_t began_ns, attached_ns; /* the attach; mono_ns() */
 };
 
 enum session_end {

@@ -1,5 +1,6 @@
 #include "tools/firn/sender.h"
 #include "engine/base/error.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +49,20 @@ static void failed(struct sender *s, const struct sender_slot *slot, const struc
 	else
 		fail(&err, ev->code, 0, "firn", "append refused");
 	fail_context(&err, ev->code, "stream %s", slot->stream->name);
+	s->n_unknown += ev->code == FIRN_EUNKNOWN;
 	stop(s, &err);
+}
+
+/* What was in flight has no outcome then, and why is worth more than that. */
+static void tell_fence(struct sender *s)
+{
+	struct firn_volume_info info = { .struct_size = sizeof info };
+	if (firn_volume_info(s->volume, &info) || info.state != FIRN_STATE_FENCED)
+		return;
+	s->code = fail(&s->err, FIRN_EFENCED, 0, "firn",
+	               "epoch %" PRIu64 " is fenced: another engine has taken the volume; %" PRIu64
+	               " appends in flight were not acked",
+	               info.epoch, s->n_unknown);
 }
 
 static void finished(struct sender *s, const struct firn_event *ev, uint64_t now)
@@ -168,6 +182,8 @@ int sender_close(struct sender *s)
 	while (sender_in_flight(s))
 		sender_reap(s, 1000);
 	s->end_ns = mono_ns();
+	if (s->code == FIRN_EUNKNOWN)
+		tell_fence(s);
 	firn_cq_close(s->cq);
 	free(s->slot);
 	free(s->free_slot);

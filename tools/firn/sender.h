@@ -42,7 +42,8 @@ struct sender {
 	void (*flush)(void *arg);
 	void *arg;
 	uint64_t begin_ns, end_ns, n_acked, n_duplicate, bytes; /* bytes: of what was acked anew */
-	struct hist latency;                                    /* of what was acked anew */
+	uint64_t n_unknown;
+	struct hist latency; /* of what was acked anew */
 	int code;
 	struct firn_error err;
 };

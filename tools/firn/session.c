@@ -33,10 +33,12 @@ int session_attach(struct session *s, uint32_t flags)
 	a.takeover = c->takeover;
 	if (c->takeover && !strcmp(c->takeover, "abandon"))
 		(void)fprintf(stderr, "%s: watching its owner for two minutes\n", c->volume);
+	s->began_ns = mono_ns();
 	if (firn_engine_call(s->engine, &a.req, &ev, &err)) {
 		firn_release(ev.result);
 		return report(c, &err);
 	}
+	s->attached_ns = mono_ns();
 	const struct firn_attached *attached = ev.result;
 	s->volume = attached->volume;
 	s->epoch = attached->epoch;
