@@ -14,6 +14,8 @@ TMPDIR=$scratch "$FIRN_SOURCE_DIR/tools/demo" --input "$scratch/rooms" --store "
 	exit 1
 }
 grep -q 'lost 0, twice 0' "$scratch/out"
+[[ $(grep -c 'each once, in order: nothing lost, nothing twice' "$scratch/out") == 2 ]]
+grep -q 'is fenced: another engine has taken the volume' "$scratch/out"
 if compgen -G "$scratch/firn-demo.*" >/dev/null; then
 	echo "the demo left its scratch directory behind" >&2
 	exit 1
