@@ -178,4 +178,4 @@ def subsets(items):
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:], __doc__, RULES, Model, 3_000_000))
+    sys.exit(main(sys.argv[1:], __doc__, RULES, [Model], 3_000_000))

@@ -25,8 +25,8 @@ def explore(model, limit):
     return len(came), None, []
 
 
-def main(args, doc, rules, make, limit):
-    """`make` makes a model without the rules that are named; it has no more than `limit` states."""
+def main(args, doc, rules, makes, limit):
+    """Each of `makes` makes a model without the rules that are named; it has no more than `limit` states."""
     if args == ['--rules']:
         for rule, text in rules.items():
             print(f'{rule:10}{text}')
@@ -34,11 +34,16 @@ def main(args, doc, rules, make, limit):
     if any(a not in rules for a in args):
         print(doc)
         return 2
-    n, why, path = explore(make(args), limit)
-    if why is None:
-        print(f'{n} states, no promise broken' + (f'; without {", ".join(args)}' if args else ''))
+    total = 0
+    for make in makes:
+        n, why, path = explore(make(without=args), limit)
+        total += n
+        if why:
+            break
+    else:
+        print(f'{total} states, no promise broken' + (f'; without {", ".join(args)}' if args else ''))
         return 0
-    print(f'{why}; after {n} states, in {len(path)} steps:')
+    print(f'{why}; after {total} states, in {len(path)} steps:')
     for step in path:
         print('   ', step)
     return 1

@@ -235,4 +235,4 @@ def name(v):
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:], __doc__, RULES, Model, 2_000_000))
+    sys.exit(main(sys.argv[1:], __doc__, RULES, [Model], 2_000_000))
