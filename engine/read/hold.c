@@ -5,7 +5,7 @@
  *      ^                                   |
  *      +---- memory that is given back <---+-- the item is past it, or goes; its reader is idle
  *
- * All of an engine, on their way or held: three eighths of the cache's size. Each load may have half
+ * All of an engine, on their way or held, have a share of their own, share_held(). Each load may have half
  * of what is left, so that the last one still gets some. The list is under reader.lock. */
 #include "engine/base/mem.h"
 #include "engine/read/load.h"
@@ -30,7 +30,7 @@ void held_give(struct engine *e, uint64_t bytes)
 static uint64_t room_try(struct engine *e, uint64_t want)
 {
 	struct read_queue *q = e->reads;
-	uint64_t all = e->cache_bytes / 8 * 3;
+	uint64_t all = share_held(e);
 	unsigned long long had = atomic_load_explicit(&q->ahead_bytes, memory_order_relaxed);
 	uint64_t got;
 	do {

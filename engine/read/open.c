@@ -48,7 +48,7 @@ static void loaders_start(struct engine *e)
 int read_open(struct engine *e)
 {
 	struct read_queue *q = mem_zalloc(&e->account->env, sizeof *q);
-	e->cache = cache_open(e->account, e->cache_bytes, 0);
+	e->cache = cache_open(e->account, share_cached(e), 0);
 	if (!q || !e->cache) {
 		mem_free(&e->account->env, q);
 		cache_close(e->cache);

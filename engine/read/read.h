@@ -34,6 +34,23 @@ enum {
 #define READ_NO_PART UINT32_MAX
 #define READ_NEVER UINT64_MAX
 
+/* ---- memory ---- */
+
+/* The cache's share of the engine's memory, divided: positions (cursors), frames on their way to items or held
+ * for them (hold.c), and the rest by use (engine/cache). What is read ahead takes nothing from what is read often. */
+static inline uint64_t share_cursors(const struct engine *e)
+{
+	return e->cache_bytes / 8;
+}
+static inline uint64_t share_held(const struct engine *e)
+{
+	return e->cache_bytes / 8 * 3;
+}
+static inline uint64_t share_cached(const struct engine *e)
+{
+	return e->cache_bytes - share_cursors(e) - share_held(e);
+}
+
 /* ---- items ---- */
 
 /* COLD: needs a load, waits until the reader has fewer under way. */
@@ -158,7 +175,7 @@ void reader_release(struct firn_reader *r);
 void item_retain(struct reader_item *it);
 void item_release(struct reader_item *it);
 /* Takes c->blob into account. Cursors keep frames alive that the cache may have let go: when they
- * hold an eighth of its size, an item that is not being served keeps none. */
+ * hold their share, an item that is not being served keeps none. */
 void cursor_count(struct firn_reader *r, struct cursor *c);
 bool cursors_full(const struct firn_reader *r);
 void cursor_free(struct firn_reader *r, struct cursor *c); /* NULL is allowed */

@@ -41,7 +41,7 @@ bool cursors_full(const struct firn_reader *r)
 {
 	struct engine *e = r->engine;
 	return atomic_load_explicit(&e->reads->cursor_bytes, memory_order_relaxed) >
-	       e->cache_bytes / 8;
+	       share_cursors(e);
 }
 
 void cursor_free(struct firn_reader *r, struct cursor *c)

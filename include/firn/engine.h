@@ -81,7 +81,8 @@ struct firn_engine_opts {
 	uint64_t memory_bytes; /* hard bound on all memory of the engine; 0 = 512 MiB */
 	uint64_t tail_bytes;   /* share for what is not yet stored, from 1 MiB; no write may be */
 	                       /* larger than half of it; 0 = a quarter */
-	uint64_t cache_bytes;  /* share for the block cache; 0 = three 16ths */
+	uint64_t cache_bytes;  /* share for stored data: half of it the block cache, the rest */
+	                       /* positions of readers and what is read ahead; 0 = three 16ths */
 	uint64_t pin_bytes;    /* results not yet released; 0 = a 16th. Used up: fetches */
 	                       /* wait, appends do not */
 	const struct firn_env *env; /* memory, clocks, files: see env.h; NULL = the system's */

@@ -15,7 +15,8 @@ static struct bed bed;
 static void setup(void)
 {
 	bed_make(&bed);
-	bed.opts.memory_bytes = 256 << 20; /* a cache of 64 MiB: a GET of 2 MiB at most */
+	bed.opts.memory_bytes = 256
+	                        << 20; /* 48 MiB of it for stored data, 18 for what is read ahead */
 }
 
 static void teardown(void)
@@ -148,7 +149,7 @@ Test(replay, of_several_readers_gets_nothing_twice)
 Test(replay, of_more_than_the_cache_leaves_in_it_what_is_read_often)
 {
 	uint64_t stream[2];
-	bed.opts.memory_bytes = 16 << 20; /* a cache of 4 MiB */
+	bed.opts.memory_bytes = 16 << 20; /* 3 MiB of it for stored data, half of that the cache */
 	begin(stream, 2, 24 * MIB);
 	for (int i = 0; i < 3; i++) {
 		struct firn_reader *often = reader_of(stream, 1);
@@ -169,7 +170,7 @@ Test(replay, of_more_than_the_cache_leaves_in_it_what_is_read_often)
 Test(replay, beside_a_cache_full_of_what_is_read_often_gets_nothing_twice)
 {
 	uint64_t stream[6], often = 14 * MIB;
-	bed.opts.memory_bytes = 64 << 20; /* a cache of 16 MiB */
+	bed.opts.memory_bytes = 64 << 20; /* 12 MiB of it for stored data, half of that the cache */
 	bed_open(&bed);
 	fill_from(0, stream, 2, (uint32_t)often / 2);
 	fill_from(1, stream + 2, 4, 5 * MIB);
@@ -188,8 +189,8 @@ Test(replay, keeps_within_its_memory)
 	bed.opts.memory_bytes = 64 << 20;
 	begin(stream, 8, 6 * MIB);
 	struct firn_reader *r = reader_of(stream, 8);
-	/* The cache, a quarter of it for positions, a quarter for what is under way; some rows. */
-	const uint64_t most = (64 * MIB / 4) / 2 * 3 + MIB;
+	/* Cache, positions and what is under way, together; and a frame of each of the eight loaders. */
+	const uint64_t most = 64 * MIB / 16 * 3 + 8 * FRAME_MOST;
 	while (had < 48 * MIB) {
 		had += step(r);
 		cr_assert_leq(metric_of(bed.engine, "firn_cache_bytes", ""), most);

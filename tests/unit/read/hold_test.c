@@ -91,7 +91,13 @@ static bool took(uint32_t i)
 	return b != NULL;
 }
 
-Test(hold, memory_is_shared_by_halves_and_never_more_than_three_eighths_of_the_cache)
+Test(hold, the_shares_of_the_memory_for_stored_data_are_all_of_it)
+{
+	for (e.cache_bytes = 0; e.cache_bytes < 1 << 20; e.cache_bytes += 4097)
+		cr_assert_eq(share_cached(&e) + share_held(&e) + share_cursors(&e), e.cache_bytes);
+}
+
+Test(hold, memory_is_shared_by_halves_and_never_more_than_its_share)
 {
 	uint64_t all = 0, got, one = 24 << 20;
 	while ((got = held_room(&e, 24 << 20)) != 0) {
