@@ -11,7 +11,7 @@
 #include "engine/base/ring.h"
 #include <string.h>
 
-static int check_state(const struct volume *v, struct firn_error *err)
+int admit_may_write(const struct volume *v, struct firn_error *err)
 {
 	if (v->failed) {
 		int rc = fail(err, FIRN_EIO, 0, "admit", "%s: the WAL failed; reopen the engine",
@@ -123,7 +123,7 @@ static int admit_locked(struct plan *p, const struct completion *to, struct wal_
                         struct firn_error *err)
 {
 	struct volume *v = p->v;
-	int rc = check_state(v, err);
+	int rc = admit_may_write(v, err);
 	if (rc)
 		return rc;
 	rc = waiter_room(v);

@@ -46,6 +46,16 @@ static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn,
 	return rc;
 }
 
+/* A batch that is put back: its stream went on above it long ago. It is found once it is stored. */
+static int apply_fill(struct volume *v, const struct wal_op *op)
+{
+	struct stream *s = volume_stream(v, op->stream);
+	if (!s)
+		return FIRN_ECORRUPT;
+	s->bytes += op->batch.payload_len;
+	return 0;
+}
+
 static int apply_config(struct volume *v, struct stream *s, const struct wal_op *op, bool replay)
 {
 	struct firn_stream_config *c = NULL;
@@ -119,6 +129,8 @@ static int apply_op(struct volume *v, const struct wal_op *op, uint64_t rev, uin
 	switch (op->kind) {
 	case WAL_OP_APPEND:
 		return apply_append(v, op, lsn, len, replay);
+	case WAL_OP_FILL:
+		return apply_fill(v, op);
 	case WAL_OP_KV_PUT:
 		return kv_apply(v->kv, op->stream, op->key, op->key_len, op->value, op->value_len,
 		                rev);

@@ -210,6 +210,11 @@ int config_decode(const uint8_t *p, uint32_t len, struct firn_stream_config *out
  * *by_event is set (content refusals). */
 int admit_write(struct volume *v, const struct firn_write *w, const struct completion *to,
                 struct firn_event *ev, bool *by_event, struct firn_error *err);
+/* fill.c: a write of one FILL, whose outcome is that of a flush behind it. The payload is copied. FIRN_ENOENT: no stream
+ * with these offsets; FIRN_ETOOBIG; FIRN_EFULL: later; as admit_may_write(). */
+int admit_fill(struct volume *v, const struct batch *b, struct firn_error *err);
+/* Locked: 0, or why the volume takes no writes. */
+int admit_may_write(const struct volume *v, struct firn_error *err);
 /* Bounds and shape of a write, without the volume's state. */
 int admit_check_shape(const struct firn_write *w, uint32_t record_max, struct firn_error *err);
 

@@ -80,6 +80,28 @@ static int find(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t 
 	return rc ? rc : index_extent_get(&from, out, tx->err);
 }
 
+int index_extent_free(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t offset,
+                      uint64_t *from, uint64_t *to)
+{
+	struct index_row before, after;
+	struct index_extent_row x;
+	index_key_u64(&tx->key, number, INDEX_EXTENT, stream, offset + 1);
+	int rc = index_tx_around(tx, INDEX_KEY_STREAM, &before, &after);
+	if (rc == 0 && after.key) {
+		rc = index_extent_get(&after, &x, tx->err);
+		if (rc == 0 && x.x.block.base < *to)
+			*to = x.x.block.base;
+	}
+	if (rc == 0 && before.key) {
+		rc = index_extent_get(&before, &x, tx->err);
+		if (rc == 0 && x.x.block.next > *from)
+			*from = x.x.block.next;
+	}
+	if (*from > offset) /* the extent reaches beyond it */
+		*from = *to = offset;
+	return rc;
+}
+
 int index_extent_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
                       struct index_extent *out, struct firn_error *err)
 {

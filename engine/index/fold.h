@@ -6,6 +6,9 @@
 int index_fold_footer(struct index_tx *tx, struct index_volume *v, const struct segment_footer *f);
 int index_fold_block(struct index_tx *tx, uint32_t number, struct segment_id id,
                      const struct block_entry *e);
+/* extent.c: narrows [*from, *to) around `offset` to what no extent holds; both ends `offset`: one holds it. */
+int index_extent_free(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t offset,
+                      uint64_t *from, uint64_t *to);
 int index_fold_stream(struct index_tx *tx, struct index_volume *v, const struct stream_state *s);
 int index_fold_gap(struct index_tx *tx, uint32_t number, const struct gap_entry *g);
 /* What an abandon gave up of every stream: [next, next + skip) (DESIGN 5). */

@@ -95,9 +95,14 @@ int index_producers(struct index *ix, uint32_t number,
                     struct firn_error *err);
 int index_keys(struct index *ix, uint32_t number, int (*each)(void *arg, const struct key_entry *k),
                void *arg, struct firn_error *err);
-/* The gap that holds `offset`. FIRN_ENOENT without text: none does. */
+/* The gap that holds `offset`; of a lost range the part around it that no batch was put back into. FIRN_ENOENT without
+ * text: none does. */
 int index_gap_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
                    struct gap_entry *out, struct firn_error *err);
+/* Could a batch of offsets [from, to) be put back? 0: all of it lies in one lost range, *room (may be NULL) is that
+ * range as it was given up; FIRN_EEXIST: something is stored there; FIRN_ENOENT: it was not given up. */
+int index_lost_room(struct index *ix, uint32_t number, uint64_t stream, uint64_t from, uint64_t to,
+                    struct gap_entry *room, struct firn_error *err);
 int index_gaps(struct index *ix, uint32_t number, int (*each)(void *arg, const struct gap_entry *g),
                void *arg, struct firn_error *err);
 

@@ -10,20 +10,52 @@ int index_fold_gap(struct index_tx *tx, uint32_t number, const struct gap_entry 
 	return index_tx_put(tx);
 }
 
+/* The row that holds `offset`. */
+static int gap_at(struct index_tx *tx, uint32_t number, uint64_t stream, uint64_t offset,
+                  struct gap_entry *out)
+{
+	struct index_row before, from;
+	index_key_u64(&tx->key, number, INDEX_GAP, stream, offset + 1);
+	int rc = index_tx_around(tx, INDEX_KEY_STREAM, &before, &from);
+	if (rc == 0)
+		rc = before.key ? index_gap_get(&before, out, tx->err) : FIRN_ENOENT;
+	return rc == 0 && out->to <= offset ? FIRN_ENOENT : rc;
+}
+
+/* A lost range has one row for ever; what was put back into it are extents, which count first. */
 int index_gap_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,
                    struct gap_entry *out, struct firn_error *err)
 {
 	struct index_tx tx;
-	struct index_row before, from;
 	int rc = offset == UINT64_MAX ? FIRN_ENOENT : index_tx_read(ix, &tx, err);
 	if (rc)
 		return rc;
-	index_key_u64(&tx.key, number, INDEX_GAP, stream, offset + 1);
-	rc = index_tx_around(&tx, INDEX_KEY_STREAM, &before, &from);
-	if (rc == 0)
-		rc = before.key ? index_gap_get(&before, out, err) : FIRN_ENOENT;
+	rc = gap_at(&tx, number, stream, offset, out);
+	if (rc == 0 && out->kind == GAP_LOST)
+		rc = index_extent_free(&tx, number, stream, offset, &out->from, &out->to);
 	if (rc == 0 && out->to <= offset)
 		rc = FIRN_ENOENT;
+	index_tx_end(&tx);
+	return rc;
+}
+
+int index_lost_room(struct index *ix, uint32_t number, uint64_t stream, uint64_t from, uint64_t to,
+                    struct gap_entry *room, struct firn_error *err)
+{
+	struct index_tx tx;
+	struct gap_entry g = { 0 };
+	int rc = index_tx_read(ix, &tx, err);
+	if (rc)
+		return rc;
+	rc = gap_at(&tx, number, stream, from, &g);
+	if (rc == 0 && (g.kind != GAP_LOST || g.to < to))
+		rc = FIRN_ENOENT;
+	if (rc == 0 && room)
+		*room = g;
+	if (rc == 0)
+		rc = index_extent_free(&tx, number, stream, from, &g.from, &g.to);
+	if (rc == 0 && g.to < to)
+		rc = FIRN_EEXIST;
 	index_tx_end(&tx);
 	return rc;
 }

@@ -37,6 +37,7 @@ static void batch_copy(struct firn_batch *to, const struct batch *b, bool header
 		.epoch = b->epoch,
 		.key_len = b->key_len,
 		.attr_len = b->attr_len,
+		.flags = b->flags & (FIRN_BATCH_PRODUCER | FIRN_BATCH_SEQ_NONE),
 		.key = b->key_len ? b->key : NULL,
 		.attr = b->attr_len ? b->attr : NULL,
 	};

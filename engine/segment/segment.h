@@ -139,6 +139,8 @@ int segment_writer_reserve(struct segment_writer *w, size_t bytes);
  * lives on), FIRN_ETOOBIG for a section above 1 GiB, FIRN_ENOMEM (sticky). Rows of a kind keep
  * the order in which they were added. */
 int segment_writer_batch(struct segment_writer *w, const struct batch *b, uint32_t compress);
+/* The next batch begins a block of its own. */
+void segment_writer_cut(struct segment_writer *w);
 int segment_writer_stream(struct segment_writer *w, const struct stream_state *s);
 int segment_writer_gap(struct segment_writer *w, const struct gap_entry *g);
 int segment_writer_kv(struct segment_writer *w, const struct kv_change *kv);

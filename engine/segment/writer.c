@@ -174,6 +174,12 @@ int segment_writer_batch(struct segment_writer *w, const struct batch *b, uint32
 	return 0;
 }
 
+void segment_writer_cut(struct segment_writer *w)
+{
+	if (!w->finished && w->block.n_batch)
+		segment_writer_block_close(w);
+}
+
 /* ---- blocks into the open frame ---- */
 
 static void block_header_put(uint8_t *at, const struct segment_writer *w)

@@ -43,6 +43,14 @@ static int part_open(struct build *b, struct built *p)
 	return segment_writer_open(b->r->env, &m, b->zstd_level, &p->writer);
 }
 
+/* Between batches that are put back, and between them and what stands above, offsets may be missing that others hold or
+ * will: no block reaches across. */
+static bool apart(const struct round *r, size_t i)
+{
+	const struct batch *a = i ? r->order[i - 1] : NULL, *b = r->order[i];
+	return r->fills && a && a->stream == b->stream && a->offset + a->n_offsets != b->offset;
+}
+
 static int part_batches(struct build *b, struct built *p, size_t from, size_t to, bool large)
 {
 	struct round *r = b->r;
@@ -60,6 +68,8 @@ static int part_batches(struct build *b, struct built *p, size_t from, size_t to
 			rs = r->stream[row++];
 		if (is_large(b, rs) != large)
 			continue;
+		if (apart(r, i))
+			segment_writer_cut(p->writer);
 		rc = segment_writer_batch(p->writer, bt, rs->compression);
 		struct manifest_segment *m = &p->segment;
 		if (!m->min_append_ms || bt->append_ms < m->min_append_ms)

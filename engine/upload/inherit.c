@@ -90,7 +90,7 @@ static int fill(struct inherit *in, const struct wal_record *r, const struct wal
 	memcpy(group + slot->pos, r->start, r->len);
 	for (uint32_t at = WAL_RECORD_HEADER; at < r->meta_len && !rc;) {
 		uint8_t *op = group + slot->pos + at;
-		uint64_t stream = le64_get(op + (le16_get(op) == WAL_OP_APPEND ? 24 : 16));
+		uint64_t stream = le64_get(op + (wal_op_has_batch(le16_get(op)) ? 24 : 16));
 		rc = relink(in, stream, slot->group->seq, slot->pos + at, &prev);
 		le32_put(op + 8, prev);
 		at += le32_get(op + 4);

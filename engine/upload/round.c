@@ -129,6 +129,18 @@ static int fold_append(struct round *r, const struct wal_op *op)
 	return rc ? rc : push(r, &r->batch, &r->cap_batch, &r->n_batch, sizeof *b, b);
 }
 
+/* A batch that is put back where it was: nothing of the stream moves, and what its producer and its key say was said by
+ * others since. */
+static int fold_fill(struct round *r, const struct wal_op *op, uint64_t rev)
+{
+	struct round_stream *rs = stream_of(r, op->stream);
+	if (!rs)
+		return FIRN_ENOMEM;
+	rs->state.rev_last = rev;
+	r->fills = true;
+	return push(r, &r->batch, &r->cap_batch, &r->n_batch, sizeof op->batch, &op->batch);
+}
+
 static int fold_kv(struct round *r, uint64_t stream, const uint8_t *key, uint32_t key_len,
                    const uint8_t *value, uint32_t value_len, bool deleted, uint64_t rev)
 {
@@ -253,6 +265,8 @@ static int fold_record(struct round *r, const struct wal_record *rec)
 	for (const uint8_t *at = NULL; !rc && (at = wal_op_next(rec, at, &op)) != NULL;) {
 		if (op.kind == WAL_OP_APPEND)
 			rc = fold_append(r, &op);
+		else if (op.kind == WAL_OP_FILL)
+			rc = fold_fill(r, &op, rec->rev);
 		else if (op.kind == WAL_OP_KV_PUT)
 			rc = fold_kv(r, op.stream, op.key, op.key_len, op.value, op.value_len,
 			             false, rec->rev);

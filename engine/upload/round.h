@@ -41,6 +41,7 @@ struct round {
 	struct wal_chunk *own; /* the last of them that takes records out of groups of others */
 	struct batch *batch;   /* in WAL order until sorted by (stream, offset) */
 	size_t n_batch, cap_batch;
+	bool fills; /* some of them go back into lost ranges */
 	struct gap_entry *gap;
 	size_t n_gap, cap_gap;
 	struct round_kv *kv;

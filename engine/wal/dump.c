@@ -62,7 +62,7 @@ static struct shown show(const void *bytes, size_t len)
 static const char *const kind_name[] = {
 	[WAL_OP_APPEND] = "APPEND", [WAL_OP_KV_PUT] = "KV_PUT", [WAL_OP_KV_DELETE] = "KV_DELETE",
 	[WAL_OP_TRIM] = "TRIM",     [WAL_OP_CREATE] = "CREATE", [WAL_OP_CONFIG] = "CONFIG",
-	[WAL_OP_DELETE] = "DELETE"
+	[WAL_OP_DELETE] = "DELETE", [WAL_OP_FILL] = "FILL"
 };
 static const char *const type_name[] = {
 	[WAL_WRITE] = "WRITE",        [WAL_TABLE] = "TABLE",   [WAL_SEAL] = "SEAL",
@@ -77,6 +77,7 @@ static void dump_body(const struct wal_op *op, char *text, size_t cap)
 	const struct batch *b = &op->batch;
 	switch (op->kind) {
 	case WAL_OP_APPEND:
+	case WAL_OP_FILL:
 		(void)snprintf(
 		        text, cap,
 		        "offset %llu, n %u, payload %u (sum %016llx), time %lld, rev %llu"
@@ -125,7 +126,7 @@ static void dump_write(const struct dump *d, const struct wal_record *r)
 	}
 	const uint8_t *end = r->body_end;
 	for (next = NULL; (next = wal_op_next(r, next, &op));)
-		if (op.kind == WAL_OP_APPEND && op.batch.payload_len) {
+		if (wal_op_has_batch(op.kind) && op.batch.payload_len) {
 			const struct batch *b = &op.batch;
 			say(d, b->payload, b->payload_len, "payload of the op at %u: %u bytes %s",
 			    op.pos, b->payload_len, show(b->payload, b->payload_len).text);

@@ -132,7 +132,7 @@ static int prev_plausible(const struct check *c, const struct wal_op *op)
 	uint32_t len = le32_get(at + 4);
 	if (len < 24 || len % 8 || len > op->pos - op->prev)
 		return 0;
-	if (le16_get(at) == WAL_OP_APPEND)
+	if (wal_op_has_batch(le16_get(at)))
 		return len >= 32 && le64_get(at + 24) == op->stream;
 	return le64_get(at + 16) == op->stream;
 }
@@ -164,7 +164,7 @@ static int check_write(const struct check *c, const struct wal_record *r)
 		if (op.prev && !prev_plausible(c, &op))
 			return bad_at(c, FIRN_ECORRUPT, "operation", op.pos,
 			              "link to no operation");
-		if (op.kind == WAL_OP_APPEND) {
+		if (wal_op_has_batch(op.kind)) {
 			const struct batch *b = &op.batch;
 			if (b->payload_len && b->payload != r->start + payload)
 				return bad_at(c, FIRN_ECORRUPT, "operation", op.pos,

@@ -32,6 +32,8 @@ struct walk {
 	struct firn_error *err;
 	void (*problem)(void *arg, const char *text);
 	void *arg;
+	wal_write_fn write;
+	void *write_arg;
 	uint64_t *no; /* of *.wal, ascending */
 	size_t n_no, cap_no;
 	uint64_t *aside; /* of *.aside, ascending */
@@ -414,6 +416,16 @@ static int take_places(struct walk *w, const struct wal_group_header *h)
 	return rc;
 }
 
+static int take_record(struct walk *w, const struct wal_record *r, bool follows)
+{
+	if (wal_seen_record(&w->seen, r, follows))
+		return fail(w->err, FIRN_ENOMEM, 0, "wal", "verify: no memory");
+	if (!w->write || r->type != WAL_WRITE)
+		return 0;
+	const struct wal_seen_volume *v = wal_seen_find(&w->seen, r->volume_no);
+	return v ? w->write(w->write_arg, w->out, &v->row, r) : 0;
+}
+
 static int take_group(struct walk *w, const struct wal_group_header *h, bool follows)
 {
 	struct wal_record r;
@@ -423,8 +435,11 @@ static int take_group(struct walk *w, const struct wal_group_header *h, bool fol
 	    (!wal_record_next(w->group, h->used, at, &r) || r.type != WAL_TABLE))
 		problem(w, "the file does not begin with the table of volumes");
 	while (!rc && (at = wal_record_next(w->group, h->used, at, &r)))
-		rc = wal_seen_record(&w->seen, &r, follows);
-	rc = rc ? rc : take_places(w, h);
+		rc = take_record(w, &r, follows);
+	if (rc)
+		return rc;
+	if (take_places(w, h))
+		return fail(w->err, FIRN_ENOMEM, 0, "wal", "verify: no memory");
 	uint64_t len = wal_group_len(h->used);
 	w->out->n_groups++;
 	w->out->n_records += h->n_records;
@@ -435,7 +450,7 @@ static int take_group(struct walk *w, const struct wal_group_header *h, bool fol
 	w->last_sum = h->header_sum;
 	w->last_flags = h->flags;
 	w->chained = true;
-	return rc ? fail(w->err, rc, 0, "wal", "verify: no memory") : 0;
+	return 0;
 }
 
 /* The tail of the newest run: torn when it looks like the group that should be here, else nothing
@@ -706,36 +721,48 @@ static int copy_rows(struct walk *w)
 	return 0;
 }
 
+static int look(struct walk *w, const struct firn_env *env)
+{
+	memset(w->out, 0, sizeof *w->out);
+	w->out->env = w->env = w->places.env = env;
+	wal_seen_init(&w->seen, env, seen_problem, w);
+	int rc = survey(w);
+	rc = rc ? rc : walk_all(w);
+	rc = rc ? rc : walk_asides(w);
+	close_file(w);
+	rc = rc ? rc : copy_rows(w);
+	wal_seen_fini(&w->seen);
+	mem_free(env, w->no);
+	mem_free(env, w->aside);
+	mem_free(env, w->places.place);
+	mem_free(env, w->live);
+	mem_free(env, w->seal);
+	mem_free(env, w->group);
+	mem_free(env, w->window);
+	return rc;
+}
+
 int wal_verify(const struct firn_env *env, const char *wal_dir, struct wal_report *out,
                void (*tell)(void *arg, const char *text), void *arg, struct firn_error *err)
 {
 	struct firn_error ignored = FIRN_ERROR_INIT;
-	struct walk w = { .env = env,
-		          .dir = wal_dir,
+	struct walk w = {
+		.dir = wal_dir, .out = out, .problem = tell, .arg = arg, .err = err ? err : &ignored
+	};
+	int rc = look(&w, env);
+	return !rc && out->n_problems ? FIRN_ECORRUPT : rc;
+}
+
+int wal_read(const struct firn_env *env, const char *wal_dir, struct wal_report *out,
+             wal_write_fn write, void *arg, struct firn_error *err)
+{
+	struct firn_error ignored = FIRN_ERROR_INIT;
+	struct walk w = { .dir = wal_dir,
 		          .out = out,
-		          .problem = tell,
-		          .arg = arg,
-		          .places = { .env = env },
+		          .write = write,
+		          .write_arg = arg,
 		          .err = err ? err : &ignored };
-	memset(out, 0, sizeof *out);
-	out->env = env;
-	wal_seen_init(&w.seen, env, seen_problem, &w);
-	int rc = survey(&w);
-	rc = rc ? rc : walk_all(&w);
-	rc = rc ? rc : walk_asides(&w);
-	close_file(&w);
-	rc = rc ? rc : copy_rows(&w);
-	if (!rc && out->n_problems)
-		rc = FIRN_ECORRUPT;
-	wal_seen_fini(&w.seen);
-	mem_free(env, w.no);
-	mem_free(env, w.aside);
-	mem_free(env, w.places.place);
-	mem_free(env, w.live);
-	mem_free(env, w.seal);
-	mem_free(env, w.group);
-	mem_free(env, w.window);
-	return rc;
+	return look(&w, env);
 }
 
 void wal_report_fini(struct wal_report *r)

@@ -34,6 +34,15 @@ int wal_verify(const struct firn_env *env, const char *wal_dir, struct wal_repor
                void (*problem)(void *arg, const char *text), void *arg, struct firn_error *err);
 void wal_report_fini(struct wal_report *r);
 
+/* The same walk for what the log holds: write() gets every write of every volume, those that lie aside last, with the
+ * volume's row as it stands there (not its `rev`, which is moved on before). What was moved aside comes twice if the
+ * file it came from is still there; groups behind damage come as well, problems are only counted (*err has the first,
+ * in *out). Ends with what write() returns when that is above 0. FIRN_ENOENT, FIRN_EIO, FIRN_ENOMEM as above. */
+typedef int (*wal_write_fn)(void *arg, const struct wal_report *so_far,
+                            const struct wal_volume_row *row, const struct wal_record *r);
+int wal_read(const struct firn_env *env, const char *wal_dir, struct wal_report *out,
+             wal_write_fn write, void *arg, struct firn_error *err);
+
 /* One file, annotated: offset, bytes of headers in hex, fields, an operation a line, payloads as
  * length and first bytes. Ends at the first place that holds no valid group and says why. */
 int wal_dump(const struct firn_env *env, const char *path,

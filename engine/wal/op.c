@@ -9,6 +9,7 @@
  *   CREATE     16 u64 stream   24 u64 at   32 u32 name_len, u32 config_len   40 name, config
  *   CONFIG     16 u64 stream   24 u32 config_len, u32 0           32 config
  *   DELETE     16 u64 stream
+ *   FILL       as APPEND; the batch keeps the offset, rev, epoch and times that it was given first
  *
  * Reading is bounded for every caller, verified or not: the same parser serves verification, replay
  * and the tail index, so what one accepts the others can follow. */
@@ -26,6 +27,7 @@ size_t wal_op_len(const struct wal_op *op)
 {
 	switch (op->kind) {
 	case WAL_OP_APPEND:
+	case WAL_OP_FILL:
 		return APPEND_HEAD + batch_desc_len(op->batch.key_len, op->batch.attr_len);
 	case WAL_OP_KV_PUT:
 		return pad8(TWO_HEAD + (size_t)op->key_len + op->value_len);
@@ -75,7 +77,7 @@ void wal_op_put(uint8_t *group, uint32_t pos, const struct wal_op *op, uint32_t 
 	le32_put(at + 4, (uint32_t)len);
 	le32_put(at + 8, op->prev);
 	le32_put(at + 12, payload_pos);
-	if (op->kind == WAL_OP_APPEND) {
+	if (wal_op_has_batch(op->kind)) {
 		assert((payload_pos == 0) == (op->batch.payload_len == 0));
 		put_append(at, &op->batch);
 		return;
@@ -220,7 +222,7 @@ int wal_op_parse(const uint8_t *at, size_t meta, size_t all, struct wal_op *out,
 	uint32_t len = le32_get(at + 4);
 	if (len < DELETE_LEN || len > meta || len % 8)
 		return bad(why, "length of an operation makes no sense");
-	if (out->kind == WAL_OP_APPEND) {
+	if (wal_op_has_batch(out->kind)) {
 		int rc = parse_append(at, len, all, out, why);
 		if (rc)
 			return rc;

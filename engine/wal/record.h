@@ -50,7 +50,14 @@ enum wal_op_kind {
 	WAL_OP_CREATE = 7,
 	WAL_OP_CONFIG = 8,
 	WAL_OP_DELETE = 9,
+	WAL_OP_FILL = 64, /* from here on of no firn_op_kind. Only salvage makes it */
 };
+
+/* Operations that carry a batch and its payload. */
+static inline bool wal_op_has_batch(uint16_t kind)
+{
+	return kind == WAL_OP_APPEND || kind == WAL_OP_FILL;
+}
 
 struct wal_file_header {
 	uint8_t wal_id[16], run_nonce[16];
@@ -80,7 +87,7 @@ struct wal_op {
 	uint16_t kind, flags;
 	uint32_t pos, prev; /* in the group; prev: the stream's op before in this group, 0 none */
 	uint64_t stream;
-	struct batch batch;                  /* APPEND, payload set */
+	struct batch batch;                  /* APPEND, FILL; payload set */
 	const uint8_t *key, *key_to, *value; /* KV; DELETE with key_to_len: [key, key_to) */
 	uint32_t key_len, key_to_len, value_len;
 	uint64_t at;      /* TRIM: new start. CREATE: first offset */

@@ -152,7 +152,7 @@ static void add_write(struct sample *s, uint32_t volume_no, uint64_t rev, struct
 	for (uint16_t i = 0; i < n_op; i++) {
 		struct batch *b = &op[i].batch;
 		uint32_t payload_pos = 0;
-		if (op[i].kind == WAL_OP_APPEND) {
+		if (wal_op_has_batch(op[i].kind)) {
 			b->payload_sum = sum64(b->payload, b->payload_len);
 			payload_pos = b->payload_len ? end - pos : 0;
 			memcpy(s->group + end, b->payload, b->payload_len);
@@ -215,7 +215,16 @@ static void add_rooms(struct sample *s, uint64_t rev)
 
 static void add_queues(struct sample *s, uint64_t rev)
 {
-	struct wal_op op[4] = {
+	struct batch back = { .stream = 5,
+		              .offset = 4800,
+		              .n_offsets = 1,
+		              .payload_len = 4,
+		              .timestamp_ms = TIME_MS - 7000,
+		              .append_ms = TIME_MS - 7000,
+		              .rev = 3,
+		              .epoch = 2,
+		              .payload = BYTES("back") };
+	struct wal_op op[5] = {
 		{ .kind = WAL_OP_KV_PUT,
 		  .stream = 5,
 		  .key = BYTES("cursor"),
@@ -230,8 +239,9 @@ static void add_queues(struct sample *s, uint64_t rev)
 		  .key_to_len = 1 },
 		{ .kind = WAL_OP_TRIM, .stream = 5, .at = 4711 },
 		{ .kind = WAL_OP_DELETE, .stream = 6 },
+		{ .kind = WAL_OP_FILL, .stream = 5, .batch = back },
 	};
-	add_write(s, 2, rev, op, 4);
+	add_write(s, 2, rev, op, 5);
 }
 
 /* Of all groups so far. */
@@ -245,7 +255,7 @@ static void add_directory(struct sample *s)
 	const struct wal_place place[] = {
 		{ 1, 432, 0, 11, 12, lsn, WAL_PAGE, 0 },
 		{ 1, 360, UINT64_C(3) << 40 | 17, 0, 4, lsn, WAL_PAGE, 0 },
-		{ 2, 208, 0, 21, 22, lsn, WAL_PAGE, 0 },
+		{ 2, 336, 0, 21, 22, lsn, WAL_PAGE, 0 },
 	};
 	(void)wal_directory_put(&env, s->group, place, 3, WAL_PAGE, (uint32_t)s->pos, &s->used);
 	s->n_records = 1;

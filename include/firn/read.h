@@ -109,6 +109,12 @@ struct firn_fetch {
 		FIRN_REQ_HEAD(firn_fetch, FIRN_REQ_FETCH), NULL, 0, 0, 0, 0 \
 	}
 
+/* firn_batch.flags. Since 0.1. */
+enum firn_batch_flag {
+	FIRN_BATCH_PRODUCER = 1, /* appended with FIRN_APPEND_PRODUCER: producer_* are said */
+	FIRN_BATCH_SEQ_NONE = 4  /* and FIRN_SEQ_NONE: all but producer_seq */
+};
+
 /* One batch, as appended; verified. Since 0.1. */
 struct firn_batch {
 	uint64_t offset; /* of its first record: may lie below the one asked for, and below */
@@ -126,7 +132,7 @@ struct firn_batch {
 	uint32_t producer_epoch;
 	uint8_t key_len;
 	uint8_t attr_len;
-	uint16_t flags;      /* reserved, 0 */
+	uint16_t flags;      /* enum firn_batch_flag */
 	const uint8_t *key;  /* NULL if key_len is 0 */
 	const uint8_t *attr; /* NULL if attr_len is 0 */
 };

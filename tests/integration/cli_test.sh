@@ -48,7 +48,7 @@ expect 2 "$firn" volume
 expect 2 "$firn" volume nonsense
 expect 0 "$firn" volume --help
 for command in 'volume create' 'volume list' 'volume info' 'volume drain' 'stream create' \
-	'stream list' 'stream info' 'stream delete' 'stream trim' append read import drain verify gc \
+	'stream list' 'stream info' 'stream delete' 'stream trim' append read import drain salvage verify gc \
 	'dump wal' 'dump segment' 'dump manifest' 'dump index' doctor; do
 	# shellcheck disable=SC2086
 	expect 0 "$firn" $command --help
@@ -402,6 +402,14 @@ expect 1 "$firn" verify --store "$store" --volume chat
 says out "^DAMAGED: .*${segment#store/chat/}"
 mv away "$segment"
 expect 0 "$firn" verify --dir "$scratch/i" --store "$store" --volume chat
+
+# ---- salvage: of what was given up only (tests/integration/salvage_test.c has the rest)
+
+expect 2 "$firn" salvage "${where[@]}"
+says err 'from is missing'
+expect 1 "$firn" salvage --from d-moved --dir own --store "$store" --volume d1 "${small[@]}"
+says err 'nothing of it was given up'
+expect 2 "$firn" salvage --from look-nowhere --dir own --store "$store" --volume d1 "${small[@]}"
 
 # ---- gc: what would go
 

@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{ "read", "read streams from an offset or a time", read_run },
 	{ "import", "import files, one stream each; run again to go on", import_run },
 	{ "drain", "store all that a directory's WAL holds, of every volume", drain_run },
+	{ "salvage", "put back what was given up with an abandoned WAL", salvage_command_run },
 	{ "verify", "check every byte of WAL, index, manifests and segments", verify_run },
 	{ "dump wal", "print a WAL file, annotated", dump_wal_run },
 	{ "dump segment", "print a segment, annotated", dump_segment_run },

@@ -65,6 +65,17 @@ int dir_hold(struct held_dir *h, const struct common *c)
 	                c->dir, holder);
 }
 
+bool dir_in_use(const char *dir)
+{
+	char path[4096];
+	(void)snprintf(path, sizeof path, "%s/lock", dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+	if (fd >= 0)
+		close(fd);
+	return busy;
+}
+
 void dir_release(struct held_dir *h)
 {
 	if (h->lock_fd >= 0)

@@ -22,6 +22,7 @@ struct held_dir {
 /* TROUBLE if it is no engine's directory, or a running engine has it: named with its process. */
 int dir_hold(struct held_dir *h, const struct common *c);
 void dir_release(struct held_dir *h);
+bool dir_in_use(const char *dir); /* an engine, or another tool, has it */
 /* For people: with has_copy, where to look. */
 void tell_of_copy(const struct held_dir *h);
 

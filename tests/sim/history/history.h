@@ -22,7 +22,8 @@ struct history {
 /* By file; each list ends with one without a number. */
 extern const struct history wal_histories[], write_histories[], commit_histories[],
         shared_histories[], owner_histories[], abandon_histories[], scale_histories[],
-        copy_histories[], aside_histories[], lost_histories[], layer_histories[], slots_histories[];
+        copy_histories[], aside_histories[], lost_histories[], layer_histories[], slots_histories[],
+        salvage_histories[];
 
 enum { SECOND = 1000 }; /* ms */
 

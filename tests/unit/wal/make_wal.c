@@ -67,11 +67,11 @@ void walmake_op(struct walmake_chance *c, const uint8_t *bytes, uint64_t stream,
 {
 	static const uint16_t kinds[] = { WAL_OP_APPEND,    WAL_OP_APPEND, WAL_OP_KV_PUT,
 		                          WAL_OP_KV_DELETE, WAL_OP_TRIM,   WAL_OP_CREATE,
-		                          WAL_OP_CONFIG,    WAL_OP_DELETE };
+		                          WAL_OP_CONFIG,    WAL_OP_DELETE, WAL_OP_FILL };
 	memset(op, 0, sizeof *op);
-	op->kind = kinds[walmake_below(c, 8)];
+	op->kind = kinds[walmake_below(c, 9)];
 	op->stream = stream;
-	if (op->kind == WAL_OP_APPEND)
+	if (wal_op_has_batch(op->kind))
 		random_batch(c, bytes, stream, payload_max, &op->batch);
 	if (op->kind == WAL_OP_KV_PUT || op->kind == WAL_OP_KV_DELETE)
 		op->key = piece(c, bytes, 40, &op->key_len);
@@ -196,7 +196,7 @@ void walmake_write(struct walmake *m, uint32_t volume_no, struct wal_op *op, uin
 	uint32_t pos = m->used + WAL_RECORD_HEADER, end = m->used + r.meta_len;
 	for (uint16_t i = 0; i < n; i++) {
 		struct batch *b = &op[i].batch;
-		bool payload = op[i].kind == WAL_OP_APPEND && b->payload_len;
+		bool payload = wal_op_has_batch(op[i].kind) && b->payload_len;
 		op[i].pos = pos;
 		op[i].prev = 0;
 		for (uint16_t k = 0; k < i; k++)

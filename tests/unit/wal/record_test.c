@@ -25,7 +25,7 @@ static void same_op(const struct wal_op *a, const struct wal_op *b)
 	same_bytes(a->value, b->value, a->value_len);
 	same_bytes(a->name, b->name, a->name_len);
 	same_bytes(a->config, b->config, a->config_len);
-	if (a->kind != WAL_OP_APPEND)
+	if (!wal_op_has_batch(a->kind))
 		return;
 	const struct batch *x = &a->batch, *y = &b->batch;
 	cr_assert(x->offset == y->offset && x->n_offsets == y->n_offsets && x->rev == y->rev);

@@ -13,7 +13,7 @@ static inline void resign_payloads(uint8_t *record, uint32_t len, uint32_t meta_
 		uint32_t op_len = le32_get(op + 4);
 		if (op_len < 24 || op_len > meta_len - in)
 			return;
-		if (le16_get(op) == WAL_OP_APPEND && op_len >= 24 + BATCH_DESC_LEN) {
+		if (wal_op_has_batch(le16_get(op)) && op_len >= 24 + BATCH_DESC_LEN) {
 			uint32_t at = le32_get(op + 12), n = le32_get(op + 24 + 20);
 			if (n == 0)
 				le64_put(op + 24 + 24, sum64(op, 0));

@@ -1,0 +1,418 @@
+/* Salvage: what an abandoned WAL acked comes back at its old offsets, once, and nothing else moves. (P2, P3, P10) */
+#include "engine/os/env.h"
+#include "engine/salvage/salvage.h"
+#include "tests/integration/site.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+TestSuite(salvage, .timeout = 120);
+
+#define SKIP (UINT64_C(1) << 36)
+
+/* a is the one whose tail was given up, b gave it up, c puts it back. */
+static struct site site;
+static struct host a, b, c;
+static struct firn_env fast;
+
+static uint64_t hurried(void *ctx)
+{
+	struct timespec t;
+	(void)ctx;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec) * 100;
+}
+
+static void setup(void)
+{
+	site_make_on_files(&site);
+	site_uri_add(&site, "deadline_ms=3600000");
+	host_init(&a, &site, "a");
+	host_init(&b, &site, "b");
+	host_init(&c, &site, "c");
+	fast = *env_default();
+	fast.mono_ns = hurried;
+	b.opts.env = &fast;
+}
+
+static void teardown(void)
+{
+	site_remove(&site);
+}
+
+static void abandon(void)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_attach r = FIRN_ATTACH_INIT;
+	struct firn_event ev = { 0 };
+	host_open(&b);
+	r.store = site.uri;
+	r.name = "v";
+	r.takeover = "abandon";
+	r.req.timeout_ms = FIRN_FOREVER;
+	int rc = firn_engine_call(b.engine, &r.req, &ev, &err);
+	cr_assert_eq(rc, 0, "%s: %s", firn_code_name(rc), err.text);
+	b.volume = ((const struct firn_attached *)ev.result)->volume;
+	firn_release(ev.result);
+}
+
+static int salvage_with(struct host *h, const char *from, const struct salvage_opts *with,
+                        struct salvage_report *out, struct firn_error *err)
+{
+	char dir[128];
+	struct salvage_opts o = with ? *with : (struct salvage_opts){ 0 };
+	(void)snprintf(dir, sizeof dir, "%s/%s/wal", site.dir, from);
+	o.env = env_default();
+	o.wal_dir = dir;
+	return salvage_run(h->engine, h->volume, &o, out, err);
+}
+
+/* From a's directory; returns how many batches came back. */
+static uint64_t salvage(struct host *h, struct salvage_report *out)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	int rc = salvage_with(h, "a", NULL, out, &err);
+	cr_assert_eq(rc, 0, "%s: %s", firn_code_name(rc), err.text);
+	salvage_report_fini(out);
+	return out->of[SALVAGE_PUT].batches;
+}
+
+static void reads(struct host *h, uint64_t s, uint64_t at, const char *text)
+{
+	const struct firn_fetched *f = NULL;
+	struct firn_error err = FIRN_ERROR_INIT;
+	int rc = firn_stream_read(h->volume, s, at, 1, 5000, &f, &err);
+	cr_assert_eq(rc, 0, "offset %lu: %s: %s", at, firn_code_name(rc), err.text);
+	cr_assert(f->n_part && f->part->n_batch);
+	const struct firn_batch *g = f->part->batch;
+	cr_expect(g->offset == at && g->len == strlen(text) && !memcmp(g->data, text, g->len),
+	          "offset %lu: %.*s at %lu, not %s", at, (int)g->len, g->data, g->offset, text);
+	firn_release(f);
+}
+
+/* Lost from `at`, in the gap [from, to). */
+static void lost(struct host *h, uint64_t s, uint64_t at, uint64_t from, uint64_t to)
+{
+	struct firn_reader *r;
+	struct firn_reader_opts o = { .struct_size = sizeof o };
+	struct firn_item item = { .volume = h->volume, .stream = s, .offset = at };
+	struct firn_fetch f = FIRN_FETCH_INIT;
+	struct firn_event ev = { 0 };
+	cr_assert_eq(firn_reader_open(h->engine, &o, &r, NULL), 0);
+	cr_assert_eq(firn_reader_set(r, &item, sizeof item, 1), 0);
+	f.reader = r;
+	f.max_wait_ms = 5000;
+	cr_assert_eq(firn_engine_call(h->engine, &f.req, &ev, NULL), 0);
+	const struct firn_fetched *got = ev.result;
+	cr_assert_eq(got->n_part, 1);
+	const struct firn_part *p = got->part;
+	cr_expect(p->code == FIRN_ELOST && p->gap_from == from && p->gap_to == to,
+	          "offset %lu: %s, [%lu, %lu), not [%lu, %lu)", at, firn_code_name(p->code),
+	          p->gap_from, p->gap_to, from, to);
+	firn_release(got);
+	firn_reader_close(r);
+}
+
+/* Stored 1 2, acked only 3 4 5; then given up, and 6 behind the range. */
+static uint64_t world(void)
+{
+	host_start(&a);
+	uint64_t s = new_stream(&a, "s");
+	say(&a, s, "1");
+	say(&a, s, "2");
+	store_all(&a);
+	say(&a, s, "3");
+	say(&a, s, "4");
+	say(&a, s, "5");
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	cr_assert_eq(say(&b, s, "6"), 2 + SKIP);
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	return s;
+}
+
+static void is_back(struct host *h, uint64_t s)
+{
+	reads(h, s, 1, "2");
+	reads(h, s, 2, "3");
+	reads(h, s, 3, "4");
+	reads(h, s, 4, "5");
+	lost(h, s, 5, 5, 2 + SKIP);
+	lost(h, s, 1 + SKIP, 5, 2 + SKIP);
+	reads(h, s, 2 + SKIP, "6");
+}
+
+Test(salvage, what_was_acked_is_read_where_it_was, .init = setup, .fini = teardown)
+{
+	struct salvage_report r;
+	uint64_t s = world();
+	host_start(&c);
+	lost(&c, s, 2, 2, 2 + SKIP);
+	cr_expect_eq(salvage(&c, &r), 3);
+	cr_expect(r.n_lost == 1 && r.n_missing == 0 && !r.damage[0]);
+	is_back(&c, s);
+	cr_expect_eq(say(&c, s, "7"), 3 + SKIP, "the stream goes on where it was");
+	char *was = volume_text(&c, c.volume);
+	cr_expect_eq(salvage(&c, &r), 0, "a second time there is nothing to do");
+	cr_expect_eq(r.of[SALVAGE_THERE].batches, 3);
+	expect_text(was, volume_text(&c, c.volume), "after the second run");
+	host_stop(&c, FIRN_DETACH_DRAIN);
+	host_start(&a); /* whose index ends before the range */
+	is_back(&a, s);
+	host_stop(&a, FIRN_DETACH_DRAIN);
+	host_start(&b); /* and behind it */
+	is_back(&b, s);
+	reads(&b, s, 3 + SKIP, "7");
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	free(was);
+}
+
+Test(salvage, what_was_put_back_lies_in_layers_like_all_else, .init = setup, .fini = teardown)
+{
+	const char *const option[] = { "layer_segments=2", NULL };
+	struct salvage_report r;
+	c.opts.options = option;
+	uint64_t s = world();
+	host_start(&c);
+	cr_expect_eq(salvage(&c, &r), 3);
+	for (int i = 0; i < 6; i++) {
+		say(&c, s, "x");
+		store_all(&c);
+	}
+	is_back(&c, s);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+	site_run(&site, "rm -rf c");
+	host_start(&c);
+	is_back(&c, s);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+static struct salvage_report seen_by_child;
+static uint32_t die_at, n_progress;
+
+static void die(void *arg, const struct salvage_report *so_far)
+{
+	(void)arg;
+	(void)so_far;
+	if (n_progress++ == die_at)
+		_exit(77);
+}
+
+static void salvage_and_die(void *arg)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct salvage_opts o = { .progress = die };
+	(void)arg;
+	host_start(&c);
+	(void)salvage_with(&c, "a", &o, &seen_by_child, &err);
+}
+
+Test(salvage, a_crash_at_any_write_leaves_what_another_run_ends, .init = setup, .fini = teardown)
+{
+	struct salvage_report r;
+	uint64_t s = world();
+	for (die_at = 0; die_at < 4; die_at++) {
+		n_progress = 0;
+		crash_after(salvage_and_die, NULL);
+	}
+	host_start(&c);
+	(void)salvage(&c, &r);
+	cr_expect_eq(r.of[SALVAGE_PUT].batches + r.of[SALVAGE_THERE].batches, 3);
+	is_back(&c, s);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+static struct firn_op sent(uint64_t s, const struct iovec *iov, uint64_t producer, uint64_t seq)
+{
+	struct firn_op op = op_append(s, iov);
+	op.flags |= FIRN_APPEND_PRODUCER;
+	op.u.append.producer_id = producer;
+	op.u.append.producer_seq = seq;
+	return op;
+}
+
+static struct firn_op keyed(uint64_t s, const struct iovec *iov, const char *key)
+{
+	struct firn_op op = op_append(s, iov);
+	op.u.append.key = (const uint8_t *)key;
+	op.u.append.key_len = (uint8_t)strlen(key);
+	return op;
+}
+
+Test(salvage, what_was_sent_again_stays_lost, .init = setup, .fini = teardown)
+{
+	struct firn_stream_config config = { .struct_size = sizeof config, .key_window_n = 100 };
+	struct salvage_report r;
+	struct iovec x = io_of("x"), y = io_of("y");
+	host_way(&c, WAY_NO_THREADS); /* all of it becomes one round */
+	host_start(&a);
+	uint64_t s = new_stream(&a, "s"), k = new_stream(&a, "k");
+	struct firn_op op = { .kind = FIRN_OP_CONFIG, .stream = k };
+	op.u.stream.config = &config;
+	wrote(&a, &op, 1, NULL);
+	store_all(&a);
+	say(&a, s, "no producer");                                   /* 0 */
+	wrote(&a, (struct firn_op[]){ sent(s, &x, 0, 0) }, 1, NULL); /* 1: sent again */
+	wrote(&a, (struct firn_op[]){ sent(s, &y, 0, 1) }, 1, NULL); /* 2: not */
+	wrote(&a, (struct firn_op[]){ keyed(k, &x, "again") }, 1, NULL);
+	wrote(&a, (struct firn_op[]){ keyed(k, &y, "once") }, 1, NULL);
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	say(&b, s, "no producer either");
+	wrote(&b, (struct firn_op[]){ sent(s, &x, 0, 0) }, 1, NULL);
+	wrote(&b, (struct firn_op[]){ keyed(k, &x, "again") }, 1, NULL);
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&c);
+	cr_expect_eq(salvage(&c, &r), 3);
+	cr_expect_eq(r.of[SALVAGE_AGAIN].batches, 2);
+	reads(&c, s, 0, "no producer");
+	lost(&c, s, 1, 1, 2);
+	reads(&c, s, 2, "y");
+	lost(&c, s, 3, 3, SKIP);
+	lost(&c, k, 0, 0, 1);
+	reads(&c, k, 1, "y");
+	cr_expect_eq(salvage(&c, &r), 0, "what was put back is no proof against itself");
+	cr_expect_eq(r.of[SALVAGE_THERE].batches, 3);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+Test(salvage, what_nobody_wants_any_more_stays_lost, .init = setup, .fini = teardown)
+{
+	struct salvage_report r;
+	host_start(&a);
+	uint64_t s = new_stream(&a, "s"), gone = new_stream(&a, "gone"),
+	         cut = new_stream(&a, "cut"), left = new_stream(&a, "left");
+	store_all(&a);
+	say(&a, s, "0");
+	say(&a, s, "1");
+	say(&a, gone, "0");
+	say(&a, cut, "0");
+	say(&a, left, "0");
+	wrote(&a, (struct firn_op[]){ op_trim(s, 1) }, 1, NULL);
+	wrote(&a, (struct firn_op[]){ op_delete(left) }, 1, NULL);
+	say(&a, new_stream(&a, "new"), "0");
+	wrote(&a, (struct firn_op[]){ op_kv(FIRN_OP_KV_PUT, s, "k", "v") }, 1, NULL);
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	wrote(&b, (struct firn_op[]){ op_delete(gone) }, 1, NULL);
+	wrote(&b, (struct firn_op[]){ op_trim(cut, SKIP) }, 1, NULL);
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&c);
+	cr_expect_eq(salvage(&c, &r), 1);
+	cr_expect_eq(r.of[SALVAGE_UNWANTED].batches, 2);
+	cr_expect_eq(r.of[SALVAGE_TRIMMED].batches, 2);
+	cr_expect_eq(r.of[SALVAGE_UNKNOWN].batches, 1);
+	cr_expect_eq(r.n_left, 4, "%lu", r.n_left);
+	lost(&c, s, 0, 0, 1);
+	reads(&c, s, 1, "1");
+	lost(&c, left, 0, 0, SKIP);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+Test(salvage, a_dry_run_says_the_same_and_changes_nothing, .init = setup, .fini = teardown)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct salvage_opts dry = { .dry_run = true };
+	struct salvage_report r;
+	uint64_t s = world();
+	char *was = site_ask(&site, "find store -type f | sort | xargs cksum | grep -v .firn-beat");
+	host_open(&c);
+	cr_assert_eq(host_try_attach(&c, "v", FIRN_ATTACH_READ_ONLY, NULL, &c.volume, &err), 0);
+	cr_assert_eq(salvage_with(&c, "a", &dry, &r, &err), 0, "%s", err.text);
+	cr_expect_eq(r.of[SALVAGE_PUT].batches, 3);
+	cr_expect(r.n_stream == 1 && r.stream[0].id == s && !strcmp(r.stream[0].name, "s"));
+	salvage_report_fini(&r);
+	lost(&c, s, 2, 2, 2 + SKIP);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+	expect_text(was,
+	            site_ask(&site, "find store -type f | sort | xargs cksum | grep -v .firn-beat"),
+	            "after a dry run");
+	free(was);
+}
+
+Test(salvage, only_the_wal_that_was_given_up_counts, .init = setup, .fini = teardown)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct salvage_report r;
+	uint64_t s = world();
+	host_start(&c);
+	int rc = salvage_with(&c, "b", NULL, &r, &err);
+	cr_expect(rc == FIRN_ENOENT && strstr(err.text, "given up"), "%s: %s", firn_code_name(rc),
+	          err.text);
+	salvage_report_fini(&r);
+	rc = salvage_with(&c, "nobody", NULL, &r, &err);
+	cr_expect(rc == FIRN_ENOENT, "%s", firn_code_name(rc));
+	salvage_report_fini(&r);
+	lost(&c, s, 2, 2, 2 + SKIP);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+Test(salvage, the_old_writer_may_live_once_it_knows, .init = setup, .fini = teardown)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct salvage_opts in_use = { .in_use = true };
+	struct salvage_report r;
+	host_start(&a);
+	uint64_t s = new_stream(&a, "s");
+	say(&a, s, "1");
+	store_all(&a);
+	say(&a, s, "2");
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&c);
+	host_open(&a);
+	int rc = salvage_with(&c, "a", &in_use, &r, &err);
+	cr_expect(rc == FIRN_EBUSY, "%s: %s", firn_code_name(rc), err.text);
+	salvage_report_fini(&r);
+	struct firn_volume *none;
+	rc = host_try_attach(&a, "v", 0, NULL, &none, &err);
+	cr_expect(rc == FIRN_ELOST, "told of c: %s: %s", firn_code_name(rc), err.text);
+	cr_assert_eq(salvage_with(&c, "a", &in_use, &r, &err), 0, "%s", err.text);
+	cr_expect_eq(r.of[SALVAGE_PUT].batches, 1);
+	salvage_report_fini(&r);
+	reads(&c, s, 1, "2");
+	host_close(&a);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+/* The command's answer; `args` behind --from, --store and --volume. Its exit code is in front. */
+static char *command(const char *args)
+{
+	return site_ask(&site,
+	                "%s/firn salvage --from a -d own --wal-size 64M -s '%s' -v v %s > out; "
+	                "echo $?; cat out",
+	                getenv("FIRN_BIN_DIR"), site.uri, args);
+}
+
+static void says(char *text, const char *what)
+{
+	cr_expect(strstr(text, what), "no `%s' in: %s", what, text);
+}
+
+Test(salvage, the_command_tells_what_came_back, .init = setup, .fini = teardown)
+{
+	uint64_t s = world();
+	char *text = command("--dry-run");
+	says(text, "0\ns (");
+	says(text, "put        3 records in 3 batches (3 B) back where they were");
+	says(text, "nothing was changed");
+	free(text);
+	text = command("--json");
+	says(text, "\"writes_missing\": 0");
+	says(text, "\"put\": {\"batches\": 3, \"records\": 3, \"bytes\": 3}");
+	free(text);
+	text = command("");
+	says(text, "there      3 records in 3 batches (3 B) were put back before");
+	free(text);
+	text = site_ask(&site, "%s/firn salvage --from a -d a -s '%s' -v v 2>&1; echo $?",
+	                getenv("FIRN_BIN_DIR"), site.uri);
+	says(text, "the same directory");
+	free(text);
+	host_start(&c);
+	is_back(&c, s);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}

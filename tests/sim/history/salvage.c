@@ -1,0 +1,157 @@
+/* Histories of what was given up and is put back. */
+#include "engine/salvage/salvage.h"
+#include "tests/sim/history/history.h"
+#include <stdio.h>
+
+/* From the disk of a machine on which no engine runs. */
+static uint64_t salvage(struct box *to, struct firn_volume *v, struct box *from,
+                        struct salvage_report *r)
+{
+	char dir[256];
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct salvage_opts o = { .env = &from->node->env, .wal_dir = dir };
+	(void)snprintf(dir, sizeof dir, "%s/wal", from->node->dir);
+	int rc = salvage_run(to->node->engine, v, &o, r, &err);
+	SIM_CHECK("P3", rc == 0, "nothing is put back: %s: %s", firn_code_name(rc), err.text);
+	salvage_report_fini(r);
+	return r->of[SALVAGE_PUT].batches;
+}
+
+static void expect_back(struct firn_volume *v, uint64_t s, uint64_t q)
+{
+	expect_at(v, s, 0, "abcde");
+	expect_code(v, s, 5, FIRN_ELOST);
+	expect_code(v, s, 2 + SKIP, FIRN_ELOST);
+	expect_at(v, s, 3 + SKIP, "xy");
+	expect_at(v, q, 0, "qr");
+	expect_code(v, q, 2, FIRN_ELOST);
+	EXPECT("P3", mark(v, q, FIRN_MARK_ASSIGNED) == 1 + SKIP);
+}
+
+struct attempt {
+	struct box *to, *from;
+	struct firn_volume *v;
+	struct salvage_report r;
+};
+
+static void attempt(void *arg)
+{
+	struct attempt *t = arg;
+	(void)salvage(t->to, t->v, t->from, &t->r);
+	sim_fail("script", "the salvage was not cut off");
+}
+
+/* Its commit is on its way when the process dies; it lands behind that, or never does. */
+static void salvage_that_dies(struct box *to, struct box *from, bool lands)
+{
+	static struct attempt t;
+	power_on(to);
+	t = (struct attempt){ .to = to, .from = from, .v = attach(to, "v") };
+	struct gate *late = gate_set(GATE_PUT, "/manifest", 0, lands ? GATE_LATE : GATE_LOST);
+	struct gate *asked = gate_set(GATE_GET, "/manifest", 0, GATE_HOLD);
+	(void)sched_spawn(to->node->process, "salvage", attempt, &t);
+	gate_wait(late);
+	gate_wait(asked);
+	kill9(to);
+	gate_open(asked);
+	gate_open(late);
+	wait_ms(100);
+}
+
+/* B gave up what A acked, and went on. C puts it back and dies before that is stored: its log has it, another salvage finds nothing
+ * to do. Whoever makes an index of it sees the same, and A itself, when it has the volume again. */
+static void put_back_where_it_was(void)
+{
+	struct salvage_report r;
+	struct box a, b, c, d;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	box_init(&c, 2);
+	box_init(&d, 3);
+	c.layer_segments = 2;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room"), q = stream(v, "quiet");
+	say(v, s, "abc");
+	say(v, q, "q");
+	store_now(&a, v);
+	say(v, s, "de");
+	say(v, q, "r");
+	kill9(&a);
+	power_on(&b);
+	v = abandon(&b, "v");
+	say(v, s, "xy");
+	shut_down(&b, v, FIRN_DETACH_DRAIN);
+	node_boot(a.node);
+	salvage_that_dies(&c, &a, false);
+	salvage_that_dies(&c, &a, true);
+	power_on(&c);
+	v = attach(&c, "v");
+	EXPECT("P2", salvage(&c, v, &a, &r) == 0);
+	EXPECT("P2", r.n_missing == 0 && r.of[SALVAGE_THERE].batches == 3);
+	expect_back(v, s, q);
+	power_cut(&c);
+	power_on(&c);
+	v = attach(&c, "v");
+	expect_back(v, s, q);
+	EXPECT("P2", salvage(&c, v, &a, &r) == 0);
+	EXPECT("P2", r.of[SALVAGE_THERE].batches == 3);
+	store_each(&c, v, s, "zzzz");
+	expect_back(v, s, q);
+	expect_at(v, s, 5 + SKIP, "zzzz");
+	shut_down(&c, v, FIRN_DETACH_DRAIN);
+	power_on(&d);
+	v = attach(&d, "v");
+	expect_back(v, s, q);
+	shut_down(&d, v, FIRN_DETACH_DRAIN);
+	node_down(a.node);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_back(v, s, q);
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
+/* B gave up A's, C gave up B's: each tail goes back into its own range, in whatever order. */
+static void two_tails(void)
+{
+	for (uint32_t first = 0; first < 2; first++) {
+		struct salvage_report r;
+		struct box old[2], c;
+		char name[2] = { (char)('u' + first), 0 };
+		uint64_t s = 0, q = 0;
+		for (uint32_t i = 0; i < 2; i++) {
+			box_init(&old[i], 3 * first + i);
+			power_on(&old[i]);
+			struct firn_volume *v = i ? abandon(&old[i], name) : attach(&old[i], name);
+			if (!i) {
+				s = stream(v, "room");
+				q = stream(v, "quiet");
+				store_now(&old[i], v);
+			}
+			say(v, s, i ? "cd" : "ab");
+			say(v, q, i ? "r" : "q");
+			kill9(&old[i]);
+			node_boot(old[i].node);
+		}
+		box_init(&c, 3 * first + 2);
+		power_on(&c);
+		struct firn_volume *v = abandon(&c, name);
+		EXPECT("P2", salvage(&c, v, &old[first], &r) == 3);
+		EXPECT("P2", salvage(&c, v, &old[!first], &r) == 3);
+		expect_at(v, s, 0, "ab");
+		expect_code(v, s, 2, FIRN_ELOST);
+		expect_at(v, s, SKIP, "cd");
+		expect_code(v, s, 2 + SKIP, FIRN_ELOST);
+		expect_at(v, q, 0, "q");
+		expect_code(v, q, 1, FIRN_ELOST);
+		expect_at(v, q, SKIP, "r");
+		EXPECT("P3", mark(v, s, FIRN_MARK_ASSIGNED) == 2 * SKIP);
+		shut_down(&c, v, FIRN_DETACH_DRAIN);
+	}
+}
+
+const struct history salvage_histories[] = {
+	{ "S13", "P3", "what was given up goes back where it was, once", put_back_where_it_was },
+	{ "S13b", "P3", "two tails that were given up go back into their own ranges", two_tails },
+	{ 0 },
+};
