@@ -13,14 +13,16 @@
 
 int admit_may_write(const struct volume *v, struct firn_error *err)
 {
-	if (v->failed) {
+	bool fenced = v->state ==
+	              FIRN_STATE_FENCED; /* it ends what was in flight as a failure does */
+	if (v->failed && !fenced) {
 		int rc = fail(err, FIRN_EIO, 0, "admit", "%s: the WAL failed; reopen the engine",
 		              v->name);
 		return fail_flags(err, rc, FIRN_ERR_FATAL);
 	}
 	if (v->detaching)
 		return fail(err, FIRN_ESHUTDOWN, 0, "admit", "%s is being detached", v->name);
-	if (v->state == FIRN_STATE_FENCED)
+	if (fenced)
 		return fail(err, FIRN_EFENCED, 0, "admit", "%s has another writer", v->name);
 	if (v->stopped)
 		return fail(err, FIRN_EREADONLY, 0, "admit", "%s: the store went backwards",

@@ -165,10 +165,10 @@ static int flush_locked(struct volume *v, const struct firn_flush *f, const stru
 	bool stored = f->mark == FIRN_MARK_STORED;
 	if (f->stream && !volume_stream(v, f->stream))
 		return fail(err, FIRN_ENOENT, 0, "flush", "no such stream");
-	if (v->failed)
-		return fail(err, FIRN_EIO, 0, "flush", "%s: the WAL failed", v->name);
 	if (v->state == FIRN_STATE_FENCED)
 		return fail(err, FIRN_EFENCED, 0, "flush", "%s has another writer", v->name);
+	if (v->failed)
+		return fail(err, FIRN_EIO, 0, "flush", "%s: the WAL failed", v->name);
 	if (v->stopped && stored)
 		return fail(err, FIRN_ESTORE, 0, "flush", "%s: the store went backwards", v->name);
 	*ev = (struct firn_event){ .kind = FIRN_REQ_FLUSH,

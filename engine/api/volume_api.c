@@ -20,7 +20,7 @@ static int put_sized(void *out, uint32_t min_size, void *full, uint32_t size)
 
 static void fill_info(struct volume *v, struct firn_volume_info *i)
 {
-	i->state = v->failed ? FIRN_STATE_READ_ONLY : v->state;
+	i->state = v->failed && v->state != FIRN_STATE_FENCED ? FIRN_STATE_READ_ONLY : v->state;
 	i->epoch = v->epoch;
 	i->n_streams = v->n_live;
 	i->rev_durable = v->rev_durable;

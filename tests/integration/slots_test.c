@@ -110,6 +110,50 @@ Test(slots, a_living_writer_loses_one_volume_and_goes_on_with_the_other)
 	site_remove(&w.s);
 }
 
+/* Also when a write of it was on its way: that one has no outcome, and it is not the log that failed. */
+Test(slots, who_lost_a_volume_is_told_that_it_is_fenced)
+{
+	struct world w;
+	struct firn_event ev;
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_volume_info info = { .struct_size = sizeof info };
+	struct firn_volume *v, *other;
+	world_make(&w, "wal_slot_ms=0");
+	host_open(&w.a);
+	host_attach(&w.a, "other");
+	other = w.a.volume;
+	uint64_t kept = new_stream(&w.a, "kept");
+	host_attach(&w.a, "v");
+	v = w.a.volume;
+	uint64_t id = new_stream(&w.a, "room");
+	host_start(&w.b);
+	struct iovec io = io_of("x");
+	struct firn_op lost = op_append(id, &io), stays = op_append(kept, &io);
+	cr_assert_eq(submit_ops(&w.a, &lost, 1, FIRN_ACK_DURABLE, 0, 1, &err), 0, "%s", err.text);
+	w.a.volume = other;
+	cr_assert_eq(submit_ops(&w.a, &stays, 1, FIRN_ACK_DURABLE, 0, 2, &err), 0, "%s", err.text);
+	for (uint32_t i = 0; i < 2;
+	     i++) { /* with the second's ack the group of the first is through */
+		cr_assert(reap_one(&w.a, &ev, 30000));
+		cr_assert_eq(ev.code, ev.user_data == 1 ? FIRN_EUNKNOWN : 0, "%d", ev.code);
+	}
+	cr_assert_eq(firn_volume_info(v, &info), 0);
+	cr_assert_eq(info.state, FIRN_STATE_FENCED);
+	w.a.volume = v;
+	int rc = write_one(&w.a, op_append(id, &io), NULL);
+	cr_assert_eq(rc, FIRN_EFENCED, "%s", firn_code_name(rc));
+	struct firn_flush flush = FIRN_FLUSH_INIT;
+	flush.volume = v;
+	cr_assert_eq(firn_engine_call(w.a.engine, &flush.req, &ev, &err), FIRN_EFENCED, "%s",
+	             err.text);
+	firn_release(ev.result);
+	cr_assert_eq(host_detach(&w.a, v, FIRN_DETACH_DRAIN, &err), FIRN_EFENCED, "%s", err.text);
+	w.a.volume = other;
+	host_stop(&w.a, FIRN_DETACH_DRAIN);
+	host_stop(&w.b, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
 Test(slots, an_engine_without_threads_does_the_same)
 {
 	struct world w;
