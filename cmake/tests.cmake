@@ -209,6 +209,9 @@ if(NOT FIRN_FUZZ)
       firn_test_properties(${test} ${label} 1200)
       set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77) # no server to be had: "did not run"
     endif()
+    if(test STREQUAL "crash/takeover_test") # thousands on demand
+      firn_test_properties(${test} ${label} 7200)
+    endif()
     if(label STREQUAL "power")
       firn_test_properties(${test} ${label} 600)
       set_tests_properties(${test} PROPERTIES SKIP_RETURN_CODE 77) # no root, no loop devices: "did not run"

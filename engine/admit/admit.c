@@ -13,8 +13,8 @@
 
 int admit_may_write(const struct volume *v, struct firn_error *err)
 {
-	bool fenced = v->state ==
-	              FIRN_STATE_FENCED; /* it ends what was in flight as a failure does */
+	/* Being fenced ends what was in flight as a failure does. */
+	bool fenced = v->state == FIRN_STATE_FENCED;
 	if (v->failed && !fenced) {
 		int rc = fail(err, FIRN_EIO, 0, "admit", "%s: the WAL failed; reopen the engine",
 		              v->name);
