@@ -198,6 +198,7 @@ struct look {
 	uint64_t start, bound, visible, stable, stored, durable;
 	uint32_t n; /* tail entries: the one that holds the position and those above */
 	bool more;  /* than fitted */
+	bool lost; /* the volume has lost ranges: below `stored` the rows say what a hole is, not the batch behind it */
 	bool old; /* from `stored` to e[0] (n == 0: to durable) the WAL's directories know the places */
 	struct tail_entry e[READ_LOOK_TAIL];
 };

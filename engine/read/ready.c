@@ -153,7 +153,7 @@ int item_look(struct reader_item *it, uint64_t pos, struct look *k)
 	struct volume *v = it->volume;
 	int rc = 0;
 	k->n = 0;
-	k->more = k->old = false;
+	k->more = k->old = k->lost = false;
 	k->start = k->bound = k->visible = k->stable = k->stored = k->durable = 0;
 	if (!v)
 		return FIRN_ESHUTDOWN;
@@ -163,6 +163,7 @@ int item_look(struct reader_item *it, uint64_t pos, struct look *k)
 	if (!it->stream || it->stream->deleted) {
 		rc = FIRN_ENOENT;
 	} else {
+		k->lost = v->manifest.n_lost != 0;
 		look_fill(k, it->stream, it->up_to, pos);
 		if (v->state == FIRN_STATE_FENCED && pos >= k->stored)
 			rc = FIRN_EFENCED;

@@ -49,9 +49,11 @@ enum got take_gap(struct take *t, uint32_t kind, uint64_t to)
 	return GOT_MORE;
 }
 
-/* The batch begins above the position. */
+/* The batch begins above the position. What its writer skipped may begin behind what was lost. */
 static enum got take_hole(struct take *t, const struct batch *b)
 {
+	if (t->look->lost && t->pos < t->look->stored)
+		return GOT_HOLE;
 	if (b->flags & BATCH_SKIPPED_BEFORE)
 		return take_gap(t, FIRN_GAP_SKIPPED, b->offset);
 	return GOT_HOLE;

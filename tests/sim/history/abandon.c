@@ -320,6 +320,39 @@ static void an_abandon_that_was_only_intended(void)
 	shut_down(&a, v, FIRN_DETACH_DRAIN);
 }
 
+/* The next owner skips offsets of his own: the lost ones before them are not told as skipped, in the WAL or stored. */
+static void lost_before_skipped(void)
+{
+	struct box a, b;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	store_now(&a, v);
+	say(v, s, "d");
+	kill9(&a);
+	power_on(&b);
+	v = abandon(&b, "v");
+	struct iovec iov = bytes_of("x");
+	struct firn_op op = append_op(s, &iov);
+	op.flags = FIRN_APPEND_AT;
+	op.u.append.expect = 3 + SKIP + 2;
+	MUST(write_ops(&b, v, &op, 1, NULL));
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct firn_fetched *f = NULL;
+		expect_code(v, s, 3, FIRN_ELOST);
+		expect_code(v, s, 2 + SKIP, FIRN_ELOST);
+		MUST(firn_stream_read(v, s, 3 + SKIP, 1, 10 * SECOND, &f, NULL));
+		EXPECT("P2", f->part->gap == FIRN_GAP_SKIPPED && f->part->gap_from == 3 + SKIP &&
+		                     f->part->gap_to == 5 + SKIP);
+		firn_release(f);
+		store_now(&b, v);
+	}
+	shut_down(&b, v, FIRN_DETACH_DRAIN);
+}
+
 static int say_as(struct box *b, struct firn_volume *v, uint64_t s, uint64_t seq)
 {
 	struct iovec iov = bytes_of("p");
@@ -366,5 +399,6 @@ const struct history abandon_histories[] = {
 	{ "2e", "P4", "who only intended to give another's up does not go on",
 	  an_abandon_that_was_only_intended },
 	{ "2d", "P2", "producers after an abandon are those of the cut", producers_of_the_cut },
+	{ "2f", "P2", "what was lost is not told as skipped", lost_before_skipped },
 	{ 0 },
 };
