@@ -73,21 +73,35 @@ static void check_batch(const struct m_stream *s, const struct firn_batch *b, co
 	          (unsigned long long)b->offset);
 }
 
-uint64_t check_part(struct m_volume *m, uint32_t stream, const struct m_state *st,
-                    const struct firn_part *p, uint64_t offset, const char *when)
+static void check_gap(const struct m_stream *s, const struct firn_part *p, uint64_t offset,
+                      const char *when)
 {
-	const struct m_stream *s = &st->stream[stream];
+	SIM_CHECK("P2",
+	          p->gap == (p->code == FIRN_ELOST ? FIRN_GAP_LOST : FIRN_GAP_SKIPPED) &&
+	                  p->gap_from <= offset && offset < p->gap_to,
+	          "%s: s%u at %llu: a gap of kind %u, [%llu, %llu)", when, s->name,
+	          (unsigned long long)offset, p->gap, (unsigned long long)p->gap_from,
+	          (unsigned long long)p->gap_to);
+	const struct m_range *lost = model_lost(s, offset);
+	bool as_lost = p->gap == FIRN_GAP_LOST;
+	SIM_CHECK("P3", as_lost ? lost && p->gap_to <= lost->to : !lost,
+	          "%s: s%u: offset %llu is in a gap of kind %u, [%llu, %llu); lost is [%llu, %llu)",
+	          when, s->name, (unsigned long long)offset, p->gap,
+	          (unsigned long long)p->gap_from, (unsigned long long)p->gap_to,
+	          (unsigned long long)(lost ? lost->from : 0),
+	          (unsigned long long)(lost ? lost->to : 0));
+	for (uint64_t o = offset; o < p->gap_to && o < offset + 100; o++)
+		SIM_CHECK("P2", !batch_at(s, o) && (as_lost || !model_lost(s, o)),
+		          "%s: s%u: offset %llu was written and reads as a gap", when, s->name,
+		          (unsigned long long)o);
+}
+
+uint64_t check_part(const struct m_stream *s, const struct firn_part *p, uint64_t offset,
+                    const char *when)
+{
 	int64_t append_ms = 0;
-	(void)m;
 	if (p->gap) {
-		SIM_CHECK("P2", p->gap == FIRN_GAP_SKIPPED, "%s: s%u: a gap of kind %u", when,
-		          s->name, p->gap);
-		SIM_CHECK("P2", p->gap_from <= offset && offset < p->gap_to,
-		          "%s: s%u: a gap that is elsewhere", when, s->name);
-		for (uint64_t o = offset; o < p->gap_to && o < offset + 100; o++)
-			SIM_CHECK("P2", !batch_at(s, o),
-			          "%s: s%u: offset %llu was written and reads as a gap", when,
-			          s->name, (unsigned long long)o);
+		check_gap(s, p, offset, when);
 		offset = p->gap_to;
 	}
 	for (uint32_t i = 0; i < p->n_batch; i++) {
@@ -108,10 +122,9 @@ uint64_t check_part(struct m_volume *m, uint32_t stream, const struct m_state *s
 	return offset;
 }
 
-static void check_content(struct firn_volume *volume, struct m_volume *m, const struct m_state *st,
-                          uint32_t i, const char *when)
+/* False: fenced. */
+static bool check_content(struct firn_volume *volume, const struct m_stream *s, const char *when)
 {
-	const struct m_stream *s = &st->stream[i];
 	uint64_t at = s->start;
 	uint32_t tries = 0;
 	while (at < s->next) {
@@ -125,10 +138,18 @@ static void check_content(struct firn_volume *volume, struct m_volume *m, const 
 			sched_sleep(50000000);
 			continue;
 		}
-		SIM_CHECK("P1", rc == 0, "%s: s%u at %llu of [%llu, %llu): %s %s", when, s->name,
+		if (rc == FIRN_EFENCED)
+			return false;
+		const struct m_range *lost = model_lost(s, at);
+		if (rc == FIRN_ELOST && lost) {
+			at = lost->to;
+			continue;
+		}
+		SIM_CHECK(lost ? "P3" : "P1", rc == 0 && !lost,
+		          "%s: s%u at %llu of [%llu, %llu): %s %s", when, s->name,
 		          (unsigned long long)at, (unsigned long long)s->start,
 		          (unsigned long long)s->next, firn_code_name(rc), err.text);
-		uint64_t next = f->n_part ? check_part(m, i, st, f->part, at, when) : at;
+		uint64_t next = f->n_part ? check_part(s, f->part, at, when) : at;
 		firn_release(f);
 		SIM_CHECK("P1", next > at || ++tries < 200,
 		          "%s: s%u: nothing at %llu, though it ends at %llu", when, s->name,
@@ -139,6 +160,7 @@ static void check_content(struct firn_volume *volume, struct m_volume *m, const 
 	}
 	SIM_CHECK("P2", at == s->next, "%s: s%u ends at %llu, expected %llu", when, s->name,
 	          (unsigned long long)at, (unsigned long long)s->next);
+	return true;
 }
 
 static void check_pairs(struct firn_volume *volume, const struct m_state *st, uint32_t i,
@@ -190,49 +212,56 @@ static void check_producers(struct firn_volume *volume, const struct m_stream *s
 	SIM_CHECK("P1", at == n, "%s: s%u knows producers that never wrote", when, s->name);
 }
 
-void check_volume(struct firn_volume *volume, struct m_volume *m, uint64_t k, const char *when)
+static void check_stream(struct firn_volume *volume, struct m_stream *s, const char *when)
+{
+	char name[16];
+	(void)snprintf(name, sizeof name, "s%u", s->name);
+	uint64_t id = 0;
+	int rc = firn_stream_find(volume, name, strlen(name), &id);
+	SIM_CHECK("P1", rc == 0, "%s: stream %s is gone: %s", when, name, firn_code_name(rc));
+	SIM_CHECK("P3", !s->id || s->id == id, "%s: stream %s has another number", when, name);
+	s->id = id;
+	struct firn_stream_info info = { .struct_size = sizeof info };
+	rc = firn_stream_info(volume, id, &info);
+	SIM_CHECK("P1", rc == 0, "%s: info of %s: %s", when, name, firn_code_name(rc));
+	SIM_CHECK("P1",
+	          info.mark[FIRN_MARK_START] == s->start && info.mark[FIRN_MARK_DURABLE] == s->next,
+	          "%s: %s spans [%llu, %llu), expected [%llu, %llu)", when, name,
+	          (unsigned long long)info.mark[FIRN_MARK_START],
+	          (unsigned long long)info.mark[FIRN_MARK_DURABLE], (unsigned long long)s->start,
+	          (unsigned long long)s->next);
+	SIM_CHECK("P2",
+	          info.mark[FIRN_MARK_STORED] <= info.mark[FIRN_MARK_DURABLE] &&
+	                  info.mark[FIRN_MARK_DURABLE] <= info.mark[FIRN_MARK_ASSIGNED],
+	          "%s: marks of %s are out of order", when, name);
+}
+
+bool check_volume(struct firn_volume *volume, const struct m_volume *m, uint64_t k,
+                  uint64_t id[M_STREAMS], const char *when)
 {
 	struct m_state *st = malloc(sizeof *st);
 	model_sum(m, k, st);
 	uint32_t n = 0;
-	for (uint32_t i = 0; i < st->n_stream; i++) {
+	bool whole = true;
+	for (uint32_t i = 0; i < st->n_stream && whole; i++) {
 		struct m_stream *s = &st->stream[i];
-		char name[16];
-		(void)snprintf(name, sizeof name, "s%u", s->name);
 		if (!s->there)
 			continue;
 		n++;
-		uint64_t id = 0;
-		int rc = firn_stream_find(volume, name, strlen(name), &id);
-		SIM_CHECK("P1", rc == 0, "%s: stream %s is gone: %s", when, name,
-		          firn_code_name(rc));
-		SIM_CHECK("P3", !s->id || s->id == id, "%s: stream %s has another number", when,
-		          name);
-		s->id = m->now.stream[i].id = id;
-		struct firn_stream_info info = { .struct_size = sizeof info };
-		rc = firn_stream_info(volume, id, &info);
-		SIM_CHECK("P1", rc == 0, "%s: info of %s: %s", when, name, firn_code_name(rc));
-		SIM_CHECK("P1",
-		          info.mark[FIRN_MARK_START] == s->start &&
-		                  info.mark[FIRN_MARK_DURABLE] == s->next,
-		          "%s: %s spans [%llu, %llu), expected [%llu, %llu)", when, name,
-		          (unsigned long long)info.mark[FIRN_MARK_START],
-		          (unsigned long long)info.mark[FIRN_MARK_DURABLE],
-		          (unsigned long long)s->start, (unsigned long long)s->next);
-		SIM_CHECK("P2",
-		          info.mark[FIRN_MARK_STORED] <= info.mark[FIRN_MARK_DURABLE] &&
-		                  info.mark[FIRN_MARK_DURABLE] <= info.mark[FIRN_MARK_ASSIGNED],
-		          "%s: marks of %s are out of order", when, name);
-		check_content(volume, m, st, i, when);
-		check_pairs(volume, st, i, id, when);
+		check_stream(volume, s, when);
+		whole = check_content(volume, s, when);
+		check_pairs(volume, st, i, s->id, when);
 		check_producers(volume, s, when);
 		check_config(volume, s, when);
 	}
 	check_pairs(volume, st, M_STREAMS, FIRN_STREAM_VOLUME, when);
 	struct firn_volume_info info = { .struct_size = sizeof info };
 	(void)firn_volume_info(volume, &info);
-	SIM_CHECK("P3", info.n_streams == n, "%s: %llu streams, expected %u", when,
+	SIM_CHECK("P3", !whole || info.n_streams == n, "%s: %llu streams, expected %u", when,
 	          (unsigned long long)info.n_streams, n);
+	for (uint32_t i = 0; i < st->n_stream && id; i++)
+		id[i] = st->stream[i].there ? st->stream[i].id : 0;
 	state_fini(st);
 	free(st);
+	return whole;
 }

@@ -1,14 +1,12 @@
-#include "tests/sim/look.h"
+#include "tests/sim/work.h"
 #include <firn/read.h>
 #include <stdlib.h>
 
 /* ---- one stream ---- */
 
 struct looker {
+	struct term *term;
 	struct site *site;
-	struct home *home;
-	struct firn_volume *volume;
-	uint32_t owner;
 };
 
 /* What was read is a promise: it must be there after any crash. */
@@ -17,38 +15,37 @@ static void read_is_promise(struct m_volume *m, const struct firn_part *p)
 	for (uint32_t i = 0; i < p->n_batch; i++) {
 		const struct firn_batch *b = (const void *)((const char *)p->batch +
 		                                            (size_t)i * p->batch_size);
-		model_promise(m, b->rev);
+		model_promise_rev(m, b->rev);
 	}
 }
 
 static void look_once(struct looker *l)
 {
-	struct m_volume *m = &l->home->m;
+	struct m_volume *m = l->term->m;
 	uint32_t i = some_stream(&m->now);
 	if (i == M_STREAMS)
 		return;
-	uint64_t id = m->now.stream[i].id, from = m->now.stream[i].start,
-	         to = m->now.stream[i].next;
-	uint64_t at = from + (to > from ? rng_below(&W.rng, to - from) : 0);
+	uint64_t id = m->now.stream[i].id, at = some_offset(&m->now.stream[i]);
 	const struct firn_fetched *f = NULL;
 	struct firn_error err = FIRN_ERROR_INIT;
-	int rc = firn_stream_read(l->volume, id, at, 1 + (uint32_t)rng_below(&W.rng, 20000),
+	int rc = firn_stream_read(l->term->volume, id, at, 1 + (uint32_t)rng_below(&W.rng, 20000),
 	                          (uint32_t)rng_below(&W.rng, 20), &f, &err);
 	W.n_ops++;
-	if (l->owner != l->home->n_owner) {
-		firn_release(f);
-		return;
-	}
+	m = l->term->m;
+	const struct m_stream *s = &m->now.stream[i];
 	if (rc == 0 && f->n_part) {
-		(void)check_part(m, i, &m->now, f->part, at, "read");
+		(void)check_part(&m->now.stream[i], f->part, at, "read");
 		read_is_promise(m, f->part);
 	}
 	firn_release(f);
 	bool fine = rc == 0 || rc == FIRN_ERANGE || rc == FIRN_ENOENT || rc == FIRN_ESTORE ||
 	            rc == FIRN_EIO || rc == FIRN_EAGAIN || rc == FIRN_ETIMEDOUT ||
-	            rc == FIRN_ESHUTDOWN || rc == FIRN_ECANCELED || (rc == FIRN_EFENCED && W.slots);
-	SIM_CHECK("P6", fine || (rc == FIRN_ECORRUPT && l->site->hurt), "%s: reading: %s %s",
-	          m->name, firn_code_name(rc), err.text);
+	            rc == FIRN_ESHUTDOWN || rc == FIRN_ECANCELED ||
+	            (rc == FIRN_ELOST && model_lost(s, at)) ||
+	            (rc == FIRN_EFENCED && may_be_fenced(l->term));
+	SIM_CHECK("P6", fine || (rc == FIRN_ECORRUPT && l->site->hurt),
+	          "%s: reading s%u at %llu: %s %s", m->name, s->name, (unsigned long long)at,
+	          firn_code_name(rc), err.text);
 }
 
 /* ---- by time ---- */
@@ -62,7 +59,7 @@ static bool as_late(const struct m_batch *b, int64_t value)
 /* The first batch from `value` on: never one before it that is too early, never a miss of one that was durable. */
 static void look_up(struct looker *l)
 {
-	struct m_volume *m = &l->home->m;
+	struct m_volume *m = l->term->m;
 	uint32_t i = some_stream(&m->now);
 	if (i == M_STREAMS)
 		return;
@@ -70,16 +67,18 @@ static void look_up(struct looker *l)
 	struct firn_lookup q = FIRN_LOOKUP_INIT;
 	struct firn_event ev = { 0 };
 	uint64_t durable = 0;
-	q.volume = l->volume;
+	q.volume = l->term->volume;
 	q.stream = s->id;
 	q.value = 1 + (int64_t)rng_below(&W.rng, 1000000);
 	q.req.timeout_ms = 60000;
-	if (firn_stream_mark(l->volume, s->id, FIRN_MARK_DURABLE, &durable))
+	if (firn_stream_mark(q.volume, s->id, FIRN_MARK_DURABLE, &durable))
 		return;
 	int rc = firn_engine_call(l->site->node->engine, &q.req, &ev, NULL);
 	firn_release(ev.result);
 	W.n_ops++;
-	if ((rc != 0 && rc != FIRN_ENOENT) || !s->there || l->owner != l->home->n_owner)
+	m = l->term->m;
+	s = &m->now.stream[i];
+	if ((rc != 0 && rc != FIRN_ENOENT) || !s->there)
 		return;
 	for (uint32_t k = 0; k < s->n_batch; k++) {
 		const struct m_batch *b = &s->batch[k];
@@ -88,7 +87,7 @@ static void look_up(struct looker *l)
 			          "%s: s%u: looked for %lld, got %lld at %llu", m->name, s->name,
 			          (long long)q.value, (long long)b->timestamp_ms,
 			          (unsigned long long)b->base);
-			model_promise(m, b->rev);
+			model_promise_rev(m, b->rev);
 			return;
 		}
 		/* start may have moved up to the assigned one, not beyond it */
@@ -105,22 +104,27 @@ static void look_up(struct looker *l)
 static void looker_main(void *arg)
 {
 	struct looker *l = arg;
-	while (!l->site->stop && !l->site->sick && l->owner == l->home->n_owner) {
+	while (!l->site->stop && !l->site->sick && !l->term->leaves) {
 		if (rng_one_in(&W.rng, 4))
 			look_up(l);
 		else
 			look_once(l);
-		sched_sleep(rng_below(&W.rng, 20000000) + 1);
+		user_sleep(rng_below(&W.rng, 20000000));
+		/* Who is fenced has little to tell; what is left is for a while. */
+		if (l->term->over && rng_one_in(&W.rng, 20))
+			break;
 	}
+	l->term->n_user--;
 	l->site->n_client--;
 }
 
-void start_looker(struct site *s, struct home *h)
+void start_looker(struct term *t)
 {
 	struct looker *l = calloc(1, sizeof *l);
-	*l = (struct looker){ s, h, h->volume, h->n_owner };
-	s->n_client++;
-	(void)sched_spawn(s->node->process, "reader", looker_main, l);
+	*l = (struct looker){ t, t->site };
+	t->n_user++;
+	t->site->n_client++;
+	(void)sched_spawn(t->site->node->process, "reader", looker_main, l);
 }
 
 /* ---- many streams ---- */
@@ -131,8 +135,7 @@ struct watcher {
 	struct site *site;
 	struct firn_reader *reader;
 	struct {
-		struct home *home; /* NULL: empty */
-		uint32_t owner;
+		struct term *term; /* NULL: empty */
 		uint32_t stream;
 		uint64_t pos;
 		uint16_t up_to;
@@ -141,34 +144,35 @@ struct watcher {
 
 static void slot_set(struct watcher *w, uint32_t n)
 {
-	struct home *h = &homes[rng_below(&W.rng, N_HOMES)];
-	w->slot[n].home = NULL;
-	bool here = h->volume && h->attached && &sites[h->site] == w->site;
-	uint32_t i = here ? some_stream(&h->m.now) : M_STREAMS;
+	struct term *t = homes[rng_below(&W.rng, n_homes)].term;
+	w->slot[n].term = NULL;
+	bool here = t && t->checked && !t->leaves && t->site == w->site;
+	uint32_t i = here ? some_stream(&t->m->now) : M_STREAMS;
 	struct firn_item it = { .slot = n, .flags = FIRN_ITEM_REMOVE };
 	if (i < M_STREAMS) {
-		const struct m_stream *s = &h->m.now.stream[i];
-		w->slot[n].home = h;
-		w->slot[n].owner = h->n_owner;
+		const struct m_stream *s = &t->m->now.stream[i];
+		w->slot[n].term = t;
 		w->slot[n].stream = i;
-		w->slot[n].pos = s->start + rng_below(&W.rng, s->next - s->start + 1);
+		w->slot[n].pos = rng_one_in(&W.rng, 8) ? s->next : some_offset(s);
 		w->slot[n].up_to = rng_one_in(&W.rng, 3) ? FIRN_MARK_STORED : FIRN_MARK_DURABLE;
 		it = (struct firn_item){ .slot = n,
-			                 .volume = h->volume,
+			                 .volume = t->volume,
 			                 .stream = s->id,
 			                 .offset = w->slot[n].pos,
 			                 .up_to = w->slot[n].up_to };
 	}
 	int rc = firn_reader_set(w->reader, &it, sizeof it, 1);
-	SIM_CHECK("P7", rc == 0 || rc == FIRN_ENOMEM, "a slot of a reader: %s", firn_code_name(rc));
+	SIM_CHECK("P7", rc == 0 || rc == FIRN_ENOMEM || (rc == FIRN_ESHUTDOWN && t && t->over),
+	          "a slot of a reader: %s", firn_code_name(rc));
 	if (rc)
-		w->slot[n].home = NULL;
+		w->slot[n].term = NULL;
 }
 
 /* Marks are promises: below `visible` all is durable, below `stored` stored, but for what was trimmed. */
-static void marks_are_promises(struct m_volume *m, const struct m_stream *s,
+static void marks_are_promises(const struct term *t, const struct m_stream *s,
                                const struct firn_part *p)
 {
+	struct m_volume *m = t->m;
 	SIM_CHECK("P2", p->visible <= s->next || !s->there, "%s: s%u is visible up to %llu of %llu",
 	          m->name, s->name, (unsigned long long)p->visible, (unsigned long long)s->next);
 	for (uint32_t k = 0; k < s->n_batch; k++) {
@@ -176,37 +180,44 @@ static void marks_are_promises(struct m_volume *m, const struct m_stream *s,
 		if (b->base < p->start)
 			continue;
 		if (b->base + b->n_offsets <= p->visible)
-			model_promise(m, b->rev);
-		if (b->base + b->n_offsets <= p->stored && b->rev > m->stored)
-			m->stored = b->rev;
+			model_promise_rev(m, b->rev);
+		uint64_t n;
+		if (b->base + b->n_offsets <= p->stored && model_at(m, b->rev, &n) && n > m->stored)
+			m->stored = n;
 	}
+	SIM_CHECK("P4", !t->over || m->stored <= t->cut,
+	          "%s: the old owner stored write %llu, the next one began with %llu", m->name,
+	          (unsigned long long)m->stored, (unsigned long long)t->cut);
 }
 
 static void take_part(struct watcher *w, const struct firn_part *p, bool ready)
 {
-	SIM_CHECK("P2", p->slot < SLOTS && w->slot[p->slot].home,
+	SIM_CHECK("P2", p->slot < SLOTS && w->slot[p->slot].term,
 	          "a part of slot %u, which is empty", p->slot);
-	struct home *h = w->slot[p->slot].home;
-	struct m_stream *s = &h->m.now.stream[w->slot[p->slot].stream];
+	struct term *t = w->slot[p->slot].term;
+	struct m_stream *s = &t->m->now.stream[w->slot[p->slot].stream];
 	uint64_t *pos = &w->slot[p->slot].pos;
 	bool fine = p->code == 0 || p->code == FIRN_ERANGE || p->code == FIRN_ENOENT ||
 	            p->code == FIRN_ESTORE || p->code == FIRN_EIO || p->code == FIRN_ENOMEM ||
-	            p->code == FIRN_ESHUTDOWN || (p->code == FIRN_EFENCED && W.slots) ||
+	            p->code == FIRN_ESHUTDOWN || (p->code == FIRN_EFENCED && may_be_fenced(t)) ||
+	            (p->code == FIRN_ELOST && model_lost(s, *pos)) ||
 	            (p->code == FIRN_ECORRUPT && w->site->hurt);
-	SIM_CHECK("P6", fine, "%s: s%u in a fetch: %s", h->m.name, s->name,
-	          firn_code_name(p->code));
-	if (p->code || w->slot[p->slot].owner != h->n_owner) {
+	SIM_CHECK("P6", fine, "%s: s%u in a fetch at %llu: %s", t->m->name, s->name,
+	          (unsigned long long)*pos, firn_code_name(p->code));
+	if (p->code) {
+		if (p->code == FIRN_ELOST)
+			(void)check_part(s, p, *pos, "fetch");
 		slot_set(w, p->slot);
 		return;
 	}
-	marks_are_promises(&h->m, s, p);
+	marks_are_promises(t, s, p);
 	if (!ready) {
-		*pos = check_part(&h->m, w->slot[p->slot].stream, &h->m.now, p, *pos, "fetch");
-		read_is_promise(&h->m, p);
+		*pos = check_part(s, p, *pos, "fetch");
+		read_is_promise(t->m, p);
 		return;
 	}
 	uint64_t mark = w->slot[p->slot].up_to == FIRN_MARK_STORED ? p->stored : p->visible;
-	SIM_CHECK("P2", *pos < mark, "%s: s%u is ready at %llu, its mark is %llu", h->m.name,
+	SIM_CHECK("P2", *pos < mark, "%s: s%u is ready at %llu, its mark is %llu", t->m->name,
 	          s->name, (unsigned long long)*pos, (unsigned long long)mark);
 }
 
@@ -238,7 +249,7 @@ static void watcher_main(void *arg)
 			fetch_once(w);
 			if (rng_one_in(&W.rng, 3))
 				slot_set(w, (uint32_t)rng_below(&W.rng, SLOTS));
-			sched_sleep(rng_below(&W.rng, 20000000) + 1);
+			user_sleep(rng_below(&W.rng, 20000000));
 		}
 		(void)firn_reader_close(w->reader);
 	}

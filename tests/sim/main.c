@@ -31,7 +31,8 @@ enum {
 	KEY_TRACE = 't',
 	KEY_MINIMIZE = 'm',
 	KEY_JSON = 'j',
-	KEY_WAL = 'w'
+	KEY_WAL = 'w',
+	KEY_NODES = 'n'
 };
 
 static const struct argp_option options[] = {
@@ -41,6 +42,8 @@ static const struct argp_option options[] = {
 	{ "trace", KEY_TRACE, NULL, 0, "Print what happens", 0 },
 	{ "minimize", KEY_MINIMIZE, NULL, 0, "Run a failing seed with ever fewer faults", 0 },
 	{ "wal", KEY_WAL, "file|store", 0, "Where the log lies; unsaid: the seed says it", 0 },
+	{ "nodes", KEY_NODES, "N", 0,
+	  "Machines with an engine each, 1 to 5; unsaid: the seed says it", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Print the summary as JSON", 0 },
 	{ 0 },
 };
@@ -62,8 +65,9 @@ static struct {
 	uint64_t from, to;
 	unsigned fresh_s;
 	bool trace, minimize, json;
-	const char *wal; /* NULL, "file", "store" */
-	uint8_t *skip;   /* ordinals of faults that shall not strike, shared with the child */
+	const char *wal;  /* NULL, "file", "store" */
+	uint32_t n_nodes; /* 0: by the seed */
+	uint8_t *skip;    /* ordinals of faults that shall not strike, shared with the child */
 	uint64_t n_failed, n_run;
 	struct tally sum;
 } M = { .from = 1, .to = 100 };
@@ -99,6 +103,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (strcmp(arg, "file") && strcmp(arg, "store"))
 			argp_error(state, "--wal takes file or store");
 		M.wal = arg;
+		return 0;
+	case KEY_NODES:
+		M.n_nodes = (uint32_t)strtoul(arg, &end, 10);
+		if (*end || !M.n_nodes || M.n_nodes > NODES_MOST)
+			argp_error(state, "--nodes takes 1 to %d", NODES_MOST);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -138,6 +147,8 @@ static void child(uint64_t seed, struct outcome *out)
 	world_init(seed, M.trace, out->dir);
 	if (M.wal)
 		W.slots = !strcmp(M.wal, "store");
+	if (M.n_nodes)
+		W.n_nodes = M.n_nodes;
 	W.skip = M.skip;
 	W.n_skip = SKIP_MOST;
 	run_seed();
@@ -200,9 +211,12 @@ static void wait_one(struct worker *w, unsigned n)
 		if (!judge(status, w[i].out))
 			return;
 		M.n_failed++;
-		(void)printf("seed %llu: %s\n    firn-sim --seed %llu%s%s --trace\n",
+		char nodes[24] = "";
+		if (M.n_nodes)
+			(void)snprintf(nodes, sizeof nodes, " --nodes %u", M.n_nodes);
+		(void)printf("seed %llu: %s\n    firn-sim --seed %llu%s%s%s --trace\n",
 		             (unsigned long long)w[i].seed, w[i].out->failure,
-		             (unsigned long long)w[i].seed, M.wal ? " --wal " : "",
+		             (unsigned long long)w[i].seed, nodes, M.wal ? " --wal " : "",
 		             M.wal ? M.wal : "");
 	}
 }

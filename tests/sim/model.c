@@ -82,27 +82,105 @@ static void add_op(struct m_state *st, const struct m_op *o, uint64_t rev)
 	}
 }
 
-static void add(struct m_state *st, const struct m_write *w, uint64_t rev)
+/* Ranges that touch are one: nothing was stored of the stream in between. */
+static void add_lost(struct m_stream *s)
 {
-	for (uint32_t i = 0; i < w->n_op; i++)
-		add_op(st, &w->op[i], rev);
+	struct m_range *last = s->n_lost ? &s->lost[s->n_lost - 1] : NULL;
+	if (!last || last->to != s->next) {
+		if (s->n_lost == M_LOST)
+			abort();
+		last = &s->lost[s->n_lost++];
+		last->from = s->next;
+	}
+	s->next += M_SKIP;
+	last->to = s->next;
 }
 
-void model_add(struct m_volume *v, const struct m_write *w)
+static void add(struct m_state *st, const struct m_write *w)
+{
+	for (uint32_t i = 0; i < w->n_op; i++)
+		add_op(st, &w->op[i], w->rev);
+	for (uint32_t i = 0; !w->n_op && i < st->n_stream; i++)
+		add_lost(&st->stream[i]);
+}
+
+static void push(struct m_volume *v, const struct m_write *w, uint64_t revs)
 {
 	if (v->n == v->cap) {
 		v->cap = v->cap ? 2 * v->cap : 64;
 		v->w = realloc(v->w, v->cap * sizeof *v->w);
 	}
-	v->w[v->n++] = *w;
-	add(&v->now, w, v->n);
+	uint64_t rev = model_rev(v, v->n) + revs;
+	v->w[v->n] = *w;
+	v->w[v->n].rev = rev;
+	add(&v->now, &v->w[v->n++]);
+}
+
+void model_add(struct m_volume *v, const struct m_write *w)
+{
+	push(v, w, 1);
+}
+
+void model_abandon(struct m_volume *v)
+{
+	const struct m_write w = { .n_op = 0 };
+	v->n_abandoned++;
+	push(v, &w, M_SKIP);
+}
+
+uint64_t model_rev(const struct m_volume *v, uint64_t k)
+{
+	return k ? v->w[k - 1].rev : 0;
+}
+
+bool model_at(const struct m_volume *v, uint64_t rev, uint64_t *k)
+{
+	uint64_t lo = 0, hi = v->n;
+	while (lo < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+		if (model_rev(v, mid) < rev)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*k = lo;
+	return model_rev(v, lo) == rev;
+}
+
+bool model_find(const struct m_volume *v, uint64_t rev, uint32_t most, uint64_t *k,
+                uint32_t *n_abandon)
+{
+	for (*n_abandon = 0; *n_abandon <= most && rev >= *n_abandon * M_SKIP; ++*n_abandon)
+		if (model_at(v, rev - *n_abandon * M_SKIP, k))
+			return true;
+	return false;
+}
+
+struct m_volume *model_fork(const struct m_volume *v)
+{
+	struct m_volume *f = malloc(sizeof *f);
+	*f = *v;
+	f->w = malloc((v->cap + 1) * sizeof *f->w);
+	if (v->n)
+		memcpy(f->w, v->w, v->n * sizeof *f->w);
+	model_sum(v, v->n, &f->now);
+	return f;
+}
+
+void model_drop(struct m_volume *v)
+{
+	if (!v)
+		return;
+	state_fini(&v->now);
+	free(v->w);
+	free(v);
 }
 
 void model_sum(const struct m_volume *v, uint64_t k, struct m_state *out)
 {
 	memset(out, 0, sizeof *out);
 	for (uint64_t i = 0; i < k; i++)
-		add(out, &v->w[i], i + 1);
+		add(out, &v->w[i]);
 	for (uint32_t i = 0; i < out->n_stream; i++)
 		out->stream[i].id = v->now.stream[i].id;
 }
@@ -128,6 +206,21 @@ void model_promise(struct m_volume *v, uint64_t k)
 {
 	if (k > v->promised)
 		v->promised = k;
+}
+
+void model_promise_rev(struct m_volume *v, uint64_t rev)
+{
+	uint64_t k;
+	if (model_at(v, rev, &k))
+		model_promise(v, k);
+}
+
+const struct m_range *model_lost(const struct m_stream *s, uint64_t offset)
+{
+	for (uint32_t i = 0; i < s->n_lost; i++)
+		if (s->lost[i].from <= offset && offset < s->lost[i].to)
+			return &s->lost[i];
+	return NULL;
 }
 
 void model_take_back(struct m_volume *v)

@@ -1,6 +1,7 @@
 #include "tests/sim/run.h"
 #include "tests/sim/store.h"
 #include "tests/sim/whatif.h"
+#include "tests/sim/chaos.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +11,8 @@ enum { MS = 1000000, LIVES_MOST = 6 };
 struct plan {
 	uint32_t lives;
 	bool lying, rot;
+	bool trouble,
+	        abandons; /* machines that are stopped and cut off; volumes that are given up */
 	bool far; /* one volume's store is away most of the time while all write much: the log goes round beside it */
 };
 
@@ -21,6 +24,8 @@ static struct plan make_plan(void)
 	p.rot = dice == 1;
 	p.far = W.seed % 16 == 5; /* not drawn: the other seeds stay what they were */
 	W.much = p.far;
+	p.trouble = W.n_nodes > 2 || W.seed % 7 == 3;
+	p.abandons = W.seed % 3 == 0;
 	return p;
 }
 
@@ -37,9 +42,16 @@ static void wait_settled(struct site *s, uint64_t ms)
 
 static void boot_all(void)
 {
-	for (uint32_t i = 0; i < N_SITES; i++)
-		if (!sites[i].node->process)
-			site_boot(i);
+	for (uint32_t i = 0; i < W.n_nodes; i++) {
+		struct site *s = &sites[i];
+		if (s->node->process)
+			continue;
+		if (!W.slots && fault_strikes(FAULT_MOVED, 12)) {
+			s->node->machine += 1000;
+			s->moved = true;
+		}
+		site_boot(i);
+	}
 }
 
 /* Finish, close, and go elsewhere if that was asked for; who does not come to an end in time is killed. */
@@ -51,36 +63,36 @@ static void close_site(struct site *s, uint32_t mode)
 		sched_sleep(MS);
 	SIM_CHECK("P8", s->state == SITE_CLOSED || s->state == SITE_FAILED || !W.calm,
 	          "node %u does not close", s->node->number);
-	if (s->state == SITE_CLOSED)
-		node_down(s->node);
-	else
-		node_kill(s->node, false);
+	if (s->state != SITE_CLOSED) {
+		site_kill(s, false);
+		return;
+	}
+	node_down(s->node);
+	site_gone(site_number(s));
 }
 
 static void move_clean(struct site *s)
 {
-	for (uint32_t i = 0; i < N_HOMES; i++)
-		if (&sites[homes[i].site] == s && homes[i].clean && rng_one_in(&W.rng, 2))
-			homes[i].site = (homes[i].site + 1) % N_SITES;
+	for (uint32_t i = 0; W.n_nodes > 1 && i < n_homes; i++)
+		if (homes[i].owner == site_number(s) && homes[i].clean && rng_one_in(&W.rng, 2))
+			homes[i].site = elsewhere(homes[i].site);
 }
 
 /* Nobody needs the disk of who is dead. */
 static void move_any(const struct site *s)
 {
-	for (uint32_t i = 0; W.slots && i < N_HOMES; i++)
-		if (&sites[homes[i].site] == s && rng_one_in(&W.rng, 2)) {
-			homes[i].volume = NULL;
-			homes[i].changes = false;
-			homes[i].site = (homes[i].site + 1) % N_SITES;
-		}
+	for (uint32_t i = 0; W.slots && W.n_nodes > 1 && i < n_homes; i++)
+		if (homes[i].site == site_number(s) && !homes[i].term && rng_one_in(&W.rng, 2))
+			homes[i].site = elsewhere(homes[i].site);
 }
 
 /* From living writers, in the middle of what they do. */
 static void take_some(void)
 {
 	for (uint64_t n = rng_below(&W.rng, 5); n; n--) {
-		struct home *h = &homes[rng_below(&W.rng, N_HOMES)];
-		(void)take_over(h, (h->site + 1) % N_SITES);
+		struct home *h = &homes[rng_below(&W.rng, n_homes)];
+		if (h->owner != NOBODY)
+			(void)take_over(h, elsewhere(h->owner), NULL);
 		sched_sleep(rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 20 * MS : 1000 * MS) + 1);
 	}
 }
@@ -96,18 +108,20 @@ static void wait_for_a_write(const struct site *s)
 static void end_life(struct site *s)
 {
 	uint64_t dice = rng_below(&W.rng, 100);
+	if (!s->node->process)
+		return;
+	if (s->paused && dice >= 75)
+		site_pause(s, false);
 	if (dice < 75 && !rng_one_in(&W.rng, 4))
 		wait_for_a_write(s);
 	if (s->state == SITE_CLOSED || s->state == SITE_FAILED) {
-		node_kill(s->node, false);
+		site_kill(s, false);
 		return;
 	}
 	if (dice < 35) {
-		W.n_fault[FAULT_KILL]++;
-		node_kill(s->node, false);
+		site_kill(s, false);
 	} else if (dice < 75) {
-		W.n_fault[FAULT_POWER]++;
-		node_kill(s->node, true);
+		site_kill(s, true);
 	} else if (dice < 85) {
 		close_site(s, rng_one_in(&W.rng, 3) ? FIRN_DETACH_ABORT : FIRN_DETACH_KEEP_WAL);
 	} else {
@@ -129,7 +143,7 @@ static void far_life(void)
 static void one_life(const struct plan *p)
 {
 	boot_all();
-	for (uint32_t i = 0; i < N_SITES; i++)
+	for (uint32_t i = 0; i < W.n_nodes; i++)
 		if (!rng_one_in(&W.rng, 5)) /* else: killed while it opens, perhaps */
 			wait_settled(&sites[i], 20000);
 	if (rng_one_in(&W.rng, 5)) {
@@ -139,20 +153,24 @@ static void one_life(const struct plan *p)
 		W.n_fault[FAULT_OUTAGE]++;
 	}
 	sched_sleep(rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 5 * MS : 300 * MS) + 1);
-	for (uint32_t i = 0; i < N_SITES; i++)
+	for (uint32_t i = 0; i < W.n_nodes; i++)
 		if (fault_strikes(FAULT_CLOCK, 4))
 			sites[i].node->clock_ms -= (int64_t)rng_below(&W.rng, 3600 * 1000);
 	sched_sleep(rng_below(&W.rng, 100 * MS) + 1);
 	if (p->far && !W.slots)
 		far_life();
-	if (W.slots && rng_one_in(&W.rng, 2))
+	if (W.slots && W.n_nodes > 1 && rng_one_in(&W.rng, 2))
 		take_some();
+	if (p->trouble)
+		trouble_some();
+	if (p->abandons && !W.slots && W.n_nodes > 1)
+		abandon_some();
 	if (rng_one_in(&W.rng, 4))
 		cut_check();
 	if (!W.slots &&
 	    rng_one_in(&W.rng, 2)) /* a copied disk has nothing in it, and a bucket all */
-		whatif_remember((uint32_t)rng_below(&W.rng, N_SITES));
-	for (uint32_t i = 0; i < N_SITES; i++) {
+		whatif_remember((uint32_t)rng_below(&W.rng, W.n_nodes));
+	for (uint32_t i = 0; i < W.n_nodes; i++) {
 		if (!sites[i].sick && rng_one_in(&W.rng, 4))
 			continue; /* goes on */
 		end_life(&sites[i]);
@@ -164,10 +182,23 @@ static void one_life(const struct plan *p)
 		}
 	}
 	bool all_down = true;
-	for (uint32_t i = 0; i < N_SITES; i++)
+	for (uint32_t i = 0; i < W.n_nodes; i++)
 		all_down &= !sites[i].node->process;
 	if (!W.slots && all_down && rng_one_in(&W.rng, 3))
 		whatif_ask();
+}
+
+static bool drained(const struct home *h)
+{
+	return h->clean || h->given_up || (h->owner != NOBODY && sites[h->owner].hurt);
+}
+
+static bool all_clean(void)
+{
+	bool all = true;
+	for (uint32_t i = 0; i < n_homes; i++)
+		all &= drained(&homes[i]);
+	return all;
 }
 
 /* No faults any more: everything comes up, drains, and is the same for whoever looks from elsewhere. */
@@ -176,23 +207,31 @@ static void calm_end(void)
 	W.calm = true;
 	store_outage(0);
 	store_outage_of(NULL, 0);
-	for (uint32_t i = 0; i < N_SITES; i++)
+	for (uint32_t i = 0; i < W.n_nodes; i++)
+		site_pause(&sites[i], false);
+	for (uint32_t i = 0; i < W.n_nodes; i++)
 		if (sites[i].node->process)
 			close_site(&sites[i], FIRN_DETACH_KEEP_WAL);
-	for (uint32_t round = 0; round < 3; round++) {
+	for (uint32_t i = 0; i < n_homes; i++)
+		if (homes[i].owner != NOBODY)
+			homes[i].site = homes[i].owner;
+	for (uint32_t round = 0; round < 3 + W.n_nodes && (round < 3 || !all_clean()); round++) {
 		boot_all();
-		for (uint32_t i = 0; i < N_SITES; i++)
+		for (uint32_t i = 0; i < W.n_nodes; i++)
 			wait_settled(&sites[i], 600000);
-		for (uint32_t i = 0; i < N_SITES; i++)
+		for (uint32_t i = 0; i < W.n_nodes; i++)
 			SIM_CHECK("P8", settled(&sites[i]),
 			          "node %u does not come up although the faults have ended",
 			          sites[i].node->number);
-		for (uint32_t i = 0; i < N_SITES; i++)
+		for (uint32_t i = 0; i < W.n_nodes; i++)
 			close_site(&sites[i], FIRN_DETACH_DRAIN);
+		/* One that nobody knows to be the owner has it, or has the right to it. */
+		for (uint32_t i = 0; i < n_homes; i++)
+			if (!drained(&homes[i]))
+				homes[i].site = (homes[i].site + 1) % W.n_nodes;
 	}
-	for (uint32_t i = 0; i < N_HOMES; i++)
-		SIM_CHECK("P8", homes[i].clean || homes[i].given_up || sites[homes[i].site].hurt,
-		          "%s did not drain", homes[i].m.name);
+	for (uint32_t i = 0; i < n_homes; i++)
+		SIM_CHECK("P8", drained(&homes[i]), "%s did not drain", homes[i].m.name);
 	cut_check();
 }
 
@@ -200,19 +239,21 @@ static void director(void *arg)
 {
 	(void)arg;
 	struct plan p = make_plan();
-	for (uint32_t i = 0; i < N_SITES; i++) {
+	n_homes = W.n_nodes < 2 ? 3 : W.n_nodes + 1;
+	for (uint32_t i = 0; i < W.n_nodes; i++) {
 		sites[i] = (struct site){ .node = node_new(i) };
 		sites[i].node->lying = p.lying;
 	}
-	for (uint32_t i = 0; i < N_HOMES; i++) {
+	for (uint32_t i = 0; i < n_homes; i++) {
 		char name[16];
 		(void)snprintf(name, sizeof name, "v%u", i);
 		model_init(&homes[i].m, name);
-		homes[i].site = i % N_SITES;
+		homes[i].site = i % W.n_nodes;
+		homes[i].owner = homes[i].taker = NOBODY;
 	}
 	for (uint32_t i = 0; i < p.lives; i++) {
 		one_life(&p);
-		for (uint32_t k = 0; k < N_SITES; k++)
+		for (uint32_t k = 0; k < W.n_nodes; k++)
 			sites[k].hurt |= sites[k].node->lied;
 	}
 	calm_end();

@@ -32,7 +32,7 @@ enum fibre_state { RUNS, BLOCKED, ENDED, DEAD };
 struct fibre {
 	ucontext_t at;
 	jmp_buf jump;
-	bool begun;
+	bool begun, paused;
 	void *stack;
 	uint32_t id, process;
 	enum fibre_state state;
@@ -191,6 +191,8 @@ static struct fibre *pick(void)
 		uint64_t next = UINT64_MAX;
 		for (uint32_t i = 0; i < S.n_live; i++) {
 			struct fibre *f = S.live[i];
+			if (f->paused)
+				continue;
 			if (f->state == BLOCKED && f->wake_ns && f->wake_ns <= S.ns) {
 				f->state = RUNS;
 				f->timed_out = true;
@@ -202,7 +204,7 @@ static struct fibre *pick(void)
 		if (n) {
 			uint64_t k = rng_below(&S.rng, n);
 			for (uint32_t i = 0;; i++)
-				if (S.live[i]->state == RUNS && k-- == 0)
+				if (S.live[i]->state == RUNS && !S.live[i]->paused && k-- == 0)
 					return S.live[i];
 		}
 		if (next == UINT64_MAX)
@@ -253,6 +255,13 @@ void sched_kill(uint32_t process)
 			_longjmp(S.home_jump, 1);
 		abort();
 	}
+}
+
+void sched_pause(uint32_t process, bool stops)
+{
+	for (uint32_t i = 0; i < S.n_live; i++)
+		if (S.live[i]->process == process)
+			S.live[i]->paused = stops;
 }
 
 void sched_become(uint32_t process)

@@ -38,6 +38,9 @@ void sched_hang_text(char *text, uint32_t cap); /* who waits where, after a hang
 /* Kills all fibres of the process. If the caller is one of them, does not return. */
 void sched_kill(uint32_t process);
 
+/* The process stops, wherever its fibres are, or goes on. Its time runs: timers are due when it goes on. */
+void sched_pause(uint32_t process, bool stops);
+
 /* The fibre that runs, one of the world's, goes on as a thread of that process: a script that calls an engine. It must be
  * the world's again (0) before the process is killed and before it ends. */
 void sched_become(uint32_t process);

@@ -25,6 +25,10 @@ static struct {
 	uint32_t ignores;    /* conditions, 1 << FIRN_STORE_IF_... */
 	uint64_t part_until; /* an outage of some keys */
 	char part[32];
+	struct {
+		uint64_t until;
+		enum store_cut how;
+	} cut[NODES_MOST];
 } store;
 
 /* What travels: the request by value, so that it outlives who asked. */
@@ -63,6 +67,12 @@ void store_outage_of(const char *prefix, uint64_t until_ns)
 {
 	(void)snprintf(store.part, sizeof store.part, "%s", prefix ? prefix : "");
 	store.part_until = prefix ? until_ns : 0;
+}
+
+void store_cut(uint32_t node, enum store_cut how, uint64_t until_ns)
+{
+	store.cut[node].how = how;
+	store.cut[node].until = until_ns;
 }
 
 uint64_t store_puts(void)
@@ -287,8 +297,8 @@ static void answer(struct call *c)
 	sched_wake(from, 1);
 }
 
-/* Told as lost now; happens when `gate` opens, or some time later. */
-static void late(struct call *c, struct gate *gate)
+/* Of which nobody waits for an answer. */
+static struct call *twin_of(const struct call *c)
 {
 	struct call *twin = malloc(sizeof *twin);
 	*twin = *c;
@@ -296,6 +306,13 @@ static void late(struct call *c, struct gate *gate)
 	twin->data = malloc(c->len + 1);
 	if (c->len)
 		memcpy(twin->data, c->data, c->len);
+	return twin;
+}
+
+/* Told as lost now; happens when `gate` opens, or some time later. */
+static void late(struct call *c, struct gate *gate)
+{
+	struct call *twin = twin_of(c);
 	not_done(c, FIRN_STORE_AMBIGUOUS, 0, "no answer");
 	answer(c);
 	if (gate)
@@ -341,12 +358,48 @@ static bool away(const struct call *c)
 	       (store.part_until > sched_now() && !strncmp(c->key, store.part, strlen(store.part)));
 }
 
+static bool is_cut(const struct call *c)
+{
+	uint32_t node = c->process / 1000 - 1;
+	return node < NODES_MOST && store.cut[node].until > sched_now();
+}
+
+/* Stands in a buffer until the network is whole again, and arrives when who sent it has given up long ago. */
+static void arrive_behind(void *arg)
+{
+	struct call *c = arg;
+	while (is_cut(c))
+		sched_sleep(1 + rng_below(&W.rng, 1000000000));
+	sched_sleep(1 + rng_below(&W.rng, 2000000000));
+	happen(c);
+	sim_trace("store: a request for %s arrives behind the partition: %s", c->key,
+	          c->outcome == FIRN_STORE_DONE ? "done" : "refused");
+}
+
+/* True: the node was cut off, and is told that no answer came. */
+static bool partitioned(struct call *c)
+{
+	if (!is_cut(c))
+		return false;
+	bool arrives = store.cut[c->process / 1000 - 1].how == STORE_CUT_ANSWERS;
+	if (arrives) {
+		happen(c);
+	} else if (c->op == FIRN_STORE_PUT && fault_strikes(FAULT_STORE_LATE, 8)) {
+		struct call *twin = twin_of(c);
+		(void)sched_spawn(0, "request", arrive_behind, twin);
+	}
+	sched_sleep(rng_below(&W.rng, 3000000000));
+	not_done(c, FIRN_STORE_AMBIGUOUS, 0, "no answer");
+	answer(c);
+	return true;
+}
+
 /* A request on its way: a fibre of the world's, which goes on when the process that asked is dead. */
 static void travel(void *arg)
 {
 	struct call *c = arg;
 	sched_sleep(100000 + rng_below(&W.rng, 3000000));
-	if (scripted(c))
+	if (scripted(c) || partitioned(c))
 		return;
 	if (away(c)) {
 		sched_sleep(rng_below(&W.rng, 2000000000));

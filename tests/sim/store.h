@@ -12,6 +12,10 @@ void store_ignores(uint32_t conditions);
 uint8_t *store_bytes(const char *key, size_t *len);
 /* The same of keys that begin so. NULL: none. */
 void store_outage_of(const char *prefix, uint64_t until_ns);
+/* The node with this number is cut off until then: its requests do not arrive, or only the answers do not come back. Of
+ * those that did not arrive some do so behind it. 0: it is not, any more. */
+enum store_cut { STORE_CUT_BOTH, STORE_CUT_ANSWERS };
+void store_cut(uint32_t node, enum store_cut how, uint64_t until_ns);
 /* The object with this number among those whose keys begin so is gone; false: there is none. */
 bool store_lose(const char *prefix, uint32_t number);
 /* It has lost what came after an earlier moment; false: there is no such moment. */

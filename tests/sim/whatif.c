@@ -7,7 +7,7 @@
 static struct {
 	struct shot *shot;
 	uint32_t site;
-	uint64_t tries[N_HOMES]; /* attaches begun before it was taken */
+	uint64_t tries[HOMES_MOST]; /* attaches begun before it was taken */
 	bool bucket;
 } then;
 
@@ -27,7 +27,7 @@ void whatif_remember(uint32_t site)
 	}
 	then.shot = node_shot(sites[site].node);
 	then.site = site;
-	for (uint32_t i = 0; i < N_HOMES; i++)
+	for (uint32_t i = 0; i < n_homes; i++)
 		then.tries[i] = homes[i].tries;
 }
 
@@ -39,7 +39,9 @@ static bool must_refuse(const struct question *q, uint32_t home)
 		return true;
 	if (!h->got || h->maybe_clean || q->kind == FAULT_BUCKET_BACK)
 		return false;
-	return q->kind == FAULT_CLONED || h->site != q->site || then.tries[home] < h->got;
+	if (not_its_own(h, q->site) && h->tried[q->site])
+		return false; /* it may have come through unseen */
+	return q->kind == FAULT_CLONED || h->owner != q->site || then.tries[home] < h->got;
 }
 
 static int attach_again_and_again(struct question *q, const char *name, struct firn_volume **v,
@@ -66,18 +68,20 @@ static int attach_again_and_again(struct question *q, const char *name, struct f
 static void check_answer(const struct question *q, struct home *h, struct firn_volume *v)
 {
 	struct firn_volume_info info = { .struct_size = sizeof info };
-	struct m_volume *m = &h->m;
-	uint64_t id[M_STREAMS], least = q->kind == FAULT_BUCKET_BACK ? m->promised : m->stored;
+	struct m_volume *m = model_fork(&h->m);
+	uint64_t least = q->kind == FAULT_BUCKET_BACK ? m->promised : m->stored, k = 0;
+	uint32_t n_abandon = 0;
 	(void)firn_volume_info(v, &info);
-	SIM_CHECK("P5", info.rev_durable >= least && info.rev_durable <= m->n,
+	bool is = model_find(m, info.rev_durable, h->n_abandon, &k, &n_abandon);
+	SIM_CHECK("P5", is && k >= (n_abandon ? m->stored : least),
 	          "%s: %s was not noticed: writes %llu of %llu are there, %llu are promised",
 	          m->name, fault_name[q->kind], (unsigned long long)info.rev_durable,
-	          (unsigned long long)m->n, (unsigned long long)least);
-	for (uint32_t i = 0; i < M_STREAMS; i++)
-		id[i] = m->now.stream[i].id;
-	check_volume(v, m, info.rev_durable, fault_name[q->kind]);
-	for (uint32_t i = 0; i < M_STREAMS; i++)
-		m->now.stream[i].id = id[i];
+	          (unsigned long long)model_rev(m, m->n), (unsigned long long)model_rev(m, least));
+	model_cut(m, k);
+	for (uint32_t i = 0; i < n_abandon; i++)
+		model_abandon(m);
+	(void)check_volume(v, m, m->n, NULL, fault_name[q->kind]);
+	model_drop(m);
 }
 
 /* It goes on as it was before, without having asked (13): no answer. */
@@ -93,10 +97,10 @@ static void question_main(void *arg)
 	struct question *q = arg;
 	struct firn_error err = FIRN_ERROR_INIT;
 	bool opened = node_open(q->node, &err) == 0;
-	for (uint32_t i = 0; opened && i < N_HOMES; i++) {
+	for (uint32_t i = 0; opened && i < n_homes; i++) {
 		struct home *h = &homes[i];
 		struct firn_volume *v = NULL;
-		if (q->kind == FAULT_BUCKET_BACK && h->got_site != q->site)
+		if (q->kind == FAULT_BUCKET_BACK && h->owner != q->site)
 			continue; /* this WAL has not seen the newest of it: it cannot know */
 		int rc = attach_again_and_again(q, h->m.name, &v, &err);
 		sim_trace("%s: what if (%s): %s %s", h->m.name, fault_name[q->kind],
@@ -136,7 +140,7 @@ static bool choose(struct question *q)
 		                            FAULT_BUCKET_BACK, FAULT_CONDITIONS_IGNORED };
 	for (uint32_t i = 0; i < 10; i++) {
 		q->kind = kinds[rng_below(&W.rng, sizeof kinds / sizeof kinds[0])];
-		q->site = of_a_disk(q->kind) ? then.site : (uint32_t)rng_below(&W.rng, N_SITES);
+		q->site = of_a_disk(q->kind) ? then.site : (uint32_t)rng_below(&W.rng, W.n_nodes);
 		if (!sites[q->site].hurt && (!of_a_disk(q->kind) || then.shot) &&
 		    (q->kind != FAULT_BUCKET_BACK || then.bucket))
 			return fault_strikes(q->kind, 1);

@@ -28,6 +28,10 @@ const char *const fault_name[N_FAULTS] = {
 	[FAULT_INDEX_OLD] = "older index",
 	[FAULT_INDEX_GONE] = "index gone",
 	[FAULT_CLOCK] = "clock jump",
+	[FAULT_ABANDON] = "abandon",
+	[FAULT_MOVED] = "moved disk",
+	[FAULT_PAUSE] = "pause",
+	[FAULT_PARTITION] = "partition",
 	[FAULT_RESTORED] = "older snapshot",
 	[FAULT_CLONED] = "cloned disk",
 	[FAULT_BUCKET_BACK] = "older bucket",
@@ -48,6 +52,8 @@ void world_init(uint64_t seed, bool trace, const char *dir)
 	W.rng.s = seed;
 	W.trace = trace;
 	W.slots = seed % 4 == 0;
+	/* Not drawn of W.rng: what one machine does is not another matter because there are more. */
+	W.n_nodes = seed % 3 ? 2 : 1 + (uint32_t)(seed / 3 % NODES_MOST);
 	sched_init(seed);
 	(void)snprintf(W.scratch, sizeof W.scratch, "%s", dir);
 }

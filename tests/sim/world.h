@@ -26,6 +26,10 @@ enum fault {
 	FAULT_INDEX_OLD,   /* the index directory is put back to an older state */
 	FAULT_INDEX_GONE,
 	FAULT_CLOCK, /* the wall clock jumps */
+	FAULT_ABANDON, /* a volume is taken without the log of its writer: what it acked and did not store is lost */
+	FAULT_MOVED,     /* a disk put into another machine */
+	FAULT_PAUSE,     /* a process is stopped, in the middle of anything, and goes on later */
+	FAULT_PARTITION, /* a node's requests do not arrive, or no answers come back; it lives on */
 	/* Questions of whatif.h. */
 	FAULT_RESTORED,           /* an older snapshot of the disk */
 	FAULT_CLONED,             /* a snapshot in another machine */
@@ -34,6 +38,8 @@ enum fault {
 	N_FAULTS
 };
 extern const char *const fault_name[N_FAULTS];
+
+enum { NODES_MOST = 5 };
 
 struct world {
 	uint64_t seed;
@@ -45,6 +51,8 @@ struct world {
 	bool calm;             /* no faults any more: everything must drain */
 	bool always[N_FAULTS]; /* scripts: this one strikes whenever it can, calm or not */
 	bool much;             /* large payloads: logs go round */
+	bool slow;             /* users wait for seconds between what they do: time passes */
+	uint32_t n_nodes;      /* by the seed, or as the command line says */
 	bool slots; /* the log lies in the store; by the seed, or as the command line says */
 	bool trace;
 	char scratch[256]; /* real directory, for the indexes */

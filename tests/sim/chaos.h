@@ -1,0 +1,14 @@
+/* What happens to machines that live: stopped, cut off, given up by others. */
+#ifndef SIM_CHAOS_H
+#define SIM_CHAOS_H
+#include "tests/sim/work.h"
+
+void site_pause(struct site *s, bool stops);
+void site_kill(struct site *s, bool power);
+/* Some other than this one. */
+uint32_t elsewhere(uint32_t site);
+/* One is stopped, or cannot reach the store, for a while; then it goes on. With luck it does not matter. */
+void trouble_some(void);
+/* With logs on disks: a volume is taken without the log of its owner, who is stopped, cut off, dead, or alive. */
+void abandon_some(void);
+#endif

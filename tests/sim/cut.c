@@ -1,0 +1,75 @@
+#include "tests/sim/work.h"
+
+struct cut {
+	struct node *node;
+	bool done;
+};
+
+/* With the abandons that came through and were not heard of yet. */
+static void check_cut(struct firn_volume *v, struct home *h, uint64_t rev, uint64_t stored)
+{
+	uint64_t k = 0;
+	uint32_t n_abandon = 0;
+	bool is = model_find(&h->m, rev, h->n_abandon, &k, &n_abandon);
+	sim_trace("%s: a reader elsewhere sees the first %llu writes", h->m.name,
+	          (unsigned long long)k);
+	SIM_CHECK("P10", is && rev >= stored, "%s: stored up to %llu, promised %llu", h->m.name,
+	          (unsigned long long)rev, (unsigned long long)stored);
+	if (!n_abandon)
+		model_promise(&h->m, k);
+	struct m_volume *m = model_fork(&h->m);
+	model_cut(m, k);
+	for (uint32_t i = 0; i < n_abandon; i++)
+		model_abandon(m);
+	(void)check_volume(v, m, m->n, NULL, "the cut elsewhere");
+	model_drop(m);
+}
+
+static void cut_main(void *arg)
+{
+	struct cut *c = arg;
+	struct firn_error err = FIRN_ERROR_INIT;
+	int rc = node_open(c->node, &err);
+	for (uint32_t i = 0; rc == 0 && i < n_homes; i++) {
+		struct m_volume *m = &homes[i].m;
+		struct firn_attach a = FIRN_ATTACH_INIT;
+		struct firn_event ev;
+		a.store = "mem:sim";
+		a.name = m->name;
+		a.attach_flags = FIRN_ATTACH_READ_ONLY;
+		uint64_t stored = model_rev(m, m->stored); /* before it looks: the writer goes on */
+		int code = firn_engine_call(c->node->engine, &a.req, &ev, &err);
+		if (code) {
+			firn_release(ev.result);
+			SIM_CHECK("P10", passing(code) || code == FIRN_ENOENT,
+			          "%s: read-only attach: %s %s", m->name, firn_code_name(code),
+			          err.text);
+			continue;
+		}
+		struct firn_volume *v = ((const struct firn_attached *)ev.result)->volume;
+		firn_release(ev.result);
+		struct firn_volume_info info = { .struct_size = sizeof info };
+		(void)firn_volume_info(v, &info);
+		check_cut(v, &homes[i], info.rev_stored, stored);
+		struct firn_detach d = FIRN_DETACH_INIT;
+		d.volume = v;
+		(void)firn_engine_call(c->node->engine, &d.req, &ev, NULL);
+		firn_release(ev.result);
+	}
+	if (rc == 0)
+		(void)firn_engine_close(c->node->engine);
+	c->done = true;
+}
+
+void cut_check(void)
+{
+	static uint32_t number = 100;
+	struct cut c = { .node = node_new(number++) };
+	node_boot(c.node);
+	(void)sched_spawn(c.node->process, "cut", cut_main, &c);
+	for (uint32_t i = 0; !c.done; i++) {
+		SIM_CHECK("P8", i < 600000, "a reader elsewhere does not come to an end");
+		sched_sleep(1000000);
+	}
+	node_down(c.node);
+}
