@@ -3,17 +3,19 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/logs.h"
 #include "engine/upload/upload.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct sweep {
-	bool layers; /* the second half of the walk */
+	bool layers; /* the second part of the walk */
+	bool logs;   /* the third, of logs in a store */
 	bool more;   /* behind `after` there are keys */
 	bool told;
 	char after[400]; /* the last key that was looked at */
-	uint64_t n_gone, next_segment;
+	uint64_t n_gone, n_slot, next_segment;
 	uint32_t n; /* nobody names these, of the last page */
 	struct segment_id id[SWEEP_PAGE];
 };
@@ -280,6 +282,8 @@ static int delete (struct volume *v, struct sweep *s, struct firn_error *err)
 
 static int page(struct volume *v, struct sweep *s, struct firn_error *err)
 {
+	if (s->logs)
+		return logs_sweep(v, s->after, &s->more, &s->n_slot, err);
 	int rc = s->n ? 0 : list(v, s, err);
 	if (rc || !s->n)
 		return rc;
@@ -296,11 +300,14 @@ static int page(struct volume *v, struct sweep *s, struct firn_error *err)
 static void tell(struct volume *v, const struct sweep *s)
 {
 	char text[120];
-	if (!s->n_gone)
-		return;
 	(void)snprintf(text, sizeof text, "a sweep deleted %llu objects that no commit had named",
 	               (unsigned long long)s->n_gone);
-	engine_log(v->engine, FIRN_LOG_INFO, "gc", v->name, text);
+	if (s->n_gone)
+		engine_log(v->engine, FIRN_LOG_INFO, "gc", v->name, text);
+	(void)snprintf(text, sizeof text, "a sweep deleted %llu slots of logs that are over",
+	               (unsigned long long)s->n_slot);
+	if (s->n_slot)
+		engine_log(v->engine, FIRN_LOG_INFO, "gc", NULL, text);
 }
 
 /* Locked: the page is done, or the whole sweep. */
@@ -313,7 +320,13 @@ static void move_on(struct volume *v, struct sweep *s)
 		s->after[0] = 0;
 		return;
 	}
+	if (!s->logs && logs_sweep_begin(v->engine)) {
+		s->logs = true;
+		s->after[0] = 0;
+		return;
+	}
 	const struct firn_env *env = v->engine->env;
+	tell(v, s);
 	v->swept_to = s->next_segment;
 	v->sweep_at_ns = env->mono_ns(env->ctx) + SWEEP_EVERY_NS;
 	sweep_free(v);
@@ -327,10 +340,8 @@ int sweep_run(struct volume *v)
 	int rc = s ? page(v, s, &err) : fail(&err, FIRN_ENOMEM, 0, "gc", "no memory for a sweep");
 	if (rc == FIRN_ESTORE || rc == FIRN_ENOMEM)
 		volume_retry(v, &err);
-	else if (rc < 0 && rc != FIRN_EFENCED)
+	else if (rc < 0 && rc != FIRN_EFENCED && rc != FIRN_ECANCELED)
 		engine_log(v->engine, FIRN_LOG_WARN, "gc", v->name, err.text);
-	if (!rc && !s->n && !s->more && s->layers)
-		tell(v, s);
 	pthread_mutex_lock(&v->lock);
 	v->sweep_at_ns = env->mono_ns(env->ctx) + SWEEP_PAGE_NS;
 	if (!rc)

@@ -73,7 +73,8 @@ static const char *check_rows(const uint8_t *data, const struct slots_head *h)
 	return NULL;
 }
 
-static const char *check(const uint8_t *data, size_t len, const struct slots_head *h)
+/* Header and rows. */
+static const char *check_head(const uint8_t *data, size_t len, const struct slots_head *h)
 {
 	if (h->n_volume > (len - SLOTS_HEAD) / SLOTS_ROW)
 		return "it is cut";
@@ -82,16 +83,18 @@ static const char *check(const uint8_t *data, size_t len, const struct slots_hea
 	if (le32_get(data + 52) || le64_get(data + 80) || h->acked > h->slot)
 		return "its header makes no sense";
 	if (h->kind == SLOTS_SEAL)
-		return h->n_volume || h->group_len || h->group_sum || len != SLOTS_HEAD
-		               ? "a seal has nothing in it"
-		               : NULL;
-	if (h->group_len != len - SLOTS_HEAD - (size_t)h->n_volume * SLOTS_ROW)
-		return "its group is cut";
+		return h->n_volume || h->group_len || h->group_sum ? "a seal has nothing in it"
+		                                                   : NULL;
 	return check_rows(data, h);
 }
 
-int slots_decode(const uint8_t *data, size_t len, struct slots_head *out, const uint8_t **group,
-                 struct firn_error *err)
+static int bad(const struct slots_head *h, const char *wrong, struct firn_error *err)
+{
+	return fail(err, FIRN_ECORRUPT, 0, "wal", "slot %llu: %s", (unsigned long long)h->slot,
+	            wrong);
+}
+
+int slots_head_get(const uint8_t *data, size_t len, struct slots_head *out, struct firn_error *err)
 {
 	if (len < SLOTS_HEAD || le64_get(data) != SLOTS_MAGIC)
 		return fail(err, FIRN_ECORRUPT, 0, "wal", "it is no slot of a log");
@@ -108,10 +111,27 @@ int slots_decode(const uint8_t *data, size_t len, struct slots_head *out, const 
 	out->n_volume = le32_get(data + 48);
 	out->group_len = le64_get(data + 56);
 	out->group_sum = le64_get(data + 64);
-	const char *wrong = check(data, len, out);
-	if (wrong)
-		return fail(err, FIRN_ECORRUPT, 0, "wal", "slot %llu: %s",
-		            (unsigned long long)out->slot, wrong);
-	*group = data + SLOTS_HEAD + (size_t)out->n_volume * SLOTS_ROW;
+	const char *wrong = check_head(data, len, out);
+	return wrong ? bad(out, wrong, err) : 0;
+}
+
+size_t slots_head_len(const uint8_t *data, size_t len)
+{
+	bool is = len >= SLOTS_HEAD && le64_get(data) == SLOTS_MAGIC;
+	return SLOTS_HEAD + (is ? (size_t)le32_get(data + 48) * SLOTS_ROW : 0);
+}
+
+int slots_decode(const uint8_t *data, size_t len, struct slots_head *out, const uint8_t **group,
+                 struct firn_error *err)
+{
+	int rc = slots_head_get(data, len, out, err);
+	if (rc)
+		return rc;
+	size_t head = SLOTS_HEAD + (size_t)out->n_volume * SLOTS_ROW;
+	if (out->kind == SLOTS_SEAL && len != SLOTS_HEAD)
+		return bad(out, "a seal has nothing in it", err);
+	if (out->group_len != len - head)
+		return bad(out, "its group is cut", err);
+	*group = data + head;
 	return 0;
 }

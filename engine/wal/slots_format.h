@@ -43,5 +43,8 @@ void slots_encode(const struct slots_head *h, const struct slots_row *row, struc
  * FIRN_EUNSUPPORTED. */
 int slots_decode(const uint8_t *data, size_t len, struct slots_head *out, const uint8_t **group,
                  struct firn_error *err);
+/* The same of a beginning of it that holds header and rows; slots_head_len() says how much that is of what begins so. */
+int slots_head_get(const uint8_t *data, size_t len, struct slots_head *out, struct firn_error *err);
+size_t slots_head_len(const uint8_t *data, size_t len);
 void slots_row_get(const uint8_t *data, uint32_t i, struct slots_row *out);
 #endif

@@ -1,6 +1,6 @@
 /* The log in a store: what was acked is there for whoever takes the volume, without the writer's disk (P1); a writer that
  * lives on acks nothing more of it (P4), and goes on with its other volumes. PROTOCOL 3, S2, S3. */
-#include "tests/integration/site.h"
+#include "tests/integration/turned.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -298,4 +298,55 @@ Test(slots, an_option_that_means_nothing_is_refused)
 		          firn_code_name(rc), err.text);
 		site_remove(&w.s);
 	}
+}
+
+static unsigned long objects_of_logs(const struct world *w)
+{
+	char *text = site_ask(&w->s, "find log -type f -path '*firn-wal*' | wc -l");
+	unsigned long n = strtoul(text, NULL, 10);
+	free(text);
+	return n;
+}
+
+static void write_in_two_stores(void *arg)
+{
+	struct world *w = arg;
+	write_and_die(w);
+	(void)snprintf(w->s.uri, sizeof w->s.uri, "file://%s/elsewhere", w->s.dir);
+	host_attach(&w->a, "x");
+	(void)say(&w->a, new_stream(&w->a, "room"), "four ");
+}
+
+/* The log of a dead engine has a volume in it that lies in a store which the sweeping one does not know. */
+Test(slots, a_sealed_log_goes_when_all_its_volumes_are_known_to_be_done_with_it)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	w.options[3] = "delete_grace_ms=60000";
+	w.options[4] = NULL;
+	crash_after(write_in_two_stores, &w);
+	host_way(&w.b, WAY_NO_THREADS);
+	w.b.opts.options = w.options;
+	w.b.opts.env = turned_env();
+	host_start(&w.b);
+	store_all(&w.b);
+	unsigned long before = objects_of_logs(&w);
+	cr_expect_gt(before, 4);
+	turned_by(120 * 1000);
+	turned_settle(&w.b);
+	cr_expect_geq(objects_of_logs(&w) + 1, before, "x has not been seen");
+	(void)snprintf(w.s.uri, sizeof w.s.uri, "file://%s/elsewhere", w.s.dir);
+	struct firn_volume *v = w.b.volume;
+	host_attach(&w.b, "x");
+	expect_joined(&w.b, named(&w.b, "room"), "four ");
+	store_all(&w.b);
+	turned_by(7 * 3600 * 1000);
+	turned_settle(&w.b);
+	cr_expect_lt(objects_of_logs(&w), 5, "seals, and what the living one needs");
+	cr_expect_eq(host_detach(&w.b, w.b.volume, FIRN_DETACH_DRAIN, NULL), 0);
+	w.b.volume = v;
+	expect_joined(&w.b, named(&w.b, "room"), "one two three ");
+	cr_expect_eq(host_detach(&w.b, v, FIRN_DETACH_DRAIN, NULL), 0);
+	host_close(&w.b);
+	site_remove(&w.s);
 }

@@ -145,41 +145,6 @@ const char *stored_volume_state(const struct stored_volume *v)
 	return name[v->manifest.state < 4 ? v->manifest.state : 0];
 }
 
-/* Finds the next key that ends a volume's name, and leaves out its segments: there may be many. */
-struct volume_scan {
-	char name[512], after[1100];
-	bool found;
-};
-
-static int scan_key(void *arg, const char *key, uint64_t size)
-{
-	static const char manifest[] = "/manifest";
-	struct volume_scan *s = arg;
-	size_t len = strlen(key), tail = sizeof manifest - 1;
-	(void)size;
-	if (len <= tail || strcmp(key + len - tail, manifest) != 0 || len - tail >= sizeof s->name)
-		return 0;
-	memcpy(s->name, key, len - tail);
-	s->name[len - tail] = 0;
-	snprintf(s->after, sizeof s->after, "%s/seg0", s->name); /* '0' stands behind '/' */
-	s->found = true;
-	return 1;
-}
-
-int stored_volumes(struct store *store, int (*each)(void *arg, const char *name), void *arg,
-                   struct firn_error *err)
-{
-	struct volume_scan s = { .after = "" };
-	int rc;
-	do {
-		s.found = false;
-		rc = store_list(store, "", s.after, scan_key, &s, err);
-		if (s.found)
-			rc = each(arg, s.name);
-	} while (s.found && !rc);
-	return rc;
-}
-
 void tell_of_copy(const struct held_dir *h)
 {
 	if (h->has_copy)

@@ -60,7 +60,4 @@ void stored_volume_close(struct stored_volume *v);
 const char *stored_volume_state(const struct stored_volume *v); /* "clean", "dirty", "destroyed" */
 /* Key of one of its objects; `key` is what segment_key() gives, or "manifest". */
 void stored_volume_key(const char *name, const char *key, char *out, size_t cap);
-/* Calls each() with the name of every volume of a store, in byte order. */
-int stored_volumes(struct store *store, int (*each)(void *arg, const char *name), void *arg,
-                   struct firn_error *err);
 #endif

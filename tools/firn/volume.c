@@ -1,5 +1,6 @@
 /* firn volume create, list, info, drain. List and info read manifests: no engine is needed, and one
  * that runs is not disturbed. */
+#include "engine/gc/volumes.h"
 #include "tools/firn/json.h"
 #include "tools/firn/offline.h"
 #include "tools/firn/text.h"
@@ -103,7 +104,7 @@ static int list(struct volume_args *a)
 	else
 		printf("%-9s %5s %8s %10s  %-24s  %s\n", "STATE", "EPOCH", "SEGMENTS", "BYTES",
 		       "COMMITTED", "NAME");
-	int rc = stored_volumes(store, list_one, a, &err);
+	int rc = volumes_each(store, list_one, a, &err);
 	if (a->common.json)
 		json_end(&a->json);
 	store_close(store);

@@ -439,6 +439,82 @@ static void other_kind(void)
 	EXPECT("P4", try_attach(&b[1], "v", 0, &v, &err) == FIRN_ELOST);
 }
 
+/* Boxes whose sweeps come a second after an attach. */
+static void sweepers(struct box *b, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		box_init(&b[i], 20 + i);
+		b[i].slots = true;
+		b[i].grace_ms = SECOND;
+		power_on(&b[i]);
+		sched_become(0);
+	}
+}
+
+/* A's log has two volumes in it. B takes one and stores it, and sweeps: the other one's owner is A, who does not even know
+ * yet. C takes that, stores it, and sweeps: now nobody needs the log. */
+static void over_when_nobody_needs_it(void)
+{
+	struct box b[4];
+	sweepers(b, 4);
+	at(&b[0]);
+	struct firn_volume *v = attach(&b[0], "v"), *w = attach(&b[0], "w");
+	uint64_t s = stream(v, "room"), t = stream(w, "room");
+	say(v, s, "abcdefgh");
+	say(w, t, "ABCDEFGH");
+	at(&b[1]);
+	v = attach(&b[1], "v");
+	store_now(&b[1], v);
+	wait_ms(30 * SECOND);
+	EXPECT("P1", store_objects(SLOT) > 16);
+	at(&b[0]);
+	expect_word(w, t, "ABCDEFGH", "at its owner");
+	kill9(&b[0]);
+	at(&b[2]);
+	w = attach(&b[2], "w");
+	expect_word(w, t, "ABCDEFGH", "at the next owner");
+	uint64_t before = store_objects(SLOT);
+	store_now(&b[2], w);
+	wait_ms(30 * SECOND);
+	SIM_CHECK("P9", store_objects(SLOT) + 16 <= before, "%llu objects of logs, %llu before",
+	          (unsigned long long)store_objects(SLOT), (unsigned long long)before);
+	at(&b[1]);
+	shut_down(&b[1], v, FIRN_DETACH_DRAIN);
+	at(&b[2]);
+	shut_down(&b[2], w, FIRN_DETACH_DRAIN);
+	at(&b[3]);
+	expect_word(attach(&b[3], "v"), s, "abcdefgh", "at the third");
+	expect_word(attach(&b[3], "w"), t, "ABCDEFGH", "at the third");
+}
+
+/* The log is swept while its old writer waits for an answer: the seal is there when that comes. */
+static void the_seal_stays_behind_a_sweep(void)
+{
+	struct box b[2];
+	sweepers(b, 2);
+	at(&b[0]);
+	struct firn_volume *v = attach(&b[0], "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abcdef");
+	struct gate *late = gate_set(GATE_PUT, SLOT, 0, GATE_HOLD);
+	begin_say(&b[0], v, s, 'g', 1);
+	gate_wait(late);
+	begin_say(&b[0], v, s, 'h', 2); /* behind the seal */
+	EXPECT("P1", quiet(&b[0], 20));
+	at(&b[1]);
+	struct firn_volume *w = attach(&b[1], "v");
+	say(w, s, "x");
+	uint64_t before = store_objects(SLOT);
+	store_now(&b[1], w);
+	wait_ms(30 * SECOND);
+	EXPECT("P9", store_objects(SLOT) + 7 <= before);
+	gate_open(late);
+	at(&b[0]);
+	expect_unknown(&b[0], 2);
+	at(&b[1]);
+	expect_word(w, s, "abcdefx", "at the next owner");
+}
+
 const struct history slots_histories[] = {
 	{ "3a", "P4", "what is put at a seal or above it is acked by nobody", sealed },
 	{ "3b", "P4", "a seal is still there when the last straggler comes", seal_stays },
@@ -455,5 +531,8 @@ const struct history slots_histories[] = {
 	{ "S3b", "P4", "a log that was not named in time acks nothing", not_named },
 	{ "S17", "P1", "a log in another store is found by its URI, and waited for",
 	  log_elsewhere },
+	{ "S17b", "P9", "a sealed log goes when no manifest names it, and not before",
+	  over_when_nobody_needs_it },
+	{ "S17c", "P4", "its seal stays", the_seal_stays_behind_a_sweep },
 	{ 0 }
 };
