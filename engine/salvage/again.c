@@ -1,8 +1,9 @@
 /* What of a tail was sent again since: a producer that got no ack, or whose ack the takeover made void, sends the same
- * sequence to the next writer; so does who uses idempotency keys. Headers of the streams concerned are read from the lost
- * range on, and compared with what the tail has.
+ * sequence to the next writer; so does who uses idempotency keys. That writer may have been given up, too, and his tail be back
+ * already, or this be his: headers of the streams concerned are read from the lowest lost range on, and compared with what
+ * the tail has.
  *
- *   tail: (stream, producer, epoch, seq), (stream, key) --sorted--> bisected for every batch above */
+ *   tail: (stream, producer, epoch, seq), (stream, key) --sorted--> bisected for every batch there */
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/salvage/tail.h"
@@ -54,7 +55,7 @@ static bool same_producer(const struct tail_sent *x, const struct tail_sent *y)
 	       x->producer_epoch == y->producer_epoch;
 }
 
-/* Sequences [seq, seq + n) stand above: what of the tail has one of them was sent again. */
+/* Sequences [seq, seq + n) stand elsewhere: what of the tail has one of them was sent again. */
 static void mark_sent(struct tail *t, const struct tail_sent *s)
 {
 	size_t i = first_of(t->sent, t->n_sent, sizeof *s, s, by_seq);
@@ -153,10 +154,28 @@ static int look_through(struct tail *t, const struct tail_stream *ts)
 	return rc;
 }
 
+static int note_range(void *arg, const struct gap_entry *g)
+{
+	struct tail_stream *ts = tail_stream_find(arg, g->stream);
+	if (ts && g->kind == GAP_LOST && g->from < ts->lowest)
+		ts->lowest = g->from;
+	return 0;
+}
+
+static int find_ranges(struct tail *t)
+{
+	struct volume *v = volume_enter(t->volume);
+	if (!v)
+		return fail(t->err, FIRN_ESHUTDOWN, 0, "salvage", "the volume is detached");
+	int rc = index_gaps(v->engine->index, v->index_no, note_range, t, t->err);
+	volume_leave(t->volume);
+	return rc;
+}
+
 int tail_again(struct tail *t)
 {
 	struct tail_stream *ts;
-	int rc = 0;
+	int rc = find_ranges(t);
 	if (t->n_sent)
 		qsort(t->sent, t->n_sent, sizeof *t->sent, by_seq);
 	if (t->n_key)

@@ -11,9 +11,14 @@ static int same_stream(const void *value, const void *key)
 	return ((const struct tail_stream *)value)->id == *(const uint64_t *)key;
 }
 
+struct tail_stream *tail_stream_find(const struct tail *t, uint64_t id)
+{
+	return map_get(&t->streams, hash_u64(id), same_stream, &id);
+}
+
 struct tail_stream *tail_stream(struct tail *t, uint64_t id)
 {
-	struct tail_stream *s = map_get(&t->streams, hash_u64(id), same_stream, &id);
+	struct tail_stream *s = tail_stream_find(t, id);
 	if (s)
 		return s;
 	s = mem_zalloc(t->env, sizeof *s);

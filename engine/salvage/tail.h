@@ -7,9 +7,11 @@
 #include "engine/wal/inspect.h"
 
 struct tail_stream {
-	uint64_t id, trim, lowest; /* the tail's own trims; its lowest offset */
-	bool made, deleted;        /* by the tail */
-	bool asks;                 /* it has producers or keys */
+	uint64_t id, trim;
+	uint64_t
+	        lowest; /* where one may stand that has been sent again: the lowest range that was ever given up of it */
+	bool made, deleted; /* by the tail */
+	bool asks;          /* it has producers or keys */
 	bool holes; /* the batch before, as far as it is known, was left out: what is missing in front is lost, not skipped */
 	/* of the volume, as it was when the look was over */
 	bool live;
@@ -58,6 +60,8 @@ struct tail {
 	int rc; /* of a callback */
 };
 
+struct tail_stream *tail_stream_find(const struct tail *t,
+                                     uint64_t id);            /* NULL: the tail has none */
 struct tail_stream *tail_stream(struct tail *t, uint64_t id); /* made if need be; NULL: no memory */
 /* The entry that gave up this write, if it is of the volume; NULL: none did. */
 const struct lost_entry *tail_lost(const struct tail *t, const struct wal_report *wal,

@@ -43,20 +43,25 @@ static void teardown(void)
 	site_remove(&site);
 }
 
-static void abandon(void)
+static void abandon_by(struct host *h)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_attach r = FIRN_ATTACH_INIT;
 	struct firn_event ev = { 0 };
-	host_open(&b);
+	host_open(h);
 	r.store = site.uri;
 	r.name = "v";
 	r.takeover = "abandon";
 	r.req.timeout_ms = FIRN_FOREVER;
-	int rc = firn_engine_call(b.engine, &r.req, &ev, &err);
+	int rc = firn_engine_call(h->engine, &r.req, &ev, &err);
 	cr_assert_eq(rc, 0, "%s: %s", firn_code_name(rc), err.text);
-	b.volume = ((const struct firn_attached *)ev.result)->volume;
+	h->volume = ((const struct firn_attached *)ev.result)->volume;
 	firn_release(ev.result);
+}
+
+static void abandon(void)
+{
+	abandon_by(&b);
 }
 
 static int salvage_with(struct host *h, const char *from, const struct salvage_opts *with,
@@ -277,6 +282,44 @@ Test(salvage, what_was_sent_again_stays_lost, .init = setup, .fini = teardown)
 	cr_expect_eq(salvage(&c, &r), 0, "what was put back is no proof against itself");
 	cr_expect_eq(r.of[SALVAGE_THERE].batches, 3);
 	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+/* Of two tails, whatever comes back first, what a producer sent to both comes back once. */
+static void both_tails(const char *first, const char *then)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct salvage_report r[2];
+	struct iovec x = io_of("x"), y = io_of("y");
+	host_start(&a);
+	uint64_t s = new_stream(&a, "s");
+	store_all(&a);
+	wrote(&a, (struct firn_op[]){ sent(s, &x, 7, 0) }, 1, NULL);
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	wrote(&b, (struct firn_op[]){ sent(s, &x, 7, 0) }, 1, NULL);
+	wrote(&b, (struct firn_op[]){ sent(s, &y, 7, 1) }, 1, NULL);
+	host_stop(&b, FIRN_DETACH_ABORT);
+	c.opts.env = &fast;
+	abandon_by(&c);
+	cr_assert_eq(salvage_with(&c, first, NULL, &r[0], &err), 0, "%s", err.text);
+	cr_assert_eq(salvage_with(&c, then, NULL, &r[1], &err), 0, "%s", err.text);
+	cr_expect_eq(r[0].of[SALVAGE_PUT].batches + r[1].of[SALVAGE_PUT].batches, 2,
+	             "%s first: %lu + %lu", first, r[0].of[SALVAGE_PUT].batches,
+	             r[1].of[SALVAGE_PUT].batches);
+	cr_expect_eq(r[1].of[SALVAGE_AGAIN].batches, 1);
+	salvage_report_fini(&r[0]);
+	salvage_report_fini(&r[1]);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+Test(salvage, of_two_tails_the_older_comes_back_first, .init = setup, .fini = teardown)
+{
+	both_tails("a", "b");
+}
+
+Test(salvage, of_two_tails_the_newer_comes_back_first, .init = setup, .fini = teardown)
+{
+	both_tails("b", "a");
 }
 
 Test(salvage, what_nobody_wants_any_more_stays_lost, .init = setup, .fini = teardown)

@@ -34,11 +34,12 @@ RULES = {
     'owner': 'only the owner puts back, by a swap',
     'range': 'a trim of the owner\'s holds for what is put back',
     'again': 'what a client sent again is not put back',
+    'below': 'nor is what was put back before out of another range',
 }
 JUMP, AHEAD = 8, 3
 # Twice over, as both at once are too many states: who owns, with kills; what is put back, and what was trimmed or sent again.
 OWNING = {'values': 2, 'nonces': 3, 'kills': 1, 'swaps': 2, 'trims': 0, 'lost answers': 0, 'salvages': 0}
-PUTTING_BACK = {'values': 2, 'nonces': 3, 'kills': 0, 'swaps': 1, 'trims': 1, 'lost answers': 1, 'salvages': 1}
+PUTTING_BACK = {'values': 2, 'nonces': 3, 'kills': 0, 'swaps': 1, 'trims': 1, 'lost answers': 1, 'salvages': 2}
 TRIM = 't'
 DOWN, IDLE, RESUMED = ('down',), ('idle',), ('resumed',)
 NEW = (0, frozenset(), False, frozenset(), frozenset(), 0, 0, IDLE)
@@ -165,7 +166,7 @@ class Model:
             yield f'{name(i)} acks {rev}: a trim of all before it', put(new, 3, K | {(rev, TRIM)})
         known = {v: r for r, v in e[3] | M[5]}
         for v in U:
-            if n[4]:
+            if n[4]:  # nobody sends again what was put back: its window is over
                 continue
             if v in known and (known[v] < e[6] or (known[v], v) in recs):
                 yield f'{name(i)} is sent {v} again and knows it', put(put(s, 3, K | {(known[v], v)}), 4, U - {v})
@@ -195,16 +196,24 @@ class Model:
         M, E, C, K, U, n = s
         version, nonce, clean, nxt, lost, stored, start = M
         wal, intents, right, recs, aside, ln, lx, proc = E[i]
-        left = E[0][4] | E[1][4]
-        back = {(r, v) for r, v in left - stored if v != TRIM and any(a <= r < b for a, b in lost)}
-        if self.on['range']:
-            back = {(r, v) for r, v in back if r >= max([start] + [r for r, v in recs if v == TRIM])}
-        if self.on['again']:
-            there = {v for r, v in stored | recs}
-            back = {(r, v) for r, v in back if v not in there and not any(w == v and q > r for q, w in back)}
-        if not back or n[4] == self.most['salvages'] or len(C) == self.most['swaps']:
+        if n[4] == self.most['salvages'] or len(C) == self.most['swaps']:
             return
-        n = put(n, 4, 1)
+        for left in {E[0][4], E[1][4]}:
+            back = {(r, v) for r, v in left - stored if v != TRIM and any(a <= r < b for a, b in lost)}
+            if self.on['range']:
+                back = {(r, v) for r, v in back if r >= max([start] + [r for r, v in recs if v == TRIM])}
+            if self.on['again']:
+                low = min([r for r, v in back], default=0)
+                there = {v for r, v in stored | recs if self.on['below'] or r >= low}
+                back = {(r, v) for r, v in back if v not in there}
+            if back:
+                yield from self.put_back(s, i, back)
+
+    def put_back(self, s, i, back):
+        M, E, C, K, U, n = s
+        version, nonce, clean, nxt, lost, stored, start = M
+        wal, proc = E[i][0], E[i][7]
+        n = put(n, 4, n[4] + 1)
         man = (version + 1, wal, False, nxt, lost, stored | back, start)
         if not self.on['owner']:
             yield f'somebody puts back {sorted(back)}', (put(put(M, 5, stored | back), 6, start), E, C, K, U, n)
