@@ -210,6 +210,8 @@ static void wake_durable(struct volume *v, int code)
 static bool ends(const struct volume *v, const struct waiter *w, int code, uint64_t above,
                  uint64_t now)
 {
+	if (!code && w->look)
+		return w->look <= v->look;
 	if (!code)
 		return w->rev <= (w->durable ? v->rev_durable : v->rev_stored);
 	return code == FIRN_ETIMEDOUT ? w->deadline_ns && w->deadline_ns <= now : w->rev > above;
@@ -227,10 +229,17 @@ static void wake_stored(struct volume *v, int code, uint64_t above)
 			continue;
 		}
 		*link = w->next;
+		if (w->look)
+			w->ev.rev = v->rev_stored;
 		tell(w, code && w->ev.kind == FIRN_REQ_WRITE ? FIRN_EUNKNOWN : code);
 		mem_free(env, w);
 	}
 	v->stored_last = last;
+}
+
+void publish_looked(struct volume *v)
+{
+	wake_stored(v, 0, 0);
 }
 
 void volume_fail_waiters(struct volume *v, int code)

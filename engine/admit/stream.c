@@ -42,16 +42,14 @@ struct stream *volume_stream_named(const struct volume *v, const char *name, siz
 	return map_get(&v->names, sum64(name, len), same_name, &k);
 }
 
-struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint32_t name_len,
-                          uint64_t at)
+struct stream *stream_alloc(const struct firn_env *env, uint64_t id, const char *name,
+                            uint32_t name_len, uint64_t at)
 {
-	const struct firn_env *env = v->engine->env;
 	struct stream *s = mem_zalloc(env, sizeof *s);
 	if (!s)
 		return NULL;
 	s->name = mem_zalloc(env, name_len + 1u);
-	if (!s->name || map_put(&v->streams, hash_u64(id), s)) {
-		mem_free(env, s->name);
+	if (!s->name) {
 		mem_free(env, s);
 		return NULL;
 	}
@@ -61,13 +59,29 @@ struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint3
 	config_limits(NULL, &s->limits);
 	s->start_assigned = s->assigned = s->start = s->durable = at;
 	s->visible = s->stable = s->stored = s->stored_start = at;
-	if (name_len && map_put(&v->names, sum64(name, name_len), s)) {
-		(void)map_remove(&v->streams, hash_u64(id), same_id, &id);
-		mem_free(env, s->name);
-		mem_free(env, s);
-		return NULL;
-	}
 	return s;
+}
+
+int stream_link(struct volume *v, struct stream *s)
+{
+	if (map_put(&v->streams, hash_u64(s->id), s))
+		return FIRN_ENOMEM;
+	if (!s->name_len || !map_put(&v->names, sum64(s->name, s->name_len), s))
+		return 0;
+	(void)map_remove(&v->streams, hash_u64(s->id), same_id, &s->id);
+	return FIRN_ENOMEM;
+}
+
+struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint32_t name_len,
+                          uint64_t at)
+{
+	const struct firn_env *env = v->engine->env;
+	struct stream *s = stream_alloc(env, id, name, name_len, at);
+	if (!s || !stream_link(v, s))
+		return s;
+	mem_free(env, s->name);
+	mem_free(env, s);
+	return NULL;
 }
 
 void stream_unname(struct volume *v, struct stream *s)

@@ -5,6 +5,7 @@
 #include "engine/gc/gc.h"
 #include "engine/gc/sweep.h"
 #include "engine/base/mutex.h"
+#include "engine/upload/follow.h"
 #include <string.h>
 
 struct volume *volume_new(struct engine *e)
@@ -51,6 +52,7 @@ void volume_free(struct volume *v)
 	mem_free(env, v->grave);
 	mem_free(env, v->retain);
 	sweep_free(v);
+	follow_close(v);
 	manifest_fini(&v->manifest, env);
 	if (v->store)
 		store_close(v->store);

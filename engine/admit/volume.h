@@ -27,6 +27,7 @@ struct layered;
 struct grave;
 struct retain;
 struct sweep;
+struct follow;
 
 enum { ROUNDS_MAX = 16 }; /* of one volume, built and not yet stored */
 
@@ -84,6 +85,7 @@ struct waiter {
 	struct firn_event ev; /* complete but for code */
 	struct waiter *next;  /* of the stored list */
 	uint64_t deadline_ns; /* of a flush; 0 none */
+	uint64_t look;        /* a flush of a volume attached read-only: ends with that look; 0: no */
 	bool silent, durable; /* durable: a flush on that list that waits for rev_durable only */
 };
 
@@ -102,7 +104,7 @@ struct volume {
 	uint8_t id[16], nonce[16];
 	uint64_t nonce64, epoch;
 	uint32_t volume_no; /* in the WAL's table */
-	uint32_t index_no;  /* in LMDB */
+	atomic_uint index_no; /* in LMDB; a volume that follows its writer may get another one */
 	struct store *store;
 	uint64_t segment_bytes;
 	uint32_t upload_interval_ms;
@@ -161,6 +163,11 @@ struct volume {
 	uint64_t build_first;    /* next_segment when `building` was set */
 	uint64_t layer_first;    /* and `layering`, until a commit has taken it; 0: nothing */
 	bool leaving;            /* a detach waits for those to end: nothing new is begun */
+	struct follow *follow;   /* upload/: attached read-only, it follows its writer; else NULL */
+	bool following;          /* claimed: somebody looks whether there is a later cut */
+	bool turning;  /* the index is on its way to a later cut than what is here ... */
+	uint64_t cut;  /* ... which is this one's number since the attach, */
+	uint64_t look; /* and that look at the manifest has ended */
 	bool put_failed;         /* since the last look */
 	uint64_t retry_at_ns;
 	uint32_t retry_n;
@@ -173,7 +180,8 @@ struct volume {
 	struct commit *commit; /* being sent or settled; one at a time */
 	/* from attach on */
 	struct upload_lane *lane;
-	struct upload_task commit_task, build_task, layer_task, grave_task, retain_task, sweep_task;
+	struct upload_task commit_task, build_task, layer_task, grave_task, retain_task, sweep_task,
+	        follow_task;
 	uint64_t build_max,
 	        build_charge; /* the builder's: bytes of the round, memory taken for it */
 };
@@ -185,6 +193,11 @@ struct stream *volume_stream_live(const struct volume *v,
 struct stream *volume_stream_named(const struct volume *v, const char *name, size_t len);
 struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint32_t name_len,
                           uint64_t at);
+/* stream_new() in two steps: made, in no map; in the maps (FIRN_ENOMEM: in neither), which cannot fail behind
+ * map_reserve(). */
+struct stream *stream_alloc(const struct firn_env *env, uint64_t id, const char *name,
+                           uint32_t name_len, uint64_t at);
+int stream_link(struct volume *v, struct stream *s);
 void stream_free(struct volume *v, struct stream *s);    /* out of the maps, too */
 void stream_destroy(struct volume *v, struct stream *s); /* not out of the maps */
 int stream_tail_push(struct volume *v, struct stream *s, const struct tail_entry *e);
@@ -231,6 +244,8 @@ void publish_poison(struct engine *e);
 /* rev_stored rose, by `bytes` of records; `last` is the newest group that is stored now. Completes stored
  * waiters, forgets groups; volume locked. */
 void publish_stored(struct volume *v, uint64_t bytes, const struct volume_group *last);
+/* A look has ended: who waited for it is told. Volume locked. */
+void publish_looked(struct volume *v);
 /* All waiters end: writes FIRN_EUNKNOWN, flushes with the code. */
 void volume_fail_waiters(struct volume *v, int code);
 /* Flushes whose time is up end FIRN_ETIMEDOUT; takes the lock. */

@@ -5,6 +5,7 @@
 #include "engine/api/handle.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/upload/follow.h"
 #include "engine/upload/upload.h"
 #include <string.h>
 
@@ -169,12 +170,12 @@ static int flush_locked(struct volume *v, const struct firn_flush *f, const stru
 		return fail(err, FIRN_EFENCED, 0, "flush", "%s has another writer", v->name);
 	if (v->failed)
 		return fail(err, FIRN_EIO, 0, "flush", "%s: the WAL failed", v->name);
-	if (v->stopped && stored)
+	if (v->stopped && (stored || v->follow))
 		return fail(err, FIRN_ESTORE, 0, "flush", "%s: the store went backwards", v->name);
 	*ev = (struct firn_event){ .kind = FIRN_REQ_FLUSH,
 		                   .rev = v->rev_assigned,
 		                   .stream = f->stream };
-	*now = (stored ? v->rev_stored : v->rev_durable) >= v->rev_assigned;
+	*now = !v->follow && (stored ? v->rev_stored : v->rev_durable) >= v->rev_assigned;
 	if (*now)
 		return 0;
 	struct waiter *w = mem_zalloc(v->engine->env, sizeof *w);
@@ -184,9 +185,10 @@ static int flush_locked(struct volume *v, const struct firn_flush *f, const stru
 	w->to = *to;
 	w->ev = *ev;
 	w->durable = !stored;
+	w->look = v->follow ? follow_ask(v) : 0;
 	w->deadline_ns = deadline(v->engine, &f->req, to);
 	volume_wait_push(v, w);
-	v->upload_now = v->upload_now || stored;
+	v->upload_now = v->upload_now || (stored && !v->follow);
 	return 0;
 }
 
@@ -201,13 +203,14 @@ static int submit_flush(struct engine *e, const struct firn_flush *f, const stru
 	int rc = enter(e, f->volume, &v, err);
 	if (rc)
 		return rc;
+	bool kick = f->mark == FIRN_MARK_STORED || v->read_only;
 	pthread_mutex_lock(&v->lock);
 	rc = flush_locked(v, f, to, &now, &ev, err);
 	pthread_mutex_unlock(&v->lock);
 	volume_leave(f->volume);
 	if (!rc && now)
 		complete(to, &ev);
-	if (!rc && f->mark == FIRN_MARK_STORED)
+	if (!rc && kick)
 		upload_kick(e);
 	return rc;
 }

@@ -24,9 +24,11 @@ static void place(struct map_slot *slot, uint32_t cap, uint64_t hash, void *valu
 	slot[i].value = value;
 }
 
-static int grow(struct map *m)
+static int grow(struct map *m, uint32_t n)
 {
-	uint32_t cap = m->cap ? m->cap * 2 : 8;
+	uint32_t cap = m->cap ? m->cap : 8;
+	while (n * UINT64_C(4) > cap * UINT64_C(3))
+		cap *= 2;
 	struct map_slot *slot = mem_zalloc(m->env, cap * sizeof *slot);
 	if (!slot)
 		return -1;
@@ -56,9 +58,15 @@ void *map_get(const struct map *m, uint64_t hash, map_equal equal, const void *k
 	return s ? s->value : NULL;
 }
 
+int map_reserve(struct map *m, uint32_t n)
+{
+	n += m->n;
+	return n * UINT64_C(4) > m->cap * UINT64_C(3) ? grow(m, n) : 0;
+}
+
 int map_put(struct map *m, uint64_t hash, void *value)
 {
-	if ((m->n + 1) * 4 > m->cap * 3 && grow(m))
+	if (map_reserve(m, 1))
 		return -1;
 	place(m->slot, m->cap, hash, value);
 	m->n++;

@@ -23,6 +23,8 @@ void map_fini(struct map *m); /* frees the table, not the values */
 void *map_get(const struct map *m, uint64_t hash, map_equal equal, const void *key);
 /* The key must be absent. 0, or -1 without memory (then nothing changed). */
 int map_put(struct map *m, uint64_t hash, void *value);
+/* Room for so many more: the puts that follow cannot fail. 0, or -1 without memory. */
+int map_reserve(struct map *m, uint32_t n);
 void *map_remove(struct map *m, uint64_t hash, map_equal equal, const void *key);
 /* Walk: *at begins at 0; NULL ends. The table must not change meanwhile. */
 void *map_next(const struct map *m, uint32_t *at);

@@ -91,8 +91,9 @@ int index_fill_row(struct index_fill *f, const struct layer_row *row, struct fir
 	return rc;
 }
 
-/* The old number, if there is one, becomes one to be dropped. */
-static int swap(struct index_tx *tx, struct index_fill *f, const struct index_commit *c)
+/* The old number, if there is one, becomes one to be dropped; a kept one not yet, but should a crash come. */
+static int swap(struct index_tx *tx, struct index_fill *f, const struct index_commit *c,
+                uint32_t kept)
 {
 	struct index_row r;
 	struct index_volume old;
@@ -100,7 +101,10 @@ static int swap(struct index_tx *tx, struct index_fill *f, const struct index_co
 	int rc = index_tx_get(tx, &r);
 	if (rc == 0) {
 		rc = index_volume_row_get(&r, &old, tx->err);
-		index_key_drop(&tx->key, old.number);
+		if (rc == 0 && old.number == kept)
+			index_key_fill(&tx->key, kept);
+		else
+			index_key_drop(&tx->key, old.number);
 		index_row_begin(&tx->row);
 		rc = rc ? rc : index_tx_put(tx);
 	}
@@ -119,11 +123,12 @@ static int swap(struct index_tx *tx, struct index_fill *f, const struct index_co
 	return rc ? rc : index_tx_put(tx);
 }
 
-int index_fill_end(struct index_fill *f, const struct index_commit *commit, struct firn_error *err)
+int index_fill_end(struct index_fill *f, const struct index_commit *commit, uint32_t kept,
+                   struct firn_error *err)
 {
 	int rc = index_fill_pause(f, err);
 	rc = rc ? rc : index_tx_write(f->ix, &f->tx, err);
-	rc = rc ? rc : index_tx_finish(&f->tx, swap(&f->tx, f, commit));
+	rc = rc ? rc : index_tx_finish(&f->tx, swap(&f->tx, f, commit, kept));
 	if (rc)
 		index_fill_abort(f);
 	else
@@ -138,6 +143,13 @@ static int fill_to_drop(struct index_tx *tx, uint32_t number)
 	index_key_drop(&tx->key, number);
 	index_row_begin(&tx->row);
 	return rc ? rc : index_tx_put(tx);
+}
+
+int index_fill_drop(struct index *ix, uint32_t kept, struct firn_error *err)
+{
+	struct index_tx tx;
+	int rc = index_tx_write(ix, &tx, err);
+	return rc ? rc : index_tx_finish(&tx, fill_to_drop(&tx, kept));
 }
 
 /* Should it fail the next opening does the same. */

@@ -64,8 +64,11 @@ int index_fill_lost(struct index_fill *f, const struct lost_entry *lost, uint32_
                     struct firn_error *err);
 /* What was given is written: others get in. To be called before anything that takes long. */
 int index_fill_pause(struct index_fill *f, struct firn_error *err);
-/* The volume is what was filled in; footers of `commit` are not looked at. Frees f, also after an error. */
-int index_fill_end(struct index_fill *f, const struct index_commit *commit, struct firn_error *err);
+/* The volume is what was filled in; footers of `commit` are not looked at. Frees f, also after an error. The number before
+ * is cleared away by later applies; if it is `kept` (0: none), not before index_fill_drop() says so, or the next opening. */
+int index_fill_end(struct index_fill *f, const struct index_commit *commit, uint32_t kept,
+                   struct firn_error *err);
+int index_fill_drop(struct index *ix, uint32_t kept, struct firn_error *err);
 void index_fill_abort(struct index_fill *f); /* NULL is fine */
 
 /* Forgets a volume (in small transactions): before a rebuild, or when its rows are not wanted any
@@ -88,11 +91,19 @@ int index_expire(struct index *ix, uint32_t number, const struct index_judges *j
 int index_streams(struct index *ix, uint32_t number,
                   int (*each)(void *arg, const struct stream_state *s), void *arg,
                   struct firn_error *err);
+/* The row of one; FIRN_ENOENT without text: there is none. */
+int index_stream_row(struct index *ix, uint32_t number, uint64_t stream,
+                     int (*each)(void *arg, const struct stream_state *s), void *arg,
+                     struct firn_error *err);
 int index_kvs(struct index *ix, uint32_t number, int (*each)(void *arg, const struct kv_change *kv),
               void *arg, struct firn_error *err);
 int index_producers(struct index *ix, uint32_t number,
                     int (*each)(void *arg, const struct producer_change *p), void *arg,
                     struct firn_error *err);
+/* Of one stream. */
+int index_producers_of(struct index *ix, uint32_t number, uint64_t stream,
+                       int (*each)(void *arg, const struct producer_change *p), void *arg,
+                       struct firn_error *err);
 int index_keys(struct index *ix, uint32_t number, int (*each)(void *arg, const struct key_entry *k),
                void *arg, struct firn_error *err);
 /* The gap that holds `offset`; of a lost range the part around it that no batch was put back into. FIRN_ENOENT without

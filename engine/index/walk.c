@@ -16,21 +16,28 @@ struct walk {
 	int (*row)(const struct walk *w, const struct index_row *r, struct firn_error *err);
 };
 
+/* Rows whose keys begin with the key in tx; ends tx. */
+static int walk_tx(struct index_tx *tx, const struct walk *w, struct firn_error *err)
+{
+	struct index_row r;
+	uint32_t prefix = tx->key.len;
+	int stop = 0, rc;
+	for (rc = index_tx_ge(tx, prefix, &r); rc == 0 && stop == 0;
+	     rc = index_tx_next(tx, prefix, &r))
+		stop = w->row(w, &r, err);
+	index_tx_end(tx);
+	return stop ? stop : rc == FIRN_ENOENT ? 0 : rc;
+}
+
 static int walk(struct index *ix, uint32_t number, enum index_table table, const struct walk *w,
                 struct firn_error *err)
 {
 	struct index_tx tx;
-	struct index_row r;
 	int rc = index_tx_read(ix, &tx, err);
 	if (rc)
 		return rc;
-	int stop = 0;
 	index_key_head(&tx.key, number, table);
-	for (rc = index_tx_ge(&tx, INDEX_KEY_HEAD, &r); rc == 0 && stop == 0;
-	     rc = index_tx_next(&tx, INDEX_KEY_HEAD, &r))
-		stop = w->row(w, &r, err);
-	index_tx_end(&tx);
-	return stop ? stop : rc == FIRN_ENOENT ? 0 : rc;
+	return walk_tx(&tx, w, err);
 }
 
 static int stream_row(const struct walk *w, const struct index_row *r, struct firn_error *err)
@@ -46,6 +53,24 @@ int index_streams(struct index *ix, uint32_t number,
 {
 	struct walk w = { .each.stream = each, .arg = arg, .row = stream_row };
 	return walk(ix, number, INDEX_STREAM, &w, err);
+}
+
+int index_stream_row(struct index *ix, uint32_t number, uint64_t stream,
+                     int (*each)(void *arg, const struct stream_state *s), void *arg,
+                     struct firn_error *err)
+{
+	struct index_tx tx;
+	struct index_row r;
+	struct walk w = { .each.stream = each, .arg = arg };
+	int rc = index_tx_read(ix, &tx, err);
+	if (rc)
+		return rc;
+	index_key_stream(&tx.key, number, INDEX_STREAM, stream);
+	rc = index_tx_get(&tx, &r);
+	if (rc == 0)
+		rc = stream_row(&w, &r, err);
+	index_tx_end(&tx);
+	return rc;
 }
 
 static int kv_row(const struct walk *w, const struct index_row *r, struct firn_error *err)
@@ -75,6 +100,19 @@ int index_producers(struct index *ix, uint32_t number,
 {
 	struct walk w = { .each.producer = each, .arg = arg, .row = producer_row };
 	return walk(ix, number, INDEX_PRODUCER, &w, err);
+}
+
+int index_producers_of(struct index *ix, uint32_t number, uint64_t stream,
+                       int (*each)(void *arg, const struct producer_change *p), void *arg,
+                       struct firn_error *err)
+{
+	struct walk w = { .each.producer = each, .arg = arg, .row = producer_row };
+	struct index_tx tx;
+	int rc = index_tx_read(ix, &tx, err);
+	if (rc)
+		return rc;
+	index_key_stream(&tx.key, number, INDEX_PRODUCER, stream);
+	return walk_tx(&tx, &w, err);
 }
 
 static int key_row(const struct walk *w, const struct index_row *r, struct firn_error *err)

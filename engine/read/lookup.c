@@ -10,6 +10,7 @@
 #include "engine/read/read.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/upload/follow.h"
 #include <inttypes.h>
 
 enum { LOOKUP_TRIES = 4, OLD_PLACES = 32 };
@@ -28,6 +29,8 @@ struct lookup {
 	uint64_t old_lsn;      /* ... and not before this */
 	struct tail_entry *tail;
 	uint32_t n_tail, _pad2;
+	uint64_t cut;
+	bool missed;      /* an object was gone: the manifest was asked for once */
 	bool found, over; /* over: no later batch can be the answer */
 	struct batch best;
 };
@@ -272,6 +275,7 @@ static int lookup_begin(struct lookup *l, struct firn_error *err)
 	l->n_tail = 0;
 	l->tail = NULL;
 	pthread_mutex_lock(&l->v->lock);
+	l->cut = l->v->cut;
 	struct stream *s = volume_stream_live(l->v, l->stream);
 	if (s) {
 		l->start = s->start;
@@ -300,6 +304,24 @@ static bool lookup_stale(struct lookup *l)
 	return stale;
 }
 
+/* Of a volume that follows its writer: true if the cut has moved on since the try began, or does so for an object that is
+ * gone. */
+static bool lookup_turned(struct lookup *l, int *rc, struct firn_error *err)
+{
+	uint64_t cut;
+	if (!l->v->follow)
+		return false;
+	bool between = follow_between(l->v, &cut);
+	if (cut != l->cut)
+		return true;
+	if (between && *rc)
+		*rc = fail(err, FIRN_ESTORE, 0, "read", "the next cut is not whole yet");
+	if (between || !*rc || !(err->flags & FIRN_ERR_DATA_LOSS) || l->missed)
+		return false;
+	l->missed = true;
+	return !follow_again(l->v);
+}
+
 static int lookup_try(struct lookup *l, bool *stream_there, bool *again, struct firn_error *err)
 {
 	int rc = lookup_begin(l, err);
@@ -316,7 +338,8 @@ static int lookup_try(struct lookup *l, bool *stream_there, bool *again, struct 
 	mem_free(&l->e->account->env, l->tail);
 	l->tail = NULL;
 	if (rc == 0 && !l->found)
-		return fail(err, FIRN_ENOENT, 0, "read", "no such batch");
+		rc = fail(err, FIRN_ENOENT, 0, "read", "no such batch");
+	*again = lookup_turned(l, &rc, err) || *again;
 	return rc;
 }
 

@@ -196,6 +196,7 @@ void read_stream_gone(struct stream *s);
 /* ---- one look at a stream under the volume's lock ---- */
 struct look {
 	uint64_t start, bound, visible, stable, stored, durable;
+	uint64_t cut; /* of a volume that follows its writer */
 	uint32_t n; /* tail entries: the one that holds the position and those above */
 	bool more;  /* than fitted */
 	bool lost; /* the volume has lost ranges: below `stored` the rows say what a hole is, not the batch behind it */

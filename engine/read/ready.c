@@ -154,10 +154,11 @@ int item_look(struct reader_item *it, uint64_t pos, struct look *k)
 	int rc = 0;
 	k->n = 0;
 	k->more = k->old = k->lost = false;
-	k->start = k->bound = k->visible = k->stable = k->stored = k->durable = 0;
+	k->start = k->bound = k->visible = k->stable = k->stored = k->durable = k->cut = 0;
 	if (!v)
 		return FIRN_ESHUTDOWN;
 	pthread_mutex_lock(&v->lock);
+	k->cut = v->cut;
 	if (!it->stream)
 		item_link(it);
 	if (!it->stream || it->stream->deleted) {

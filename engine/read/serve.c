@@ -55,8 +55,9 @@ static void settle(struct pass *p, struct reader_item *it, uint64_t pos, uint64_
 	pthread_mutex_lock(&r->lock);
 	it->pos = pos;
 	it->where = ITEM_IDLE;
-	if (next == NEXT_IDLE && s &&
-	    (s->deleted || pos < s->start || stream_mark(s, it->up_to) > bound)) {
+	/* No stream: it went while the item was served, which nobody was told then. */
+	if (next == NEXT_IDLE && v &&
+	    (!s || s->deleted || pos < s->start || stream_mark(s, it->up_to) > bound)) {
 		next = NEXT_READY;
 		p->again = true;
 	}
@@ -82,6 +83,17 @@ static void hole_log(struct take *t)
 	env->log(env->ctx, FIRN_LOG_ERROR, "read", text);
 }
 
+/* Of a volume that follows its writer: the index is on its way to a later cut, which trims what is missing, and tells the
+ * item then. Or that cut has come since the look. */
+static enum got hole_of_a_turn(struct take *t)
+{
+	struct volume *v = t->it->volume;
+	pthread_mutex_lock(&v->lock);
+	enum got got = v->cut != t->look->cut ? GOT_LOOK : v->turning ? GOT_END : GOT_HOLE;
+	pthread_mutex_unlock(&v->lock);
+	return got;
+}
+
 /* Offsets are missing: is there a gap with a row? Otherwise it is damage. */
 static enum got hole_explain(struct take *t)
 {
@@ -96,6 +108,9 @@ static enum got hole_explain(struct take *t)
 	}
 	if (rc == 0 && gap.kind)
 		return take_gap(t, gap.kind, gap.to < t->bound ? gap.to : t->bound);
+	enum got turn = rc == 0 ? hole_of_a_turn(t) : GOT_HOLE;
+	if (turn != GOT_HOLE)
+		return turn;
 	if (rc == 0)
 		hole_log(t);
 	t->code = rc ? rc : FIRN_ECORRUPT;

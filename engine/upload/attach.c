@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/upload/attach.h"
+#include "engine/upload/follow.h"
 #include "engine/wal/aside.h"
 #include <stdio.h>
 #include <string.h>
@@ -152,7 +153,7 @@ static int prepare(struct attach *a)
 	return already_here(a);
 }
 
-/* No ownership: the cut that the manifest names, as it is now. Nothing is written, locally but the index. */
+/* No ownership: the cut that the manifest names, and then those that come. Nothing is written, locally but the index. */
 static void read_only(struct attach *a)
 {
 	struct volume *v = a->v;
@@ -308,6 +309,8 @@ static int attach(struct attach *a)
 		rc = volume_inherit(a->v, &a->own, &a->replayed, a->err);
 	rc = rc ? rc : volume_whole(a->v, a->found, a->err);
 	rc = rc ? rc : given_up(a);
+	if (!rc && reads)
+		rc = follow_open(a->v, a->err);
 	rc = rc ? rc : join_engine(a);
 	wal_hold(&a->e->wal, false);
 	if (!rc && a->resumed)

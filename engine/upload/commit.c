@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set_state(struct volume *v, uint32_t state, const char *why)
+void volume_set_state(struct volume *v, uint32_t state, const char *why)
 {
 	pthread_mutex_lock(&v->lock);
 	bool changed = v->state != state && v->state != FIRN_STATE_FENCED;
@@ -40,7 +40,7 @@ void note_fenced(struct engine *e, const uint8_t id[16], const char *name)
 
 void volume_fenced(struct volume *v)
 {
-	set_state(v, FIRN_STATE_FENCED, "another engine is the writer now");
+	volume_set_state(v, FIRN_STATE_FENCED, "another engine is the writer now");
 	pthread_mutex_lock(&v->lock);
 	volume_fail_waiters(v, FIRN_EFENCED);
 	pthread_mutex_unlock(&v->lock);
@@ -50,7 +50,7 @@ void volume_fenced(struct volume *v)
 void volume_back(struct volume *v)
 {
 	char text[120];
-	set_state(v, FIRN_STATE_OPEN, NULL);
+	volume_set_state(v, FIRN_STATE_OPEN, NULL);
 	(void)snprintf(text, sizeof text, "the store is back: writer number %llu",
 	               (unsigned long long)v->epoch);
 	engine_log(v->engine, FIRN_LOG_INFO, "upload", v->name, text);
@@ -62,7 +62,7 @@ void volume_stop(struct volume *v, const struct firn_error *err)
 	v->stopped = true;
 	volume_fail_waiters(v, FIRN_ESTORE); /* nothing more will be stored */
 	pthread_mutex_unlock(&v->lock);
-	set_state(v, FIRN_STATE_READ_ONLY, err->text);
+	volume_set_state(v, v->read_only ? FIRN_STATE_STOPPED : FIRN_STATE_READ_ONLY, err->text);
 }
 
 /* Nobody asks the store again for a while: one step more for all that failed together. Locked. */
@@ -90,7 +90,7 @@ void volume_retry(struct volume *v, const struct firn_error *err)
 
 void volume_away(struct volume *v, const struct firn_error *err)
 {
-	set_state(v, FIRN_STATE_STORE_AWAY, NULL);
+	volume_set_state(v, FIRN_STATE_STORE_AWAY, NULL);
 	volume_retry(v, err);
 }
 
@@ -309,7 +309,8 @@ static void finish(struct volume *v, struct commit *c)
 	struct volume_group last = { 0 };
 	uint64_t bytes = 0;
 	uint32_t n = c->n_round;
-	set_state(v, FIRN_STATE_OPEN, NULL); /* before those who wait for `stored` look at it */
+	volume_set_state(v, FIRN_STATE_OPEN,
+	                 NULL); /* before those who wait for `stored` look at it */
 	pthread_mutex_lock(&v->lock);
 	v->manifest = c->next;
 	manifest_init(&c->next);

@@ -99,7 +99,7 @@ static int end(struct engine *e, struct upload_job *j, int rc, struct firn_error
 static bool busy(const struct volume *v)
 {
 	return v->n_putting || v->building || v->layering || v->burying || v->retaining ||
-	       v->sweeping;
+	       v->sweeping || v->following;
 }
 
 /* Nobody works on the volume any more, and nothing new is begun: it may go. */
@@ -205,7 +205,7 @@ int detach_run(struct engine *e, struct upload_job *j)
 	struct volume *v = j->v;
 	struct firn_error err = { .struct_size = sizeof err };
 	if (v->read_only)
-		return end(e, j, 0, NULL, true, false);
+		return still(v) ? end(e, j, 0, NULL, true, false) : 0;
 	if (j->mode == FIRN_DETACH_ABORT) {
 		pthread_mutex_lock(&v->lock);
 		volume_fail_waiters(v, FIRN_ECANCELED);

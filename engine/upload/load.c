@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 #include "engine/gc/retain.h"
 #include "engine/upload/attach.h"
+#include "engine/upload/follow.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -57,7 +58,10 @@ static int apply_some(struct volume *v, struct segment_footer **footer, uint32_t
 	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
 	memcpy(c.nonce, m->nonce, sizeof c.nonce);
 	int rc = v->resumed ? resume_measure(v, rev_stored, &cut, err) : 0;
+	follow_turn(v);
 	rc = rc ? rc : index_apply(v->engine->index, &c, err);
+	if (!rc && v->follow)
+		follow_note(v, footer, n);
 	if (!rc && v->resumed)
 		resume_stored(v, footer, n, &cut);
 	return rc;
@@ -143,7 +147,11 @@ static int fill_from_layers(struct volume *v, uint64_t rev, struct firn_error *e
 		                  .next_stream = m->next_stream };
 	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
 	memcpy(c.nonce, m->nonce, sizeof c.nonce);
-	return index_fill_end(g.f, &c, err);
+	follow_turn(v);
+	rc = index_fill_end(g.f, &c, v->follow ? v->index_no : 0, err);
+	if (!rc && v->follow)
+		follow_refilled(v);
+	return rc;
 }
 
 int index_catch_up(struct volume *v, struct firn_error *err)
@@ -171,7 +179,10 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 	}
 	rc = rc ? rc : apply_above(v, rev, err);
 	rc = rc ? rc : index_volume_get(ix, m->volume_id, &iv, err);
-	v->index_no = iv.number;
+	if (v->follow)
+		follow_number(v, iv.number);
+	else
+		v->index_no = iv.number;
 	return rc;
 }
 
@@ -198,7 +209,8 @@ static int load_stream(void *arg, const struct stream_state *st)
 		if (config_decode(st->config, st->config_len, s->config))
 			return FIRN_ECORRUPT;
 		config_limits(s->config, &s->limits);
-		retain_config(v, s);
+		if (!v->read_only)
+			retain_config(v, s);
 		if (s->config->flags & FIRN_HOLD_VISIBLE)
 			s->visible = s->start;
 		if (s->config->flags & (FIRN_HOLD_STABLE | FIRN_HOLD_VISIBLE))

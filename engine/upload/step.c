@@ -16,6 +16,7 @@
 #include "engine/gc/gc.h"
 #include "engine/gc/retain.h"
 #include "engine/gc/sweep.h"
+#include "engine/upload/follow.h"
 #include "engine/upload/upload.h"
 #include <string.h>
 
@@ -235,6 +236,17 @@ static void look_at_retention(struct look *l, struct volume *v)
 }
 
 /* Locked. */
+static void look_at_follow(struct look *l, struct volume *v)
+{
+	if (!v->follow || v->in_job || !follow_due(v, l->now_ns) ||
+	    !lane_take(l->e, v->lane, TASK_FOLLOW))
+		return;
+	follow_claim(v);
+	v->follow_task = (struct upload_task){ .kind = TASK_FOLLOW, .v = v, .lane = v->lane };
+	claim(l, &v->follow_task);
+}
+
+/* Locked. */
 static void look_at_puts(struct look *l, struct volume *v)
 {
 	if (!able(l, v))
@@ -353,6 +365,7 @@ static void look_at_volumes(struct look *l)
 		look_at_graves(l, v);
 		look_at_retention(l, v);
 		look_at_sweep(l, v);
+		look_at_follow(l, v);
 		pthread_mutex_unlock(&v->lock);
 	}
 	look_at_builder(l);
@@ -423,6 +436,9 @@ int task_run(struct engine *e, struct upload_task *t)
 		break;
 	case TASK_SWEEP:
 		did = sweep_run(t->v);
+		break;
+	case TASK_FOLLOW:
+		did = follow_run(t->v);
 		break;
 	case TASK_RETAIN:
 		did = retain_run(t->v);

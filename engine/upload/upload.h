@@ -48,6 +48,8 @@ void volume_fenced(struct volume *v);
 /* The store went backwards or holds something foreign: nothing is sent any more. */
 void volume_stop(struct volume *v, const struct firn_error *err);
 void volume_back(struct volume *v); /* its store is back */
+/* Told, and with `why` logged, if it is another one. FENCED is for ever. */
+void volume_set_state(struct volume *v, uint32_t state, const char *why);
 /* Of a cut that has become the settled one, volume locked: the stream's part of it, `bytes` of payload. */
 void volume_stream_stored(struct volume *v, const struct stream_state *st, uint64_t bytes);
 /* A FENCE record, once: this WAL's writer of the volume has been replaced, its right to resume is over (S1). */

@@ -29,6 +29,7 @@ enum task_kind {
 	TASK_GRAVES, /* dead objects are deleted */
 	TASK_SWEEP,  /* what nobody names is looked for */
 	TASK_RETAIN, /* what retention says is trimmed */
+	TASK_FOLLOW, /* a volume attached read-only: is there a later cut? */
 	TASK_PUT,    /* one segment goes up */
 	TASK_BEAT    /* the lane's heartbeat */
 };

@@ -302,8 +302,8 @@ FIRN_API int firn_engine_cancel(struct firn_engine *engine, struct firn_cq *cq, 
 /* firn_attach.attach_flags. Since 0.1. */
 enum firn_attach_flag {
 	FIRN_ATTACH_CREATE = 1,    /* make it if absent; without: FIRN_ENOENT */
-	FIRN_ATTACH_READ_ONLY = 2, /* take no ownership; see what is stored at this moment: one */
-	                           /* cut, which does not move on in this release */
+	FIRN_ATTACH_READ_ONLY = 2, /* take no ownership; see what its writer, wherever it is, has */
+	                           /* stored, cut after cut: see below */
 	FIRN_ATTACH_CHECK = 4      /* report what an attach would do, change nothing */
 };
 
@@ -343,12 +343,14 @@ enum firn_survives {
  * Since 0.1. */
 struct firn_attach {
 	struct firn_req req;
-	const char *store;           /* URI: "file:///srv/firn", "s3://bucket/prefix?region=..." */
-	const char *name;            /* 1 to 200 bytes of [A-Za-z0-9._-/], no empty or dot part */
-	const char *node;            /* who you are, for the messages of others; NULL = host name */
-	uint64_t segment_bytes;      /* un-stored bytes that start an upload; 0 = default */
-	uint32_t upload_interval_ms; /* age of the oldest that does; 0 = default */
-	uint32_t attach_flags;       /* enum firn_attach_flag */
+	const char *store;      /* URI: "file:///srv/firn", "s3://bucket/prefix?region=..." */
+	const char *name;       /* 1 to 200 bytes of [A-Za-z0-9._-/], no empty or dot part */
+	const char *node;       /* who you are, for the messages of others; NULL = host name */
+	uint64_t segment_bytes; /* un-stored bytes that start an upload; 0 = default */
+	uint32_t
+	        upload_interval_ms; /* age of the oldest that does; READ_ONLY: of the oldest look; */
+	                            /* 0 = default */
+	uint32_t attach_flags;      /* enum firn_attach_flag */
 	const char *takeover;       /* NULL; "moved": the directory lies on another machine, disk */
 	                            /* or path than it was written on, and the original is gone */
 	                            /* for good; "abandon": see below */
@@ -364,6 +366,18 @@ struct firn_attach {
  * given again, and reads there answer FIRN_ELOST. So an owner that lives after all writes nothing that mixes with
  * yours, and learns with its next commit that it is fenced. Keys and producers are those of what was stored: a producer
  * that was acked beyond it gets FIRN_ESEQ. With CHECK nothing is watched, and `lost` tells what it would cost. */
+
+/* READ_ONLY, on any number of engines and beside any writer: nothing of the volume is changed, and no heartbeat renewed.
+ * What is read is one cut through all streams, keys and producers: a prefix of the volume's writes. It is brought to what
+ * the writer stores by itself, and always as a whole: offsets never go back, readers at the end of what is stored wake up,
+ * trims and deletions are seen when their cut is. A takeover is followed, and what an abandon gave up answers FIRN_ELOST.
+ * How late: by the time between the writer's last commits, from a second up to upload_interval_ms (of this attach; default
+ * 60 s, and at most half of delete_grace_ms), and the time of the requests. What that costs: one request for metadata of
+ * one object at each such look (1 440 a day for a volume that nobody writes to), and a GET of the manifest and one for the
+ * footer of each new segment when there is news. A FIRN_REQ_FLUSH looks at once.
+ * While the store is away what is in memory is read on, the state is STORE_AWAY, and looks go on when it answers. An
+ * object that the writer has deleted meanwhile makes the reader look at once and read where the data is now.
+ * Writes answer FIRN_EREADONLY; takeover is ignored. */
 
 /* With the option wal=store:URI the log is objects in a store, and `dir` is disposable. An attach then takes a volume over
  * from any engine that has the same kind of log, dead, stopped or alive, and needs no word of the operator: it raises the
@@ -436,10 +450,15 @@ struct firn_detach {
 enum firn_state {
 	FIRN_STATE_OPEN = 1,       /* all is well */
 	FIRN_STATE_STORE_AWAY = 2, /* the store does not answer; writes go on until the WAL is */
-	                           /* full */
+	                           /* full. Attached read-only: what is in memory is read on */
 	FIRN_STATE_FULL = 3,       /* writes are refused with FIRN_EFULL */
 	FIRN_STATE_READ_ONLY = 4,  /* attached so, or the WAL failed */
-	FIRN_STATE_FENCED = 5      /* another engine is the writer; what is stored stays readable */
+	FIRN_STATE_FENCED = 5,     /* another engine is the writer; what is stored stays readable */
+	FIRN_STATE_STOPPED =
+	        6 /* attached read-only, and it follows its writer no more: the store */
+	          /* went backwards, has another volume of that name, a newer format, */
+	          /* or not what its manifest names. A line of the log says which; what */
+	          /* was seen stays readable as far as it is there. Attach again */
 };
 
 /* Figures of an attached volume, one moment. Since 0.1. */
@@ -502,6 +521,8 @@ FIRN_API int firn_volume_list(struct firn_engine *engine, const char *store, con
 
 /* Request: wait until what was assigned before it has reached FIRN_MARK_DURABLE or FIRN_MARK_STORED
  * (enum firn_mark in write.h; STORED starts an upload at once). event.rev = the number reached.
+ * Of a volume attached READ_ONLY, with either mark: wait for a look at the store that begins now; event.rev = the last
+ * write of the cut that is seen then.
  *  FIRN_EINVAL       another mark
  *  FIRN_ENOENT       no such stream
  *  FIRN_EFENCED      the mark will not be reached here

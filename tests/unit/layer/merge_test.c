@@ -167,7 +167,7 @@ static void fill(struct bed *b, struct index *ix)
 		cr_assert_eq(index_fill_pause(f, &b->err), 0);
 	}
 	struct index_commit c = b->commit[b->n_layered - 1].c;
-	cr_assert_eq(index_fill_end(f, &c, &b->err), 0, "%s", b->err.text);
+	cr_assert_eq(index_fill_end(f, &c, 0, &b->err), 0, "%s", b->err.text);
 	for (uint32_t i = b->n_layered; i < b->n_commit; i++)
 		cr_assert_eq(index_apply(ix, &b->commit[i].c, &b->err), 0, "%s", b->err.text);
 }
