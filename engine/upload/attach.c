@@ -228,7 +228,7 @@ static int ask(struct attach *a, bool reads)
 		patience = a->job->deadline_ns > now ? (a->job->deadline_ns - now) / 4 : 0;
 	if (!refused)
 		was = store_patience(s, patience);
-	int rc = reads ? 0 : store_probe(s, a->err);
+	int rc = reads ? 0 : lane_probe(a->v->lane, s, a->err);
 	rc = rc ? rc : attach_read_manifest(a);
 	if (!refused)
 		(void)store_patience(s, was);
@@ -264,6 +264,14 @@ static int catch_up(struct attach *a, bool reads)
 	}
 }
 
+static void tell_number(const struct attach *a)
+{
+	char text[80];
+	(void)snprintf(text, sizeof text, "writer number %llu from now on",
+	               (unsigned long long)a->epoch);
+	engine_log(a->e, FIRN_LOG_INFO, "attach", a->v->name, text);
+}
+
 /* The writer of what the manifest says, under a number of its own. */
 static int become_writer(struct attach *a)
 {
@@ -274,6 +282,8 @@ static int become_writer(struct attach *a)
 		rc = rc ? rc : given_up(a);
 		rc = rc ? rc : attach_write_intent(a);
 		rc = rc ? rc : attach_raise_epoch(a);
+		if (!rc)
+			tell_number(a);
 		if (rc != FIRN_EFENCED || tries == WAL_MAX_INTENTS || !fenced_by_myself(a))
 			return rc;
 		rc = judge(a, false);

@@ -189,14 +189,19 @@ static int walk(struct inherit *in, const struct manifest_log *row)
 		return fail(in->err, FIRN_EIO, 0, "attach", "the log has failed");
 	if (sw.slot >= sw.end)
 		return 0;
-	int rc = store_open(e->env, row->uri, &sw.store, in->err);
+	bool same = !strcmp(row->uri, e->wal.slots->uri); /* as our own: opened and probed */
+	sw.store = e->wal.slots->store;
+	int rc = same ? 0 : store_open(e->env, row->uri, &sw.store, in->err);
 	if (rc)
 		return fail_context(in->err, rc, "the log of the writer before");
+	if (!same)
+		totals_join(&e->stores, sw.store);
 	buf_init(&sw.data, e->env);
-	rc = store_probe(sw.store, in->err);
+	rc = same ? 0 : store_probe(sw.store, in->err);
 	rc = rc ? rc : slots_walk(&sw, in->looks ? count : copy, in, in->err);
 	buf_fini(&sw.data);
-	store_close(sw.store);
+	if (!same)
+		store_close(sw.store);
 	return rc ? fail_context(in->err, rc, "%s", row->uri) : 0;
 }
 

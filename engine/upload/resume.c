@@ -204,7 +204,7 @@ static int meet(struct attach *a)
 	buf_init(&b, a->e->env);
 	manifest_init(&now);
 	int rc = manifest_key(v->name, key, sizeof key);
-	rc = rc ? rc : store_probe(v->store, a->err);
+	rc = rc ? rc : lane_probe(v->lane, v->store, a->err);
 	rc = rc ? rc : store_get_all(v->store, key, MANIFEST_MAX_BYTES, &b, &version, a->err);
 	rc = rc ? rc : manifest_decode(a->e->env, b.data, b.len, &now, a->err);
 	rc = rc ? rc : manifest_writable(&now, a->err);

@@ -89,6 +89,14 @@ void lane_put(struct engine *e, struct upload_lane *lane)
 	pthread_mutex_unlock(&e->uploads.lock);
 }
 
+int lane_probe(struct upload_lane *lane, struct store *s, struct firn_error *err)
+{
+	int rc = atomic_load(&lane->probed) ? 0 : store_probe(s, err);
+	if (!rc)
+		atomic_store(&lane->probed, true);
+	return rc;
+}
+
 bool lane_putting(struct engine *e, const struct upload_lane *lane)
 {
 	pthread_mutex_lock(&e->uploads.lock);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct engine;
+struct store;
 struct volume;
 struct upload_job;
 struct upload_worker;
@@ -56,6 +57,7 @@ struct upload_lane {
 	uint64_t beat_ns,
 	        n_beat; /* when the heartbeat is due: the deciding thread's; 0 not known yet */
 	atomic_bool beating;
+	atomic_bool probed; /* the store keeps the conditions that it claims */
 	struct upload_task beat_task;
 };
 
@@ -87,6 +89,8 @@ void *work_build_thread(void *engine);
 struct upload_lane *lane_get(struct engine *e, const char *uri);
 struct upload_lane *lane_ref(struct engine *e, struct upload_lane *lane); /* one more */
 void lane_put(struct engine *e, struct upload_lane *lane);
+/* store_probe() of one of its volumes' handles, once for all of them. */
+int lane_probe(struct upload_lane *lane, struct store *s, struct firn_error *err);
 /* A segment is on its way to it. */
 bool lane_putting(struct engine *e, const struct upload_lane *lane);
 /* Counts a task in if the bounds let it run: true. lane_done() counts it out; till then it is referenced. */

@@ -357,6 +357,8 @@ int slots_open(struct wal *w, const char *uri, uint32_t interval_ms, struct firn
 		mem_free(w->env, s);
 		return fail_context(err, rc, "wal=");
 	}
+	if (w->engine)
+		totals_join(&w->engine->stores, s->store);
 	(void)snprintf(s->uri, sizeof s->uri, "%s", store_uri_shown(s->store));
 	s->interval_ns = interval_ms * UINT64_C(1000000);
 	s->began_ns = w->env->mono_ns(w->env->ctx) - s->interval_ns;

@@ -110,6 +110,39 @@ Test(slots, a_living_writer_loses_one_volume_and_goes_on_with_the_other)
 	site_remove(&w.s);
 }
 
+Test(slots, requests_to_the_store_of_the_log_are_counted)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	host_start(&w.a);
+	uint64_t id = new_stream(&w.a, "room");
+	uint64_t was = metric_of(w.a.engine, "firn_store_requests", "\"put\"");
+	for (uint32_t i = 0; i < 5; i++)
+		(void)say(&w.a, id, "x");
+	cr_assert_geq(metric_of(w.a.engine, "firn_store_requests", "\"put\""), was + 5);
+	host_stop(&w.a, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
+/* Conditions are tried once for an engine and a store, not for each of its volumes. */
+Test(slots, who_has_a_volume_there_tries_the_store_no_more)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	host_open(&w.a);
+	host_attach(&w.a, "one");
+	uint64_t first = metric_of(w.a.engine, "firn_store_requests", "\"put\"");
+	struct firn_volume *one = w.a.volume;
+	host_attach(&w.a, "two");
+	uint64_t second = metric_of(w.a.engine, "firn_store_requests", "\"put\"") - first;
+	cr_assert_lt(second * 4, first, "%lu, then %lu", (unsigned long)first,
+	             (unsigned long)second);
+	struct firn_error err = FIRN_ERROR_INIT;
+	cr_assert_eq(host_detach(&w.a, one, FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
+	host_stop(&w.a, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
 /* Also when a write of it was on its way: that one has no outcome, and it is not the log that failed. */
 Test(slots, who_lost_a_volume_is_told_that_it_is_fenced)
 {
