@@ -15,7 +15,8 @@ enum { VOLUMES_MAX = 4096, HEAD_GUESS = 4096, PREFIX_LEN = 43 /* ".firn-wal/", 3
 
 struct seen_volume {
 	uint8_t id[16];
-	bool found;
+	uint64_t rev_last; /* of what lies there of it */
+	bool found;        /* its manifest, which has all of that in segments */
 };
 
 /* One log. */
@@ -155,19 +156,24 @@ static int find_end(struct dead_log *l, struct buf *b)
 	return 0;
 }
 
-static int take_volume(struct dead_log *l, const uint8_t id[16])
+static int take_volume(struct dead_log *l, const struct slots_row *row)
 {
 	void *p = l->volume;
-	for (size_t i = 0; i < l->n_volume; i++)
-		if (!memcmp(l->volume[i].id, id, 16))
-			return 0;
+	for (size_t i = 0; i < l->n_volume; i++) {
+		struct seen_volume *seen = &l->volume[i];
+		if (memcmp(seen->id, row->id, 16) != 0)
+			continue;
+		seen->rev_last = row->rev_last > seen->rev_last ? row->rev_last : seen->rev_last;
+		return 0;
+	}
 	if (l->n_volume == VOLUMES_MAX)
 		return fail(l->err, FIRN_ETOOBIG, 0, "gc", "%s: too many volumes", l->prefix);
 	if (mem_grow(l->env, &p, &l->cap_volume, l->n_volume, l->n_volume + 1, sizeof *l->volume))
 		return fail(l->err, FIRN_ENOMEM, 0, "gc", "no memory for a sweep");
 	l->volume = p;
-	memcpy(l->volume[l->n_volume].id, id, 16);
-	l->volume[l->n_volume++].found = false;
+	struct seen_volume *seen = &l->volume[l->n_volume++];
+	*seen = (struct seen_volume){ .rev_last = row->rev_last };
+	memcpy(seen->id, row->id, 16);
 	return 0;
 }
 
@@ -187,7 +193,7 @@ static int find_volumes(struct dead_log *l, struct buf *b)
 		for (uint32_t k = 0; !rc && k < h.n_volume; k++) {
 			struct slots_row row;
 			slots_row_get(b->data, k, &row);
-			rc = take_volume(l, row.id);
+			rc = take_volume(l, &row);
 		}
 	}
 	return rc;
@@ -215,7 +221,8 @@ static int look_at_manifest(void *arg, const char *name)
 	for (uint32_t i = 0; !rc && i < m.n_log; i++)
 		l->named |= m.log[i].kind == MANIFEST_LOG_STORE && !memcmp(m.log[i].id, l->id, 16);
 	for (size_t i = 0; !rc && i < l->n_volume; i++)
-		l->volume[i].found |= !memcmp(l->volume[i].id, m.volume_id, 16);
+		l->volume[i].found |= !memcmp(l->volume[i].id, m.volume_id, 16) &&
+		                      m.rev_stored >= l->volume[i].rev_last;
 out:
 	manifest_fini(&m, l->env);
 	buf_fini(&b);

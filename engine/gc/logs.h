@@ -1,12 +1,12 @@
 /* Sweeps of logs in a store: what is left of a log that is over goes; its seal stays (PROTOCOL 3, S17).
  *
- *   LIST .firn-wal/ --a log that is sealed, and not ours--> volumes in the slots below the seal --> all their manifests
- *   found, and no manifest names the log --> DELETE, from the top
+ *   LIST .firn-wal/ --a log that is sealed, and not ours--> volumes in the slots below the seal, and their last revs --> all their
+ *   manifests found, with all of that stored, and no manifest names the log --> DELETE, from the top
  *
  * A writer deletes his slots himself as long as he lives, and leaves those of a log that somebody has sealed: several volumes
  * may need them, each until its next owner has what it needs in a log of his own. Then nobody does:
- *   - what a manifest does not name it never will again, if there is anything in it: only a log that is written to is named
- *     anew, and behind a seal nothing is acked;
+ *   - that a manifest does not name it is not enough: its writer may have begun it with the name still on the way, and acks
+ *     what lies below the seal once that has landed, however late. What is stored is needed by nobody, named or not;
  *   - a slot below the seal that its old writer sends once more holds what it held;
  *   - who walks the log meanwhile finds it ending where the slots end: of his volume there was nothing in it.
  * From the top: a slot that is there says that those below it were, and must not say so of one that was swept.

@@ -487,6 +487,67 @@ static void over_when_nobody_needs_it(void)
 	expect_word(attach(&b[3], "w"), t, "ABCDEFGH", "at the third");
 }
 
+/* A's first log is sealed; he goes on in a second, and the swap that names it in v's manifest is slow. That log is sealed, too,
+ * and swept, as no manifest names it. Then the swap lands, and A acks what he had written there for v. */
+static void named_behind_its_seal(void)
+{
+	struct box b[4];
+	sweepers(b, 4);
+	at(&b[0]);
+	struct firn_volume *v = attach(&b[0], "v"), *w = attach(&b[0], "w");
+	(void)attach(&b[0], "u");
+	uint64_t s = stream(v, "room"), t = stream(w, "room");
+	say(v, s, "a");
+	say(w, t, "A");
+	at(&b[1]);
+	(void)attach(&b[1], "u");
+	at(&b[0]);
+	struct gate *name = gate_set(GATE_PUT, "v/manifest", 0, GATE_HOLD);
+	say(w, t, "B");
+	gate_wait(name);
+	begin_say(&b[0], v, s, 'b', 1);
+	EXPECT("P1", quiet(&b[0], SECOND));
+	at(&b[2]);
+	w = attach(&b[2], "w");
+	store_now(&b[2], w);
+	wait_ms(15 * SECOND);
+	gate_open(name);
+	at(&b[0]);
+	EXPECT("script", outcome(&b[0]).code == 0);
+	kill9(&b[0]);
+	at(&b[3]);
+	expect_word(attach(&b[3], "v"), s, "ab", "at the next owner");
+}
+
+/* B takes v and stores it; all that lies in A's log is stored now, but w's manifest names it still. A straggler behind the seal
+ * says that what was below it had been acked: whoever takes w must find that it was. */
+static void named_and_stored(void)
+{
+	struct box b[3];
+	sweepers(b, 3);
+	at(&b[0]);
+	struct firn_volume *v = attach(&b[0], "v"), *w = attach(&b[0], "w");
+	uint64_t s = stream(v, "room"), t = stream(w, "room");
+	say(w, t, "A");
+	store_now(&b[0], w);
+	say(v, s, "abc");
+	struct gate *first = gate_set(GATE_PUT, SLOT, 0, GATE_HOLD);
+	struct gate *late = gate_set(GATE_PUT, SLOT, 0, GATE_HOLD);
+	begin_say(&b[0], v, s, 'd', 1);
+	gate_wait(first);
+	begin_say(&b[0], v, s, 'e', 2);
+	gate_wait(late);
+	kill9(&b[0]);
+	at(&b[1]);
+	v = attach(&b[1], "v");
+	store_now(&b[1], v);
+	wait_ms(15 * SECOND);
+	gate_open(late);
+	wait_ms(SECOND);
+	at(&b[2]);
+	expect_word(attach(&b[2], "w"), t, "A", "at the next owner");
+}
+
 /* The log is swept while its old writer waits for an answer: the seal is there when that comes. */
 static void the_seal_stays_behind_a_sweep(void)
 {
@@ -534,5 +595,8 @@ const struct history slots_histories[] = {
 	{ "S17b", "P9", "a sealed log goes when no manifest names it, and not before",
 	  over_when_nobody_needs_it },
 	{ "S17c", "P4", "its seal stays", the_seal_stays_behind_a_sweep },
+	{ "S17d", "P1", "nor before all that lies in it is stored: it may be named late",
+	  named_behind_its_seal },
+	{ "S17e", "P5", "and not while it is named, though all is stored", named_and_stored },
 	{ 0 }
 };
