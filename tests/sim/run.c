@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MS = 1000000, LIVES_MOST = 6 };
+enum { MS = 1000000, LIVES_MOST = 6, LIVES_OF_MANY = 4 };
 
 /* What this seed is about, beside the usual. */
 struct plan {
@@ -18,7 +18,8 @@ struct plan {
 
 static struct plan make_plan(void)
 {
-	struct plan p = { .lives = 2 + (uint32_t)rng_below(&W.rng, LIVES_MOST - 1) };
+	uint32_t most = W.n_nodes > 2 ? LIVES_OF_MANY : LIVES_MOST;
+	struct plan p = { .lives = 2 + (uint32_t)rng_below(&W.rng, most - 1) };
 	uint64_t dice = rng_below(&W.rng, 20);
 	p.lying = dice == 0;
 	p.rot = dice == 1;

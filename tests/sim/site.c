@@ -178,7 +178,7 @@ static void site_main(void *arg)
 		start_watcher(s);
 	s->state = SITE_UP;
 	while (!s->stop || s->n_client)
-		sched_sleep(1000000);
+		sched_sleep(W.slow ? 100000000 : 1000000);
 	for (uint32_t i = 0; i < n_homes; i++)
 		if (homes[i].term && homes[i].term->site == s)
 			term_end(homes[i].term, s->detach_mode);
