@@ -33,6 +33,15 @@ static void cut_off(struct site *s, uint64_t ns)
 	store_cut(site_number(s), how, sched_now() + ns);
 }
 
+/* As if its machine had slept: no clock of it can be trusted to have seen the time. */
+static void clock_jumps(struct site *s)
+{
+	if (!fault_strikes(FAULT_CLOCK, 4))
+		return;
+	s->node->ahead_ns += rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 10 * S_NS : 3600 * S_NS);
+	sim_trace("node %u: its clock jumps", site_number(s));
+}
+
 static uint64_t a_while(void)
 {
 	return 1 + rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 20 * MS : 300 * MS);
@@ -55,6 +64,7 @@ void trouble_some(void)
 	if (fault_strikes(FAULT_PAUSE, 2)) {
 		site_pause(s, true);
 		pass(long_one ? rng_below(&W.rng, 60 * S_NS) : a_while());
+		clock_jumps(s);
 		if (!rng_one_in(&W.rng, 8)) /* else it is dead before it goes on */
 			site_pause(s, false);
 	} else if (fault_strikes(FAULT_PARTITION, 1)) {
@@ -101,6 +111,8 @@ void abandon_some(void)
 	W.slow = true;
 	for (uint32_t i = 0; begun && i < 2000 && h->taker == to; i++) {
 		sched_sleep(100 * MS);
+		if (rng_one_in(&W.rng, 400))
+			clock_jumps(&sites[to]);
 		if (fate == DEAD &&
 		    rng_one_in(&W.rng, 3000)) /* it comes back in the middle of it */
 			site_boot(site_number(from)), fate = ALIVE;

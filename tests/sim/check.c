@@ -145,8 +145,7 @@ static bool check_content(struct firn_volume *volume, const struct m_stream *s, 
 			at = lost->to;
 			continue;
 		}
-		SIM_CHECK(lost ? "P3" : "P1", rc == 0 && !lost,
-		          "%s: s%u at %llu of [%llu, %llu): %s %s", when, s->name,
+		SIM_CHECK("P1", rc == 0, "%s: s%u at %llu of [%llu, %llu): %s %s", when, s->name,
 		          (unsigned long long)at, (unsigned long long)s->start,
 		          (unsigned long long)s->next, firn_code_name(rc), err.text);
 		uint64_t next = f->n_part ? check_part(s, f->part, at, when) : at;

@@ -31,6 +31,16 @@ uint64_t some_offset(const struct m_stream *s)
 	return at < s->start ? s->start : at;
 }
 
+/* Nearly as far as the next owner's offsets are away, should this one be given up: what is stored reaches at least to where
+ * the last one that was ended, and what follows has room. */
+static uint64_t far_ahead(const struct m_stream *s, uint64_t least)
+{
+	uint64_t stored = s->n_lost ? s->lost[s->n_lost - 1].to : s->start_at;
+	uint64_t most = stored + M_SKIP - (1 << 20);
+	uint64_t at = most - rng_below(&W.rng, rng_one_in(&W.rng, 2) ? 3 : M_SKIP / 2);
+	return at > least ? at : least;
+}
+
 static struct m_op op_append(struct m_volume *m, uint32_t stream, uint64_t next, struct m_stream *s)
 {
 	struct m_op o = {
@@ -46,6 +56,8 @@ static struct m_op op_append(struct m_volume *m, uint32_t stream, uint64_t next,
 	if (rng_one_in(&W.rng, 8)) {
 		o.at = true;
 		o.base += rng_below(&W.rng, 5);
+		if (s && rng_one_in(&W.rng, 40))
+			o.base = far_ahead(s, o.base);
 	} else {
 		o.expect = rng_one_in(&W.rng, 4);
 	}

@@ -50,9 +50,11 @@ static void add_op(struct m_state *st, const struct m_op *o, uint64_t rev)
 	struct m_kv *kv = st->kv[o->stream];
 	switch (o->kind) {
 	case FIRN_OP_CREATE:
-		*s = (struct m_stream){
-			.there = true, .name = o->tag, .start = o->base, .next = o->base
-		};
+		*s = (struct m_stream){ .there = true,
+			                .name = o->tag,
+			                .start = o->base,
+			                .next = o->base,
+			                .start_at = o->base };
 		if (o->stream >= st->n_stream)
 			st->n_stream = o->stream + 1;
 		break;

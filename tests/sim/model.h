@@ -48,10 +48,10 @@ struct m_range {
 	uint64_t from, to;
 };
 struct m_stream {
-	bool there;    /* created, not deleted */
-	uint32_t name; /* "s<name>" */
-	uint64_t id;   /* the engine's, once known */
-	uint64_t start, next;
+	bool there;                     /* created, not deleted */
+	uint32_t name;                  /* "s<name>" */
+	uint64_t id;                    /* the engine's, once known */
+	uint64_t start, next, start_at; /* start_at: when it was created */
 	struct m_batch *batch;
 	uint32_t n_batch, cap_batch;
 	uint64_t seq_next[M_PRODUCERS + 1];

@@ -54,8 +54,8 @@ static int64_t n_now_ms(void *ctx)
 
 static uint64_t n_mono_ns(void *ctx)
 {
-	(void)ctx;
-	return sched_now();
+	const struct node *n = ctx;
+	return sched_now() + n->ahead_ns;
 }
 
 static void n_random(void *ctx, void *buf, size_t len)

@@ -13,9 +13,10 @@ struct node {
 	struct firn_env env;
 	struct block *blocks; /* memory of the process */
 	uint64_t memory, memory_most;
-	int64_t clock_ms; /* what the wall clock is off by */
-	struct rng rng;   /* nonces and ids */
-	bool lying, lied; /* may one flush lie? has it? */
+	int64_t clock_ms;  /* what the wall clock is off by */
+	uint64_t ahead_ns; /* and the one that never runs back: it may jump, as behind a sleep */
+	struct rng rng;    /* nonces and ids */
+	bool lying, lied;  /* may one flush lie? has it? */
 	struct firn_engine *engine;
 };
 

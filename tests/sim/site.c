@@ -116,7 +116,7 @@ bool take_over(struct home *h, uint32_t to, const char *takeover)
 {
 	struct site *s = &sites[to], *from = h->owner == NOBODY ? s : &sites[h->owner];
 	bool may = from != s && s->state == SITE_UP && !s->stop && !s->sick && !s->paused &&
-	           !h->given_up && h->taker == NOBODY &&
+	           (!h->given_up || gives_up(takeover)) && h->taker == NOBODY &&
 	           (from->state == SITE_UP || !from->node->process) && !from->stop &&
 	           from->n_lost < SITE_LOST / 2 && (!h->term || h->term->checked);
 	if (!may)

@@ -117,7 +117,7 @@ static struct m_volume *own(struct site *s, struct home *h, const struct firn_vo
 		h->maybe_clean = false;
 		nobody_else(h);
 	}
-	h->clean = false;
+	h->clean = h->given_up = false;
 	h->owner = h->site = number;
 	if (info->epoch > h->epoch)
 		h->epoch = info->epoch;

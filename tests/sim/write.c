@@ -141,7 +141,7 @@ static void write_again(struct writer *w)
 		w->n_flying++;
 }
 
-/* One that must be refused: a wrong end, or a sequence with a gap. */
+/* One that must be refused: a wrong end, a sequence with a gap, or further ahead than offsets reach that an abandon gives up. */
 static void write_wrong(struct writer *w)
 {
 	struct m_volume *m = w->term->m;
@@ -162,6 +162,11 @@ static void write_wrong(struct writer *w)
 		o.producer = 1;
 		o.producer_seq = s->seq_next[1] + 5;
 		w->refused_code[slot] = (uint32_t)FIRN_ESEQ;
+	} else if (rng_one_in(&W.rng, 3)) {
+		o.expect = false;
+		o.at = true;
+		o.base = s->next + M_SKIP;
+		w->refused_code[slot] = (uint32_t)FIRN_ERANGE;
 	}
 	int rc = submit(w, &o, 1, FIRN_ACK_DURABLE, REFUSED | slot);
 	if (rc)
