@@ -162,6 +162,8 @@ static int apply(struct index_tx *tx, const struct index_commit *c)
 		else if (!known || m->rev_to > stored + 1)
 			rc = index_fold_footer(tx, &v, c->footer[i]);
 	}
+	if (rc == 0 && c->rewrite)
+		rc = index_fold_rewrite(tx, v.number, c->rewrite);
 	for (uint32_t i = 0; i < c->n_gone && rc == 0; i++)
 		rc = index_live_gone(tx, v.number, c->gone[i]);
 	if (rc == 0)

@@ -61,9 +61,10 @@ static int segment_line(const struct index_row *r, char *line, struct firn_error
 	if (rc == 0)
 		(void)snprintf(line, LINE_MAX_LEN,
 		               "segment %" PRIx64 "-%" PRIx64 ": bytes %" PRIu64 " rev %" PRIu64
-		               "..%" PRIu64 " part %u of %u, extents in it %u, live bytes %" PRIu64,
+		               "..%" PRIu64
+		               " part %u of %u, extents in it %u of %u, live bytes %" PRIu64,
 		               s.s.id.epoch, s.s.id.n, s.s.bytes, s.s.rev_from, s.s.rev_to,
-		               s.s.part, s.s.n_parts, s.n_live, s.live_bytes);
+		               s.s.part, s.s.n_parts, s.n_live, s.s.n_block, s.live_bytes);
 	return rc;
 }
 

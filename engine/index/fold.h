@@ -29,6 +29,9 @@ int index_live_flush(struct index_tx *tx);
 /* The row goes, if no extent lies there. */
 int index_live_gone(struct index_tx *tx, uint32_t number, struct segment_id id);
 
+/* ---- rewrite.c ---- */
+int index_fold_rewrite(struct index_tx *tx, uint32_t number, const struct index_rewrite *rw);
+
 /* Deletes at most `max` rows of volume numbers that were forgotten. *n = how many. */
 int index_drop_some(struct index_tx *tx, uint64_t max, uint64_t *n);
 #endif

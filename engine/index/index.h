@@ -33,6 +33,25 @@ struct index_volume {
 int index_volume_get(struct index *ix, const uint8_t volume_id[16], struct index_volume *out,
                      struct firn_error *err); /* FIRN_ENOENT */
 
+/* A rewrite (gc/clean.h): blocks that came to lie in other segments. A move whose block is not where it was any more,
+ * since it was trimmed or its stream deleted meanwhile, changes nothing. */
+struct index_move {
+	struct segment_id from, to;
+	uint64_t base; /* where the block began; it ends where it ended */
+	struct block_entry
+	        block; /* as it lies in `to`: base is higher where trimmed batches were left out */
+};
+struct index_rewrite {
+	const struct segment_id *gone; /* all that lay in them has moved or is dead: they leave */
+	const struct manifest_segment *added;
+	const struct index_move *move; /* by stream and base */
+	uint32_t n_gone, n_added, n_move, _pad;
+};
+/* Before a commit says so: every extent that lies in a segment that goes is among the moves. FIRN_ECORRUPT: one is not.
+ * Nothing is changed. */
+int index_rewrite_check(struct index *ix, uint32_t number, const struct index_rewrite *rw,
+                        struct firn_error *err);
+
 /* Folds footers (in rev order, all parts of a round) into the volume's rows and sets its volume
  * row, in one synced transaction. A volume not seen before gets a number.
  *
@@ -50,6 +69,7 @@ struct index_commit {
 	struct segment_footer *const *footer;
 	const struct lost_entry *lost;
 	const struct segment_id *gone; /* segments that left the volume: all they held was dead */
+	const struct index_rewrite *rewrite; /* behind the footers; NULL: none */
 };
 int index_apply(struct index *ix, const struct index_commit *commit, struct firn_error *err);
 
@@ -138,6 +158,9 @@ struct index_extent {
 	struct segment_id segment;
 	struct block_entry block;
 };
+/* Where a stream that the index has begins, and is stored up to. FIRN_ENOENT: it has none, it was deleted. */
+int index_stream_range(struct index *ix, uint32_t number, uint64_t stream, uint64_t *start,
+                       uint64_t *next, struct firn_error *err);
 /* The extent that holds `offset`, or else the first one above it; FIRN_ENOENT when there is none.
  * */
 int index_extent_find(struct index *ix, uint32_t number, uint64_t stream, uint64_t offset,

@@ -61,6 +61,7 @@ void index_segment_put(struct buf *b, const struct index_segment *x)
 	buf_put_u64(b, (uint64_t)s->max_append_ms);
 	buf_put_u32(b, s->part);
 	buf_put_u32(b, s->n_parts);
+	buf_put_u32(b, s->n_block);
 	buf_put_u32(b, x->n_live);
 	buf_put_u64(b, x->live_bytes);
 }
@@ -83,6 +84,7 @@ int index_segment_row_get(const struct index_row *r, struct index_segment *x,
 	s->max_append_ms = (int64_t)cur_u64(&c);
 	s->part = cur_u32(&c);
 	s->n_parts = cur_u32(&c);
+	s->n_block = cur_u32(&c);
 	x->n_live = cur_u32(&c);
 	x->live_bytes = cur_u64(&c);
 	if (c.failed || cur_left(&c) || r->key_len != INDEX_KEY_STREAM + 8)

@@ -105,3 +105,23 @@ int index_fold_trim(struct index_tx *tx, uint32_t number, uint64_t stream, uint6
 	}
 	return rc;
 }
+
+int index_stream_range(struct index *ix, uint32_t number, uint64_t stream, uint64_t *start,
+                       uint64_t *next, struct firn_error *err)
+{
+	struct index_tx tx;
+	struct index_row r;
+	struct stream_state s;
+	int rc = index_tx_read(ix, &tx, err);
+	if (rc)
+		return rc;
+	index_key_stream(&tx.key, number, INDEX_STREAM, stream);
+	rc = index_tx_get(&tx, &r);
+	rc = rc ? rc : index_stream_get(&r, &s, err);
+	if (rc == 0) {
+		*start = s.start;
+		*next = s.next;
+	}
+	index_tx_end(&tx);
+	return rc;
+}

@@ -68,7 +68,8 @@ static const struct field fields_segment[] = {
 	{ 32, 8, FIELD_SUM, "footer_sum" },    { 40, 8, FIELD_UINT, "rev_from" },
 	{ 48, 8, FIELD_UINT, "rev_to" },       { 56, 8, FIELD_INT, "min_append_ms" },
 	{ 64, 8, FIELD_INT, "max_append_ms" }, { 72, 4, FIELD_UINT, "part" },
-	{ 76, 4, FIELD_UINT, "n_parts" },      { 0, 0, 0, NULL },
+	{ 76, 4, FIELD_UINT, "n_parts" },      { 80, 4, FIELD_UINT, "n_block" },
+	{ 84, 4, FIELD_ZERO, "reserved" },     { 0, 0, 0, NULL },
 };
 
 static const struct kind {

@@ -81,7 +81,8 @@ void layer_segment_of(const struct segment_footer *f, struct manifest_segment *o
 		                          .rev_from = m->rev_from,
 		                          .rev_to = m->rev_to,
 		                          .part = m->part,
-		                          .n_parts = m->n_parts };
+		                          .n_parts = m->n_parts,
+		                          .n_block = segment_n_blocks(f) };
 	for (uint32_t i = 0; i < segment_n_blocks(f); i++) {
 		struct block_entry e;
 		segment_block_at(f, i, &e);

@@ -12,7 +12,7 @@ enum {
 	LAYER_INCOMPAT_KNOWN = 0,
 	LAYER_ROW_HEAD = 8,     /* u32 length with this head, u8 kind, zeros */
 	LAYER_EXTENT_HEAD = 16, /* epoch, n of the segment, before the block's row */
-	LAYER_SEGMENT_LEN = 80,
+	LAYER_SEGMENT_LEN = 88,
 	LAYER_INDEX_ROW_LEN = 48, /* of the footer, per block */
 };
 

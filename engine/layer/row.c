@@ -119,6 +119,8 @@ static void segment_put(uint8_t *at, const struct manifest_segment *s)
 	le64_put(at + 64, (uint64_t)s->max_append_ms);
 	le32_put(at + 72, s->part);
 	le32_put(at + 76, s->n_parts);
+	le32_put(at + 80, s->n_block);
+	le32_put(at + 84, 0);
 }
 
 static size_t segment_get(const uint8_t *at, size_t len, struct manifest_segment *out)
@@ -134,9 +136,11 @@ static size_t segment_get(const uint8_t *at, size_t len, struct manifest_segment
 		                          .min_append_ms = (int64_t)le64_get(at + 56),
 		                          .max_append_ms = (int64_t)le64_get(at + 64),
 		                          .part = le32_get(at + 72),
-		                          .n_parts = le32_get(at + 76) };
+		                          .n_parts = le32_get(at + 76),
+		                          .n_block = le32_get(at + 80) };
 	return out->rev_from && out->rev_from < out->rev_to && out->footer_pos < out->bytes &&
-	                       out->part < out->n_parts && out->min_append_ms <= out->max_append_ms
+	                       out->part < out->n_parts &&
+	                       out->min_append_ms <= out->max_append_ms && !le32_get(at + 84)
 	               ? LAYER_SEGMENT_LEN
 	               : 0;
 }

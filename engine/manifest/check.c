@@ -32,6 +32,10 @@ static const char *check_fixed(const struct manifest *m)
 		return "the volume id is zero";
 	if (m->rev_stored > m->rev_durable)
 		return "rev_stored is above rev_durable";
+	if (m->rewrite_seq > m->seq)
+		return "rewrite_seq is above seq";
+	if (m->rewrite_seq && !m->n_layer)
+		return "rewritten segments, and no layer that could name them";
 	if (m->ack_lease_ms != 0)
 		return "ack_lease_ms, which is reserved, is not 0";
 	if (m->ext_len && !(m->compat | m->ro_compat))

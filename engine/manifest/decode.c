@@ -142,6 +142,8 @@ static int decode_fixed(struct decode *d)
 	m->next_segment = cur_u64(c);
 	m->ack_lease_ms = cur_u64(c);
 	m->committed_ms = (int64_t)cur_u64(c);
+	m->rewrite_seq = cur_u64(c);
+	m->cleaned_ms = (int64_t)cur_u64(c);
 	m->state = cur_u32(c);
 	m->n_log = cur_u32(c);
 	m->n_layer = cur_u32(c);
@@ -248,6 +250,9 @@ static int decode_segments(struct decode *d)
 		s->max_append_ms = (int64_t)cur_u64(c);
 		s->part = cur_u32(c);
 		s->n_parts = cur_u32(c);
+		s->n_block = cur_u32(c);
+		if (cur_u32(c))
+			rc = corrupt(d, c->p - 4, "reserved bytes are not zero");
 	}
 	return rc;
 }

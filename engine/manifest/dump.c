@@ -165,6 +165,8 @@ static void show_fixed(struct dump *d, struct counts *n)
 	(void)show_u64(d, "next_segment");
 	(void)show_u64(d, "ack_lease_ms");
 	(void)show(d, 8, "committed_ms = %lld", (long long)peek64(d, 0));
+	(void)show_u64(d, "rewrite_seq");
+	(void)show(d, 8, "cleaned_ms = %lld", (long long)peek64(d, 0));
 	state = peek32(d, 0);
 	(void)show(d, 4, "state = %u (%s)", state, states[state < 4 ? state : 0]);
 	n->logs = show_u32(d, "n_log");
@@ -211,7 +213,7 @@ static void show_object(struct dump *d, const char *what, uint32_t i, size_t len
 
 static void show_arrays(struct dump *d, const struct counts *n)
 {
-	char more[96];
+	char more[120];
 
 	show_logs(d, n->logs);
 	for (uint32_t i = 0; i < n->layers && !d->ended; i++) {
@@ -222,10 +224,11 @@ static void show_arrays(struct dump *d, const struct counts *n)
 		show_object(d, "layer", i, MANIFEST_LAYER_LEN, more);
 	}
 	for (uint32_t i = 0; i < n->segments && !d->ended; i++) {
-		(void)snprintf(more, sizeof more,
-		               "min_append_ms %lld\n  max_append_ms %lld, part %u of %u",
-		               (long long)peek64(d, 56), (long long)peek64(d, 64), peek32(d, 72),
-		               peek32(d, 76));
+		(void)snprintf(
+		        more, sizeof more,
+		        "min_append_ms %lld\n  max_append_ms %lld, part %u of %u\n  n_block %u",
+		        (long long)peek64(d, 56), (long long)peek64(d, 64), peek32(d, 72),
+		        peek32(d, 76), peek32(d, 80));
 		show_object(d, "segment", i, MANIFEST_SEGMENT_LEN, more);
 	}
 	for (uint32_t i = 0; i < n->lost && !d->ended; i++)

@@ -35,6 +35,8 @@ static void put_fixed(struct buf *b, const struct manifest *m)
 	buf_put_u64(b, m->next_segment);
 	buf_put_u64(b, m->ack_lease_ms);
 	put_i64(b, m->committed_ms);
+	buf_put_u64(b, m->rewrite_seq);
+	put_i64(b, m->cleaned_ms);
 	buf_put_u32(b, m->state);
 	buf_put_u32(b, m->n_log);
 	buf_put_u32(b, m->n_layer);
@@ -90,6 +92,8 @@ static void put_segment(struct buf *b, const struct manifest_segment *s)
 	put_i64(b, s->max_append_ms);
 	buf_put_u32(b, s->part);
 	buf_put_u32(b, s->n_parts);
+	buf_put_u32(b, s->n_block);
+	buf_put_u32(b, 0);
 }
 
 static void put_arrays(struct buf *b, const struct manifest *m)

@@ -13,11 +13,11 @@ enum {
 
 	MANIFEST_HEADER_LEN = 64, /* the same in every format, so that any release can name it */
 	MANIFEST_HEADER_SUM_AT = 56,
-	MANIFEST_FIXED_LEN = 128, /* and both names, padded to 8 */
+	MANIFEST_FIXED_LEN = 144, /* and both names, padded to 8 */
 	MANIFEST_SUM_LEN = 8,
 	MANIFEST_LOG_LEN = 32, /* and the URI, padded to 8 */
 	MANIFEST_LAYER_LEN = 80,
-	MANIFEST_SEGMENT_LEN = 80,
+	MANIFEST_SEGMENT_LEN = 88,
 	MANIFEST_LOST_LEN = 56,
 	MANIFEST_DEAD_LEN = 32,
 	MANIFEST_LEAST_LEN = MANIFEST_HEADER_LEN + MANIFEST_FIXED_LEN + MANIFEST_SUM_LEN,

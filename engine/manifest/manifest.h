@@ -23,6 +23,7 @@ struct manifest_segment {
 	uint64_t bytes, footer_pos, footer_sum, rev_from, rev_to;
 	int64_t min_append_ms, max_append_ms; /* of the batches inside; 0, 0 when none */
 	uint32_t part, n_parts;
+	uint32_t n_block, _pad; /* blocks in it when it was written */
 };
 
 /* A part of a run of layers (engine/layer): an object with the index of segments that have no row of their own any
@@ -54,6 +55,10 @@ struct manifest {
 	uint64_t next_segment; /* segment numbers below may be in use under this epoch */
 	uint64_t ack_lease_ms; /* reserved, 0 */
 	int64_t committed_ms;
+	/* The last version that put rewritten segments into a run: an index that saw less than this names objects that are
+	 * dead, and is filled anew from the layers. 0: none did. */
+	uint64_t rewrite_seq;
+	int64_t cleaned_ms; /* what was trimmed or deleted and stored by then has left the objects, gc/clean.h */
 	char name[256], node[256];
 	struct manifest_log *log;
 	struct manifest_layer *layer;     /* in rev order, parts in theirs */

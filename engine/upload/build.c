@@ -113,6 +113,7 @@ static int part_finish(struct build *b, struct built *p, struct firn_error *err)
 	/* Read back as any reader would: what cannot be decoded must not be uploaded. */
 	rc = segment_footer_open(b->r->env, p->data + p->segment.footer_pos, tail, p->len,
 	                         &p->footer, &need, err);
+	p->segment.n_block = rc ? 0 : segment_n_blocks(p->footer);
 	return rc;
 }
 

@@ -127,7 +127,8 @@ static int fill_run(struct filling *g, const struct manifest_layer *part, uint32
 	return rc;
 }
 
-/* The index does not reach to where the segments' own rows begin: all of it anew, from the oldest layer on. */
+/* The index does not reach to where the segments' own rows begin, or is older than the last rewrite: all of it anew, from
+ * the oldest layer on. */
 static int fill_from_layers(struct volume *v, uint64_t rev, struct firn_error *err)
 {
 	const struct manifest *m = &v->manifest;
@@ -168,12 +169,14 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 	if (rc && rc != FIRN_ENOENT)
 		return rc;
 	uint64_t rev = rc ? 0 : iv.rev_stored, covered = layer_covered(m);
+	/* What lay in segments that were rewritten since is named by the layers alone: no footer says it. */
+	bool behind = rev + 1 < covered || (!rc && iv.seq < m->rewrite_seq);
 	rc = 0;
-	if (rev + 1 < covered && v->resumed)
+	if (behind && v->resumed)
 		return fail(err, FIRN_ECORRUPT, 0, "resume",
 		            "%s: the index is older than the layers in the store: attach it again",
 		            v->name);
-	if (rev + 1 < covered) {
+	if (behind) {
 		rc = fill_from_layers(v, covered - 1, err);
 		rev = covered - 1;
 	}

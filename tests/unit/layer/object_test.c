@@ -97,7 +97,8 @@ static void sample_init(struct sample *s)
 		                                    .rev_to = 45,
 		                                    .min_append_ms = 1700000000541,
 		                                    .max_append_ms = 1700000000543,
-		                                    .n_parts = 1 };
+		                                    .n_parts = 1,
+		                                    .n_block = 2 };
 }
 
 /* The object, malloc'ed. */

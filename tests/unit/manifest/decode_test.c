@@ -239,7 +239,8 @@ Test(manifest_decode, a_foreign_object_is_unsupported_and_a_wiped_one_corrupt)
 /* A count of 2^32 - 1 in an object of a kilobyte must not become an allocation. */
 Test(manifest_decode, hostile_counts_are_bounded_by_the_bytes_that_are_there)
 {
-	for (size_t at = MANIFEST_HEADER_LEN + 100; at < MANIFEST_HEADER_LEN + 128; at += 4) {
+	for (size_t at = MANIFEST_HEADER_LEN + 116; at < MANIFEST_HEADER_LEN + MANIFEST_FIXED_LEN;
+	     at += 4) {
 		struct buf b = sample_bytes();
 
 		le32_put(b.data + at, UINT32_MAX);

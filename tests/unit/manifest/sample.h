@@ -41,7 +41,8 @@ static inline void sample_manifest(struct manifest *m)
 		                      .min_append_ms = 1700000000000,
 		                      .max_append_ms = 1700000060000,
 		                      .part = 0,
-		                      .n_parts = 2 };
+		                      .n_parts = 2,
+		                      .n_block = 40 };
 	struct lost_entry lost = { .rev_stored = 400,
 		                   .rev_skip = UINT64_C(1) << 36,
 		                   .at_ms = 1690000000000 };
@@ -59,6 +60,8 @@ static inline void sample_manifest(struct manifest *m)
 	m->next_stream = 1001;
 	m->next_segment = 13;
 	m->committed_ms = 1700000061234;
+	m->rewrite_seq = 40;
+	m->cleaned_ms = 1699990000000;
 	m->state = MANIFEST_DIRTY;
 	(void)strcpy(m->name, "rooms/eu-1");
 	(void)strcpy(m->node, "broker-7");
