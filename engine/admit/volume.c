@@ -2,6 +2,7 @@
 #include "engine/admit/volume.h"
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
+#include "engine/gc/clean.h"
 #include "engine/gc/gc.h"
 #include "engine/gc/sweep.h"
 #include "engine/base/mutex.h"
@@ -53,6 +54,7 @@ void volume_free(struct volume *v)
 	mem_free(env, v->retain);
 	sweep_free(v);
 	follow_close(v);
+	clean_free(v);
 	manifest_fini(&v->manifest, env);
 	if (v->store)
 		store_close(v->store);

@@ -28,6 +28,7 @@ struct grave;
 struct retain;
 struct sweep;
 struct follow;
+struct clean;
 
 enum { ROUNDS_MAX = 16 }; /* of one volume, built and not yet stored */
 
@@ -147,6 +148,10 @@ struct volume {
 	bool layering;                     /* claimed: a worker merges footers or layers */
 	bool layer_due;                    /* the manifest has enough to be merged */
 	struct layered *layered;           /* merged, and in the store; the next commit takes it */
+	struct clean *clean;               /* gc/: a cycle of cleaning; of who has `layering` */
+	uint64_t clean_at_ns;              /* no step of it before */
+	int64_t cleaned_ms;                /* what next manifests say; 0: as the settled one */
+	bool bury_due;                     /* a commit is to let go of what is wholly dead */
 	bool burying;                      /* claimed: a worker deletes objects */
 	struct grave *grave;               /* gc/: the dead list of the manifest */
 	uint32_t n_grave;

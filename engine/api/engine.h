@@ -27,7 +27,8 @@ enum { WAL_IO_AUTO, WAL_IO_PWRITE };
 struct engine_options {          /* parsed "name=value" */
 	uint64_t wal_file_bytes; /* 0: a 32nd of wal_bytes, 1 to 128 MiB */
 	uint64_t segment_bytes;
-	uint32_t upload_interval_ms, zstd_level, wal_io, layer_segments, delete_grace_ms;
+	uint32_t upload_interval_ms, zstd_level, wal_io, layer_segments, delete_grace_ms,
+	        delete_deadline_ms;
 	bool wal_direct, wal_preallocate;
 	uint32_t wal_slot_ms;
 	char wal_uri[2048]; /* of the store that the log is in; "": files */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 static const struct firn_option options[] = {
+	{ "delete_deadline_ms", "duration", "ms", "604800000",
+	  "Time after a trim or a deletion by which no object names the bytes; they are deleted delete_grace_ms later." },
 	{ "delete_grace_ms", "duration", "ms", "3600000",
 	  "Time from a commit that removes an object to its deletion: readers elsewhere look again within half of it." },
 	{ "layer_segments", "uint", "", "256",
@@ -84,6 +86,8 @@ static int set(struct engine_options *o, const char *name, size_t len, const cha
 		rc = (o->upload_interval_ms = (uint32_t)n, n > INT32_MAX);
 	else if (len == 15 && !memcmp(name, "delete_grace_ms", len))
 		rc = (o->delete_grace_ms = (uint32_t)n, n > INT32_MAX);
+	else if (len == 18 && !memcmp(name, "delete_deadline_ms", len))
+		rc = (o->delete_deadline_ms = (uint32_t)n, n > INT32_MAX);
 	else if (len == 14 && !memcmp(name, "layer_segments", len))
 		rc = (o->layer_segments = (uint32_t)n, n < 2 || n > 4096);
 	else if (len == 11 && !memcmp(name, "wal_slot_ms", len))
@@ -146,6 +150,7 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 		                      .zstd_level = 1,
 		                      .layer_segments = 256,
 		                      .delete_grace_ms = 3600000,
+		                      .delete_deadline_ms = 604800000,
 		                      .wal_direct = true };
 	o->segment_bytes = e->memory_bytes / 8 < 64u << 20 ? e->memory_bytes / 8 : 64u << 20;
 	int rc = parse_list(o, opts->options, err);

@@ -223,6 +223,8 @@ static int want_load(struct engine *e, struct load *l, struct cursor *c, struct 
 	}
 	c->x = w->x;
 	int rc = demand_load(e, l, &c->blob, err);
+	if (rc == FIRN_ECORRUPT && stored_moved(e, l->work.volume, &w->x))
+		return FIRN_EAGAIN;
 	return rc ? rc : stored_block(l->work.volume, &w->x, c->blob, &c->block, err);
 }
 

@@ -32,6 +32,7 @@ struct lookup {
 	uint64_t cut;
 	bool missed;      /* an object was gone: the manifest was asked for once */
 	bool found, over; /* over: no later batch can be the answer */
+	bool moved;       /* a block, between index and store */
 	struct batch best;
 };
 
@@ -73,6 +74,7 @@ static int block_see(struct lookup *l, const struct index_extent *x, struct firn
 	int rc = load_frame(l->e, l->v, x, &frame, err);
 	if (rc == 0)
 		rc = stored_block(l->v, x, frame, &block, err);
+	l->moved = rc == FIRN_ECORRUPT && stored_moved(l->e, l->v, x);
 	for (uint64_t at = 0; rc == 0 && !l->over && (at = block_next(&block, at, &b)) != 0;)
 		lookup_see(l, &b);
 	blob_release(frame);
@@ -326,9 +328,11 @@ static int lookup_try(struct lookup *l, bool *stream_there, bool *again, struct 
 {
 	int rc = lookup_begin(l, err);
 	*again = false;
+	l->moved = false;
 	*stream_there = rc != FIRN_ENOENT;
 	if (rc == 0)
 		rc = stored_see(l, err);
+	*again = rc && l->moved;
 	if (rc == 0) {
 		if (l->by == FIRN_BY_EPOCH && l->found)
 			l->over = false;

@@ -279,6 +279,9 @@ struct cache_key group_key(uint64_t lsn);
 /* The block in its frame, verified once per frame in memory. */
 int stored_block(const struct volume *v, const struct index_extent *x, struct blob *frame,
                  struct block *out, struct firn_error *err);
+/* What was looked up is no longer what the index says: it was trimmed, or a rewrite moved it, since. Its object may be
+ * gone, which is then no damage: look again (PROTOCOL 22). */
+bool stored_moved(struct engine *e, const struct volume *v, const struct index_extent *x);
 /* blob.notes_free of every frame. */
 void stored_notes_free(const struct firn_env *env, void *notes);
 int stored_gap(struct engine *e, const struct volume *v, uint64_t stream, uint64_t pos,

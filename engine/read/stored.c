@@ -81,6 +81,16 @@ int stored_block(const struct volume *v, const struct index_extent *x, struct bl
 	return rc;
 }
 
+bool stored_moved(struct engine *e, const struct volume *v, const struct index_extent *x)
+{
+	struct index_extent now;
+	int rc = index_extent_find(e->index, v->index_no, x->block.stream, x->block.base, &now,
+	                           NULL);
+	if (rc)
+		return rc == FIRN_ENOENT;
+	return now.block.base != x->block.base || !segment_id_equal(now.segment, x->segment);
+}
+
 /* ---- gaps with a row ---- */
 
 int stored_gap(struct engine *e, const struct volume *v, uint64_t stream, uint64_t pos,

@@ -101,6 +101,8 @@ int commit_next(struct volume *v, struct manifest *next)
 	if (rc)
 		return rc;
 	next->seq++;
+	if (v->cleaned_ms)
+		next->cleaned_ms = v->cleaned_ms;
 	next->committed_ms = env->now_ms(env->ctx);
 	memcpy(next->nonce, v->nonce, sizeof next->nonce);
 	pthread_mutex_lock(&v->lock);
@@ -129,6 +131,17 @@ static int add_rounds(struct volume *v, struct commit *c)
 	return rc;
 }
 
+/* The index does not say what the rewrite was made by: what was put is named by nobody, and swept. */
+static void give_up_layered(struct volume *v, struct commit *c, const struct firn_error *err)
+{
+	engine_log(v->engine, FIRN_LOG_ERROR, "gc", v->name, err->text);
+	layered_free(v, c->layered);
+	c->layered = NULL;
+	pthread_mutex_lock(&v->lock);
+	v->layer_first = 0;
+	pthread_mutex_unlock(&v->lock);
+}
+
 static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 {
 	const struct firn_env *env = v->engine->env;
@@ -139,7 +152,12 @@ static int make_body(struct volume *v, struct commit *c, struct firn_error *err)
 		pthread_mutex_lock(&v->lock);
 		c->layered = v->layered;
 		v->layered = NULL;
+		v->bury_due = false;
 		pthread_mutex_unlock(&v->lock);
+	}
+	if (c->layered && !rc && (rc = layered_check(v, c->layered, err)) == FIRN_ECORRUPT) {
+		give_up_layered(v, c, err);
+		rc = 0;
 	}
 	if (!rc)
 		graves_forget(v, &c->next);
@@ -293,6 +311,9 @@ static int apply_index(struct volume *v, struct commit *c, struct firn_error *er
 		                   .lost = c->next.lost,
 		                   .n_gone = c->n_gone,
 		                   .gone = c->gone };
+	struct index_rewrite rw;
+	if (layered_index(c->layered, &rw))
+		ic.rewrite = &rw;
 	memcpy(ic.volume_id, v->id, sizeof ic.volume_id);
 	memcpy(ic.nonce, c->next.nonce, sizeof ic.nonce);
 	int rc = index_apply(v->engine->index, &ic, err);

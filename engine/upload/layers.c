@@ -4,26 +4,21 @@
  *
  *   rows of segments >= layer_segments, or their footers fill the memory   -> a run of level 1
  *   LAYER_FANOUT runs of one level                                         -> a run of the next
+ *   a run that names segments with dead bytes in them (gc/clean.h)         -> the same run, of rewritten segments
  *
- * Only the newest are merged, and whole: what is merged is an interval of writes, and the manifest goes on being an
+ * Of the last the interval stays. Only the newest are merged, and whole: what is merged is an interval of writes, and the manifest goes on being an
  * unbroken row of them. One merge of a volume at a time; a commit takes its result before the next begins.
  * Memory: the footers of one merge, or one part of each run, and the part that is written.
  * Lock: volume.lock for short moments, for numbers and for the claim. */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/clean.h"
 #include "engine/upload/upload.h"
 #include <stdio.h>
 #include <string.h>
 
 enum { PART_BYTES = 4 << 20, PART_BYTES_MIN = 64 << 10, FOOTER_BYTES = 16 << 20 };
-
-/* The run in the store, and the interval of writes in which it replaces what the manifest names. */
-struct layered {
-	uint64_t rev_from, rev_to;
-	struct manifest_layer *part;
-	size_t n_part;
-};
 
 static uint64_t footer_bytes(const struct manifest_segment *s)
 {
@@ -55,49 +50,6 @@ bool layers_due(const struct volume *v)
 	       bytes >= 2 * footer_share(v->engine) || layer_runs_due(m, &from, &level);
 }
 
-void layered_free(struct volume *v, struct layered *l)
-{
-	if (!l)
-		return;
-	mem_free(v->engine->env, l->part);
-	mem_free(v->engine->env, l);
-}
-
-/* ---- the manifest ---- */
-
-static bool within(const struct layered *l, uint64_t from, uint64_t to)
-{
-	return from >= l->rev_from && to <= l->rev_to;
-}
-
-int layers_swap(struct volume *v, struct manifest *next, const struct layered *l)
-{
-	const struct firn_env *env = v->engine->env;
-	uint32_t kept = 0;
-	int rc = 0;
-	for (uint32_t i = 0; i < next->n_layer && !rc; i++) {
-		const struct manifest_layer *old = &next->layer[i];
-		struct manifest_dead dead = { .id = old->id,
-			                      .since_ms = next->committed_ms,
-			                      .kind = MANIFEST_DEAD_LAYER };
-		if (within(l, old->rev_from, old->rev_to))
-			rc = manifest_add_dead(next, env, &dead);
-		else
-			next->layer[kept++] = *old;
-	}
-	if (rc)
-		return rc;
-	next->n_layer = kept;
-	for (size_t i = 0; i < l->n_part && !rc; i++)
-		rc = manifest_add_layer(next, env, &l->part[i]);
-	kept = 0;
-	for (uint32_t i = 0; i < next->n_segment; i++)
-		if (!within(l, next->segment[i].rev_from, next->segment[i].rev_to))
-			next->segment[kept++] = next->segment[i];
-	next->n_segment = kept;
-	return rc;
-}
-
 /* ---- a merge ---- */
 
 struct work {
@@ -111,6 +63,9 @@ struct work {
 	struct layer_run run;
 	struct layer_merge merge;
 	struct firn_error *err;
+	struct clean_step *step; /* NULL: a merge */
+	struct rewrite *rewrite;
+	struct rewritten *rewritten;
 };
 
 static void layer_name(const struct volume *v, struct segment_id id, char *key, size_t cap)
@@ -185,6 +140,7 @@ static void forget_parts(struct work *w)
 		layer_name(w->v, w->run.part[i].id, key, sizeof key);
 		(void)store_delete(w->v->store, key, &err);
 	}
+	rewrite_forget(w->rewrite);
 }
 
 static int add_source(struct work *w, struct layer_source *s)
@@ -242,16 +198,17 @@ static int open_footers(struct work *w)
 	return rc ? rc : add_source(w, s);
 }
 
-static int open_runs(struct work *w, uint32_t from, uint32_t level)
+/* Runs from row `from` to row `to`. */
+static int open_runs(struct work *w, uint32_t from, uint32_t to, uint32_t level)
 {
 	const struct manifest *m = &w->m;
 	int rc = 0;
 	uint64_t bytes = 0;
 	w->run.meta.level = level;
 	w->run.meta.rev_from = m->layer[from].rev_from;
-	w->run.meta.rev_to = m->layer[m->n_layer - 1].rev_to;
+	w->run.meta.rev_to = m->layer[to - 1].rev_to;
 	w->merge.base = from == 0;
-	for (uint32_t i = from, k; i < m->n_layer && !rc; i += k) {
+	for (uint32_t i = from, k; i < to && !rc; i += k) {
 		struct layer_source *s;
 		k = layer_run_parts(m, i);
 		bytes += m->layer[i].bytes;
@@ -263,14 +220,48 @@ static int open_runs(struct work *w, uint32_t from, uint32_t level)
 	return rc;
 }
 
-static int merge(struct work *w)
+static int merge_rows(struct work *w)
 {
-	uint32_t from, level;
-	int rc = layer_runs_due(&w->m, &from, &level) ? open_runs(w, from, level) : open_footers(w);
 	w->merge.source = w->source;
 	w->merge.n_source = w->n_source;
-	rc = rc ? rc : layer_merge(&w->merge, w->err);
+	return layer_merge(&w->merge, w->err);
+}
+
+static int merge(struct work *w)
+{
+	uint32_t from, level, n = w->m.n_layer;
+	int rc = layer_runs_due(&w->m, &from, &level) ? open_runs(w, from, n, level)
+	                                              : open_footers(w);
+	rc = rc ? rc : merge_rows(w);
 	return rc ? rc : layer_run_end(&w->run);
+}
+
+static int rewrite(struct work *w)
+{
+	uint32_t from = w->step->run, to = from + layer_run_parts(&w->m, from);
+	int rc = open_runs(w, from, to, w->m.layer[from].level);
+	rc = rc ? rc : rewrite_open(w->v, w->step, &w->run, &w->rewrite, w->err);
+	w->merge.sink = rewrite_row;
+	w->merge.arg = w->rewrite;
+	rc = rc ? rc : merge_rows(w);
+	return rc ? rc : rewrite_end(w->rewrite, &w->rewritten);
+}
+
+/* 1: it was merged; 0: there was nothing to merge. */
+static int clean(struct work *w)
+{
+	w->step = mem_alloc(w->v->engine->env, sizeof *w->step);
+	if (!w->step)
+		return fail(w->err, FIRN_ENOMEM, 0, "gc", "no memory to clean");
+	int rc = clean_next(w->v, &w->m, w->step, w->err);
+	if (!rc && w->step->work == CLEAN_COVER)
+		rc = merge(w);
+	else if (!rc && w->step->work == CLEAN_REWRITE)
+		rc = rewrite(w);
+	else if (!rc)
+		return 0;
+	clean_done(w->v, w->step, rc, w->err);
+	return rc ? rc : 1;
 }
 
 static struct layered *layered_of(struct work *w)
@@ -282,6 +273,8 @@ static struct layered *layered_of(struct work *w)
 	l->rev_to = w->run.meta.rev_to;
 	l->part = w->run.part;
 	l->n_part = w->run.n_part;
+	l->rewritten = w->rewritten;
+	w->rewritten = NULL;
 	w->run.part = NULL;
 	w->run.n_part = 0;
 	return l;
@@ -320,8 +313,19 @@ static void work_end(struct work *w)
 	mem_free(env, w->source);
 	mem_free(env, w->footer);
 	layer_run_close(&w->run);
+	rewrite_close(w->rewrite);
+	rewritten_free(env, w->rewritten);
+	mem_free(env, w->step);
 	manifest_fini(&w->m, env);
 	rounds_charge(w->v, -(int64_t)w->charged);
+}
+
+static bool merge_due(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	bool due = v->layer_due;
+	pthread_mutex_unlock(&v->lock);
+	return due;
 }
 
 int layers_run(struct volume *v)
@@ -330,15 +334,23 @@ int layers_run(struct volume *v)
 	struct work w;
 	struct layered *l = NULL;
 	int rc = work_begin(&w, v, &err);
-	rc = rc ? rc : merge(&w);
-	if (!rc && !(l = layered_of(&w)))
+	bool merges = !rc && merge_due(v), made = merges;
+	if (merges)
+		rc = merge(&w);
+	else if (!rc)
+		rc = clean(&w);
+	made |= rc > 0;
+	rc = rc > 0 ? 0 : rc;
+	if (!rc && made && !(l = layered_of(&w)))
 		rc = fail(&err, FIRN_ENOMEM, 0, "layer", "no memory");
 	if (rc)
 		forget_parts(&w);
+	bool damage = rc == FIRN_ECORRUPT &&
+	              w.rewrite; /* of what is rewritten: no reason to wait */
 	work_end(&w);
 	if (rc == FIRN_ESTORE)
 		volume_away(v, &err);
-	else if (rc && rc != FIRN_ECANCELED)
+	else if (rc && rc != FIRN_ECANCELED && !damage)
 		volume_retry(v, &err);
 	pthread_mutex_lock(&v->lock);
 	v->layered = l;

@@ -96,6 +96,7 @@ static int make_next(struct attach *a, struct manifest *next)
 	if (a->create) {
 		memcpy(next->volume_id, v->id, 16);
 		(void)snprintf(next->name, sizeof next->name, "%s", v->name);
+		next->cleaned_ms = a->e->env->now_ms(a->e->env->ctx);
 	}
 	next->seq++;
 	next->epoch = a->epoch;

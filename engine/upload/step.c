@@ -13,6 +13,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/clean.h"
 #include "engine/gc/gc.h"
 #include "engine/gc/retain.h"
 #include "engine/gc/sweep.h"
@@ -92,7 +93,7 @@ static bool commit_due(const struct look *l, const struct volume *v)
 		return true;
 	if (v->manifest.state == MANIFEST_CLEAN)
 		return false; /* the last word: a detach is about to end */
-	if (v->layered || logs_due(v))
+	if (v->layered || v->bury_due || logs_due(v))
 		return true;
 	uint64_t bytes;
 	uint32_t n = rounds_ready(v, &bytes);
@@ -192,8 +193,9 @@ static void look_at_build(struct look *l, struct volume *v)
 /* Locked. Not while what it would give way to has to go first. */
 static void look_at_layers(struct look *l, struct volume *v)
 {
-	if (!v->layer_due || v->resumed || v->layering || v->layered || v->draining || v->commit ||
-	    !able(l, v) || !lane_take(l->e, v->lane, TASK_LAYER))
+	bool due = v->layer_due || clean_due(v, l->now_ns, l->now_ms);
+	if (!due || v->read_only || v->resumed || v->layering || v->layered || v->draining ||
+	    v->commit || !able(l, v) || !lane_take(l->e, v->lane, TASK_LAYER))
 		return;
 	v->layering = true;
 	v->layer_first = v->next_segment;

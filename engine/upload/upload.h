@@ -1,6 +1,7 @@
 /* Inside the uploader. A volume's commit and its job are run by one worker at a time. */
 #ifndef UPLOAD_UPLOAD_H
 #define UPLOAD_UPLOAD_H
+#include "engine/upload/layered.h"
 #include "engine/upload/round.h"
 
 /* An attach or a detach on its way. */
@@ -78,11 +79,8 @@ int volume_footer(struct volume *v, const struct manifest_segment *m, struct seg
                   struct firn_error *err);
 
 /* ---- layers.c ---- */
-/* A task's work: merges what is due, and puts it into the store. 1: progress. */
+/* A task's work: merges what is due, or cleans (gc/clean.h), and puts it into the store. 1: progress. */
 int layers_run(struct volume *v);
-/* The manifest with what was merged in place of what it was merged from, which is dead from now on. */
-int layers_swap(struct volume *v, struct manifest *next, const struct layered *l);
-void layered_free(struct volume *v, struct layered *l);
 /* fetch() of a volume's layers; arg: the volume. */
 int layers_fetch(void *volume, const struct manifest_layer *part, struct buf *object,
                  struct firn_error *err);

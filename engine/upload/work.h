@@ -75,6 +75,7 @@ struct uploader {
 	atomic_bool building; /* the builder has its work */
 	bool short_of_memory; /* the deciding thread: a round waits for memory */
 	atomic_ullong n_segment_put, n_manifest_put, put_bytes; /* metrics: requests sent */
+	atomic_ullong rewritten_bytes; /* of put_bytes, what a rewrite put */
 };
 
 void work_init(struct engine *e);

@@ -223,8 +223,9 @@ static bool held(struct firn_store_request *req)
 {
 	bool put = req->op == FIRN_STORE_PUT;
 	bool counts = !atomic_load(&control.hold_segments) || (put && is_segment(req->key));
+	bool reads = req->op == FIRN_STORE_GET && is_segment(req->key);
 	if (!(put && is_manifest(req->key) && take(&control.hold_manifests)) &&
-	    !(counts && take(&control.hold)))
+	    !(reads && take(&control.hold_reads)) && !(counts && take(&control.hold)))
 		return false;
 	req->backend[0] = store.held;
 	store.held = req;

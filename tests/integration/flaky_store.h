@@ -22,6 +22,7 @@ struct flaky {
 	atomic_int hold;          /* so many requests are not answered, nor done, before let_go() */
 	atomic_int hold_segments; /* not 0: only PUTs of segments count */
 	atomic_int hold_manifests; /* as hold, of PUTs of manifests */
+	atomic_int hold_reads;     /* as hold, of GETs of segments */
 	atomic_int n_held;
 	atomic_int n_request, n_put, n_manifest, n_segment;
 	void (*let_go)(void); /* does what is held, and answers */

@@ -107,8 +107,10 @@ int node_open(struct node *n, struct firn_error *err)
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=1M");
 	(void)snprintf(slot_ms, sizeof slot_ms, "wal_slot_ms=%u",
 	               W.slots ? (uint32_t)rng_below(&W.rng, 20) : 0);
+	bool soon = n->boots % 2; /* no draw: other choices stay what they were */
 	const char *options[] = {
 		file_bytes, "upload_interval_ms=2000",
+		soon ? "delete_deadline_ms=8000" : "delete_deadline_ms=60000",
 		rng_one_in(&W.rng, 2) ? "wal_io=pwrite" : "wal_io=auto", "segment_bytes=64K",
 		/* layers of layers within a run, and objects that go while it lasts */
 		rng_one_in(&W.rng, 2) ? "layer_segments=3" : "layer_segments=8",

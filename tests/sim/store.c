@@ -88,6 +88,16 @@ uint64_t store_objects(const char *prefix)
 	return n;
 }
 
+uint64_t store_holders(const void *bytes, size_t len)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < store.now.n; i++) {
+		const struct object *o = &store.now.object[i];
+		n += o->len && memmem(o->data, o->len, bytes, len) != NULL;
+	}
+	return n;
+}
+
 uint64_t store_puts_to(const char *prefix)
 {
 	uint64_t sum = 0;

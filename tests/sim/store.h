@@ -24,7 +24,8 @@ bool store_roll_back(void);
 /* What happens in between did not. */
 void store_push(void);
 void store_pop(void);
-uint64_t store_objects(const char *prefix); /* whose keys begin so */
+uint64_t store_objects(const char *prefix);            /* whose keys begin so */
+uint64_t store_holders(const void *bytes, size_t len); /* objects with these bytes in them */
 uint64_t store_puts(void);
 uint64_t store_puts_to(
         const char *prefix); /* to objects that are there, by the beginning of their key */

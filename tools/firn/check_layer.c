@@ -12,6 +12,7 @@ struct load {
 	uint32_t n_source;
 	struct segment_footer **footer;
 	uint32_t n_footer;
+	uint64_t stream, start; /* of the stream row that came last */
 };
 
 static uint64_t id_hash(struct segment_id id)
@@ -60,10 +61,17 @@ static int row_seen(void *arg, const struct layer_row *r)
 {
 	struct load *l = arg;
 	struct named_segment *s;
+	if (r->kind == LAYER_STREAM) {
+		l->stream = r->u.stream.stream;
+		l->start = r->u.stream.start;
+	}
 	if (r->kind == LAYER_EXTENT) {
 		s = named(l->out, r->u.extent.segment);
-		if (s)
+		if (s) {
 			s->live++;
+			s->cut |= r->u.extent.block.stream == l->stream &&
+			          r->u.extent.block.base < l->start;
+		}
 		return s ? 0 : FIRN_ENOMEM;
 	}
 	if (r->kind != LAYER_SEGMENT)

@@ -5,11 +5,12 @@
 #include "engine/base/map.h"
 #include "tools/firn/check.h"
 
-/* What is known of a segment by name: `live` extents lie in it. */
+/* What is known of a segment by name: `live` extents lie in it, one of them begins below its stream's start. */
 struct named_segment {
 	struct manifest_segment row;
 	bool has_row;
 	uint64_t live;
+	bool cut;
 };
 
 struct named_segments {

@@ -7,12 +7,25 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum why { WHY_NAMED, WHY_DEAD, WHY_EMPTY, WHY_ORPHAN, WHY_UNSETTLED, WHY_FOREIGN, N_WHY };
+enum why {
+	WHY_NAMED,
+	WHY_REWRITE,
+	WHY_DEAD,
+	WHY_EMPTY,
+	WHY_ORPHAN,
+	WHY_UNSETTLED,
+	WHY_FOREIGN,
+	N_WHY
+};
 
 static const struct {
 	const char *word, *text;
 	bool goes;
 } whys[N_WHY] = {
+	[WHY_REWRITE] = { "rewrite",
+	                  "holds trimmed or deleted bytes beside living ones: what lives is copied "
+	                  "within delete_deadline_ms, and it goes",
+	                  true },
 	[WHY_DEAD] = { "dead", "a commit let it go: deleted after the grace time (delete_grace_ms)",
 	               true },
 	[WHY_EMPTY] = { "empty", "nothing lies in it any more: a later commit lets it go", true },
@@ -92,11 +105,13 @@ static enum why judge(const struct gc *g, const char *key, struct segment_id *id
 	const char *name = key + strlen(g->volume.name) + 1;
 	if (g->layers ? layer_key_parse(name, id) : segment_key_parse(name, id))
 		return WHY_FOREIGN;
-	if (manifest_has(m, *id, g->layers))
-		return WHY_NAMED;
 	if (manifest_find_dead(m, *id, g->layers))
 		return WHY_DEAD;
 	const struct named_segment *s = g->layers ? NULL : named_segment_find(&g->named, *id);
+	if (s && s->live && (s->cut || s->live < s->row.n_block))
+		return WHY_REWRITE;
+	if (manifest_has(m, *id, g->layers))
+		return WHY_NAMED;
 	if (s)
 		return s->live ? WHY_NAMED : WHY_EMPTY;
 	if (!is_ours(g, *id, key))
@@ -135,7 +150,7 @@ static int look(void *arg, const char *key, uint64_t size)
 static void tell(const struct gc *g)
 {
 	uint64_t n = 0, bytes = 0;
-	for (enum why w = WHY_DEAD; w < N_WHY; w++) {
+	for (enum why w = WHY_REWRITE; w < N_WHY; w++) {
 		if (g->n[w])
 			printf("%-9s  %s\n", whys[w].word, whys[w].text);
 		n += whys[w].goes ? g->n[w] : 0;
@@ -171,7 +186,7 @@ static int list(struct gc *g)
 	int code = walk(g);
 	if (g->common.json) {
 		json_end(&g->json);
-		for (enum why w = WHY_DEAD; w < N_WHY; w++)
+		for (enum why w = WHY_REWRITE; w < N_WHY; w++)
 			json_u64(&g->json, whys[w].word, g->n[w]);
 		json_u64(&g->json, "named", g->n[WHY_NAMED]);
 		json_end(&g->json);

@@ -14,6 +14,7 @@ void box_init(struct box *b, uint32_t number)
 int try_power_on(struct box *b, struct firn_error *err)
 {
 	char interval[48], file_bytes[40], segment_bytes[40], layers[40], grace[40];
+	char deadline[40];
 	struct node *node = b->node;
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=%uM",
 	               b->file_mib ? b->file_mib : 1);
@@ -24,8 +25,12 @@ int try_power_on(struct box *b, struct firn_error *err)
 	               b->layer_segments ? b->layer_segments : 256);
 	(void)snprintf(grace, sizeof grace, "delete_grace_ms=%u",
 	               b->grace_ms ? b->grace_ms : 3600 * SECOND);
-	const char *options[9] = { "wal_io=pwrite", file_bytes, interval, layers, grace };
-	uint32_t n = 5;
+	(void)snprintf(deadline, sizeof deadline, "delete_deadline_ms=%u",
+	               b->deadline_ms ? b->deadline_ms : 7 * 24 * 3600 * SECOND);
+	const char *options[10] = {
+		"wal_io=pwrite", file_bytes, interval, layers, grace, deadline
+	};
+	uint32_t n = 6;
 	if (b->segment_kib)
 		options[n++] = segment_bytes;
 	if (b->slots) {
@@ -236,6 +241,13 @@ void rot(struct box *b, uint8_t letter)
 	uint8_t bytes[32];
 	noise(letter, bytes, sizeof bytes);
 	EXPECT("script", disk_rot_at(b->node->disk, bytes, sizeof bytes));
+}
+
+uint64_t store_objects_with(uint8_t letter)
+{
+	uint8_t bytes[32];
+	noise(letter, bytes, sizeof bytes);
+	return store_holders(bytes, sizeof bytes);
 }
 
 void lose(struct box *b, uint8_t letter)

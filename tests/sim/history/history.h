@@ -23,7 +23,7 @@ struct history {
 extern const struct history wal_histories[], write_histories[], commit_histories[],
         shared_histories[], owner_histories[], abandon_histories[], scale_histories[],
         copy_histories[], aside_histories[], lost_histories[], layer_histories[], slots_histories[],
-        salvage_histories[];
+        clean_histories[], salvage_histories[];
 
 enum { SECOND = 1000 }; /* ms */
 
@@ -36,8 +36,8 @@ struct box {
 	uint32_t upload_interval_ms; /* 0: an hour: nothing is stored that was not asked for */
 	uint32_t segment_kib;        /* 0: as the engine likes */
 	uint32_t file_mib;           /* of a WAL file; 0: 1 */
-	uint32_t layer_segments, grace_ms; /* 0: as the engine likes */
-	bool slots;                        /* its log lies in the store: a slot for each group */
+	uint32_t layer_segments, grace_ms, deadline_ms; /* 0: as the engine likes */
+	bool slots; /* its log lies in the store: a slot for each group */
 };
 void box_init(struct box *b, uint32_t number);
 int try_power_on(struct box *b, struct firn_error *err);
@@ -80,6 +80,8 @@ void store_each(struct box *b, struct firn_volume *v, uint64_t s, const char *wo
 void say_bytes(struct firn_volume *v, uint64_t s, uint8_t letter, size_t len);
 /* A bit of what say_bytes() wrote, 32 bytes or more, flips in the WAL. */
 void rot(struct box *b, uint8_t letter);
+/* Objects of the store that hold it. */
+uint64_t store_objects_with(uint8_t letter);
 /* The WAL file that holds it is gone. */
 void lose(struct box *b, uint8_t letter);
 /* The group of it, or its whole file, comes from a copy of the disk that went its own way. */
