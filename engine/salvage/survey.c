@@ -31,6 +31,13 @@ struct tail_stream *tail_stream(struct tail *t, uint64_t id)
 	return s;
 }
 
+/* One of a rebuild does not know whose WAL it was: all that the volume has not. */
+static bool means(const struct lost_entry *l, const struct wal_report *wal)
+{
+	static const uint8_t any[16];
+	return !memcmp(l->wal_id, wal->wal_id, 16) || !memcmp(l->wal_id, any, 16);
+}
+
 const struct lost_entry *tail_lost(const struct tail *t, const struct wal_report *wal,
                                    const struct wal_volume_row *row, uint64_t rev)
 {
@@ -38,8 +45,7 @@ const struct lost_entry *tail_lost(const struct tail *t, const struct wal_report
 		return NULL;
 	for (uint32_t i = 0; i < t->n_lost; i++) {
 		const struct lost_entry *l = &t->lost[i];
-		if (!memcmp(l->wal_id, wal->wal_id, 16) && rev > l->rev_stored &&
-		    rev - l->rev_stored <= l->rev_skip)
+		if (means(l, wal) && rev > l->rev_stored && rev - l->rev_stored <= l->rev_skip)
 			return l;
 	}
 	return NULL;
@@ -190,7 +196,7 @@ static int check_found(struct tail *t, const struct wal_report *wal)
 {
 	struct salvage_report *out = t->out;
 	for (uint32_t i = 0; i < t->n_lost; i++) {
-		if (memcmp(t->lost[i].wal_id, wal->wal_id, 16) != 0)
+		if (!means(&t->lost[i], wal))
 			continue;
 		out->n_missing += missing(t, &t->lost[i]);
 		t->lost[out->n_lost++] = t->lost[i];

@@ -155,6 +155,16 @@ static int fill_from_layers(struct volume *v, uint64_t rev, struct firn_error *e
 	return rc;
 }
 
+/* A cut that the volume never had: the store lost what was behind it, and was rebuilt without. */
+static bool index_gave_up(const struct manifest *m, uint64_t rev)
+{
+	for (uint32_t i = 0; i < m->n_lost; i++)
+		if (rev > m->lost[i].rev_stored &&
+		    rev - m->lost[i].rev_stored < m->lost[i].rev_skip)
+			return true;
+	return false;
+}
+
 int index_catch_up(struct volume *v, struct firn_error *err)
 {
 	struct index *ix = v->engine->index;
@@ -168,6 +178,12 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 		        v->name, (unsigned long long)m->seq, (unsigned long long)iv.seq);
 	if (rc && rc != FIRN_ENOENT)
 		return rc;
+	if (!rc && index_gave_up(m, iv.rev_stored))
+		return fail(
+		        err, FIRN_ECORRUPT, 0, "attach",
+		        "%s: the index goes up to write %llu, which the volume has given up since: make it anew "
+		        "(firn rebuild index)",
+		        v->name, (unsigned long long)iv.rev_stored);
 	uint64_t rev = rc ? 0 : iv.rev_stored, covered = layer_covered(m);
 	/* What lay in segments that were rewritten since is named by the layers alone: no footer says it. */
 	bool behind = rev + 1 < covered || (!rc && iv.seq < m->rewrite_seq);

@@ -49,7 +49,7 @@ expect 2 "$firn" volume nonsense
 expect 0 "$firn" volume --help
 for command in 'volume create' 'volume list' 'volume info' 'volume drain' 'stream create' \
 	'stream list' 'stream info' 'stream delete' 'stream trim' append read import drain salvage verify gc \
-	'dump wal' 'dump segment' 'dump manifest' 'dump index' doctor; do
+	'rebuild index' 'rebuild manifest' 'dump wal' 'dump segment' 'dump manifest' 'dump index' doctor; do
 	# shellcheck disable=SC2086
 	expect 0 "$firn" $command --help
 	says out '^Examples:'

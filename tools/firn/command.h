@@ -28,6 +28,8 @@ int dump_wal_run(int argc, char **argv);
 int gc_run(int argc, char **argv);
 int import_run(int argc, char **argv);
 int read_run(int argc, char **argv);
+int rebuild_index_run(int argc, char **argv);
+int rebuild_manifest_run(int argc, char **argv);
 int salvage_command_run(int argc, char **argv);
 int stream_create_run(int argc, char **argv);
 int stream_delete_run(int argc, char **argv);

@@ -21,6 +21,9 @@ static const struct command commands[] = {
 	{ "import", "import files, one stream each; run again to go on", import_run },
 	{ "drain", "store all that a directory's WAL holds, of every volume", drain_run },
 	{ "salvage", "put back what was given up with an abandoned WAL", salvage_command_run },
+	{ "rebuild index", "make a volume's local index anew from its store", rebuild_index_run },
+	{ "rebuild manifest", "put a manifest that is gone together from layers and segments",
+	  rebuild_manifest_run },
 	{ "verify", "check every byte of WAL, index, manifests and segments", verify_run },
 	{ "dump wal", "print a WAL file, annotated", dump_wal_run },
 	{ "dump segment", "print a segment, annotated", dump_segment_run },
@@ -43,7 +46,7 @@ static void print_commands(FILE *out, const char *group)
 	size_t len = strlen(group);
 	for (unsigned i = 0; i < N_COMMANDS; i++)
 		if (!strncmp(commands[i].name, group, len))
-			fprintf(out, "  %-15s %s\n", commands[i].name, commands[i].summary);
+			fprintf(out, "  %-17s %s\n", commands[i].name, commands[i].summary);
 }
 
 /* argp asks for each part of the help; the list of commands goes in front of the last part. */

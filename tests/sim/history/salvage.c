@@ -1,4 +1,5 @@
 /* Histories of what was given up and is put back. */
+#include "engine/salvage/rebuild.h"
 #include "engine/salvage/salvage.h"
 #include "tests/sim/history/history.h"
 #include <stdio.h>
@@ -150,8 +151,73 @@ static void two_tails(void)
 	}
 }
 
+/* From what the store has, put where the manifest was. */
+static void rebuild(struct box *b, const char *name, struct rebuild_report *r)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct rebuild_opts o = { .env = &b->node->env, .name = name };
+	struct manifest m;
+	struct buf body;
+	char key[64];
+	buf_init(&body, o.env);
+	MUST(store_open(o.env, "mem:", &o.store, &err));
+	int rc = rebuild_run(&o, &m, r, &err);
+	SIM_CHECK("P5", rc == 0, "not rebuilt: %s: %s", firn_code_name(rc), err.text);
+	MUST(manifest_encode(&m, &body));
+	MUST(manifest_key(name, key, sizeof key));
+	struct iovec iov = { body.data, body.len };
+	MUST(store_put(o.store, key, &iov, 1, STORE_IF_ABSENT, NULL, NULL, &err));
+	store_close(o.store);
+	manifest_fini(&m, o.env);
+	buf_fini(&body);
+}
+
+/* A has put a round up and has not committed it when it is given up; B goes on, stores and dies. Then the manifest is lost. What
+ * is rebuilt is what was: A's round lies in its lost range, which B's footers repeat. */
+static void from_the_bucket_alone(void)
+{
+	struct rebuild_report r;
+	struct box a, b, c;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	box_init(&c, 2);
+	b.layer_segments = 3;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	uint64_t s = stream(v, "room");
+	say(v, s, "abc");
+	store_now(&a, v);
+	say(v, s, "de");
+	struct gate *late = gate_set(GATE_PUT, "/manifest", 0, GATE_LOST);
+	struct gate *asked = gate_set(GATE_GET, "/manifest", 0, GATE_HOLD);
+	begin_store(&a, v, 1);
+	gate_wait(late);
+	gate_wait(asked);
+	kill9(&a);
+	gate_open(asked);
+	power_on(&b);
+	v = abandon(&b, "v");
+	store_each(&b, v, s, "vwxyz");
+	say(v, s, "-");
+	kill9(&b);
+	EXPECT("script", store_lose("v/manifest", 0));
+	power_on(&c);
+	rebuild(&c, "v", &r);
+	EXPECT("P5", r.n_damaged == 0 && r.n_beyond == 0);
+	v = attach(&c, "v");
+	expect_at(v, s, 0, "abc");
+	expect_code(v, s, 3, FIRN_ELOST);
+	expect_at(v, s, 3 + SKIP, "vwxyz");
+	expect_code(v, s, 8 + SKIP, FIRN_ELOST);
+	EXPECT("P3", mark(v, s, FIRN_MARK_ASSIGNED) > 9 + SKIP);
+	say(v, s, "!");
+	shut_down(&c, v, FIRN_DETACH_DRAIN);
+}
+
 const struct history salvage_histories[] = {
 	{ "S13", "P3", "what was given up goes back where it was, once", put_back_where_it_was },
 	{ "S13b", "P3", "two tails that were given up go back into their own ranges", two_tails },
+	{ "19", "P3", "from the bucket alone comes what was stored, and nothing that was given up",
+	  from_the_bucket_alone },
 	{ 0 },
 };

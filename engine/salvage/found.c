@@ -1,0 +1,308 @@
+/* What is there of a volume: every layer whole, every segment by its footer. */
+#include "engine/salvage/found.h"
+#include "engine/base/error.h"
+#include "engine/base/mem.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TAIL_BYTES = 64 << 10 };
+
+void found_fini(struct found *f)
+{
+	const struct firn_env *env = f->opts->env;
+	mem_free(env, f->layer);
+	mem_free(env, f->segment);
+	mem_free(env, f->named);
+	mem_free(env, f->lost);
+}
+
+static int push(struct found *f, void *array, size_t *n, size_t *cap, size_t size, const void *item)
+{
+	void *p = *(void **)array;
+	if (mem_grow(f->opts->env, &p, cap, *n, *n + 1, size))
+		return fail(f->err, FIRN_ENOMEM, 0, "rebuild", "no memory");
+	*(void **)array = p;
+	memcpy((char *)p + *n * size, item, size);
+	(*n)++;
+	return 0;
+}
+
+/* Damage is counted, told once, and gone round; what a later release wrote is not. */
+static int judge(struct found *f, const char *key, int rc)
+{
+	struct rebuild_report *r = f->report;
+	if (rc != FIRN_ECORRUPT)
+		return rc ? fail_context(f->err, rc, "%s", key) : 0;
+	r->n_damaged++;
+	if (!r->damage[0])
+		(void)snprintf(r->damage, sizeof r->damage, "%.100s: %.190s", key, f->err->text);
+	f->err->code = 0;
+	return 0;
+}
+
+/* The volume that was made last has the name. */
+static bool is_ours(struct found *f, const uint8_t id[16])
+{
+	bool ours = !memcmp(id, f->report->volume_id, 16);
+	f->report->n_foreign += !ours;
+	return ours;
+}
+
+static void saw_id(struct found *f, struct segment_id id)
+{
+	if (id.epoch > f->epoch) {
+		f->epoch = id.epoch;
+		f->epoch_n = 0;
+	}
+	if (id.epoch == f->epoch && id.n > f->epoch_n)
+		f->epoch_n = id.n;
+}
+
+static int by_rev(const void *a, const void *b)
+{
+	const struct lost_entry *x = a, *y = b;
+	return x->rev_stored < y->rev_stored ? -1 : x->rev_stored > y->rev_stored;
+}
+
+static int take_lost(struct found *f, const struct lost_entry *l)
+{
+	for (size_t i = 0; i < f->n_lost; i++)
+		if (f->lost[i].rev_stored == l->rev_stored)
+			return 0;
+	int rc = push(f, &f->lost, &f->n_lost, &f->cap_lost, sizeof *l, l);
+	if (!rc)
+		qsort(f->lost, f->n_lost, sizeof *f->lost, by_rev);
+	return rc;
+}
+
+uint64_t found_next(const struct found *f, uint64_t rev_to)
+{
+	for (size_t i = 0; i < f->n_lost; i++)
+		if (f->lost[i].rev_stored == rev_to - 1)
+			rev_to += f->lost[i].rev_skip;
+	return rev_to;
+}
+
+/* ---- keys ---- */
+
+struct keys {
+	struct found *f;
+	size_t prefix;
+	int (*each)(struct found *f, const char *key, const char *name, uint64_t size);
+};
+
+static int each_key(void *arg, const char *key, uint64_t size)
+{
+	struct keys *k = arg;
+	return k->each(k->f, key, key + k->prefix, size);
+}
+
+static int list(struct found *f, const char *part,
+                int (*each)(struct found *f, const char *key, const char *name, uint64_t size))
+{
+	char prefix[400];
+	struct keys k = { f, strlen(f->opts->name) + 1, each };
+	(void)snprintf(prefix, sizeof prefix, "%s/%s/", f->opts->name, part);
+	return store_list(f->opts->store, prefix, "", each_key, &k, f->err);
+}
+
+/* ---- which volume ---- */
+
+/* A name is given again under a higher epoch only. */
+static int look_at_head(struct found *f, const char *key, const char *name, uint64_t size)
+{
+	uint8_t head[SEGMENT_HEADER_LEN], id[16];
+	struct segment_id seg, own;
+	struct segment_meta sm = { 0 };
+	struct layer_meta lm = { 0 };
+	size_t got = 0;
+	bool layer = !layer_key_parse(name, &seg);
+	(void)size;
+	if (!layer && segment_key_parse(name, &seg))
+		return 0;
+	if (f->epoch && seg.epoch <= f->epoch)
+		return 0;
+	int rc = store_get(f->opts->store, key, 0, head, sizeof head, &got, f->err);
+	if (rc || got != sizeof head)
+		return rc == FIRN_ENOENT ? 0 : rc;
+	rc = layer ? layer_header_check(head, &lm, NULL) : segment_header_check(head, &sm, NULL);
+	own = layer ? lm.id : sm.id;
+	memcpy(id, layer ? lm.volume_id : sm.volume_id, 16);
+	if (rc || !segment_id_equal(own, seg))
+		return 0; /* told of when it is looked at whole */
+	f->epoch = seg.epoch;
+	memcpy(f->report->volume_id, id, 16);
+	return 0;
+}
+
+/* ---- layers ---- */
+
+static int lost_of_layer(struct found *f, const struct layer_object *o)
+{
+	int rc = 0;
+	for (uint32_t i = 0; i < o->n_block && !rc; i++) {
+		struct layer_block b;
+		struct layer_row row = { 0 };
+		layer_block_at(o, i, &b);
+		if (b.stream)
+			break;
+		uint8_t *raw = mem_alloc(f->opts->env, b.raw_len);
+		if (!raw)
+			return fail(f->err, FIRN_ENOMEM, 0, "rebuild", "no memory");
+		rc = layer_block_decode(o, &b, raw, f->err);
+		for (size_t at = 0, n; !rc && at < b.raw_len &&
+		                       (n = layer_row_get(raw + at, b.raw_len - at, &row)) != 0;
+		     at += n)
+			rc = row.kind == LAYER_LOST ? take_lost(f, &row.u.lost) : 0;
+		mem_free(f->opts->env, raw);
+	}
+	return rc;
+}
+
+static int take_layer(struct found *f, const char *key, const char *name, uint64_t size)
+{
+	struct layer_object o;
+	struct segment_id id;
+	struct buf b;
+	(void)size;
+	if (layer_key_parse(name, &id)) {
+		f->report->n_foreign++;
+		return 0;
+	}
+	buf_init(&b, f->opts->env);
+	int rc = store_get_all(f->opts->store, key, LAYER_BYTES_MAX, &b, NULL, f->err);
+	rc = rc ? rc : layer_verify(f->opts->env, b.data, b.len, f->err);
+	rc = rc ? rc : layer_open(b.data, b.len, &o, f->err);
+	if (!rc && !segment_id_equal(o.meta.id, id))
+		rc = fail(f->err, FIRN_ECORRUPT, 0, "rebuild", "it belongs elsewhere");
+	if (!rc && is_ours(f, o.meta.volume_id)) {
+		struct found_layer l = { .row = { .id = id,
+			                          .level = o.meta.level,
+			                          .part = o.meta.part,
+			                          .bytes = b.len,
+			                          .footer_pos = o.footer_pos,
+			                          .footer_sum = o.footer_sum,
+			                          .rev_from = o.meta.rev_from,
+			                          .rev_to = o.meta.rev_to,
+			                          .n_segment = o.n_segment,
+			                          .segment_bytes = o.segment_bytes },
+			                 .created_ms = o.meta.created_ms,
+			                 .last = o.last };
+		saw_id(f, id);
+		rc = lost_of_layer(f, &o);
+		rc = rc ? rc : push(f, &f->layer, &f->n_layer, &f->cap_layer, sizeof l, &l);
+	}
+	buf_fini(&b);
+	return rc == FIRN_ENOENT ? 0 : judge(f, key, rc);
+}
+
+int found_layers(struct found *f)
+{
+	int rc = list(f, "layer", look_at_head);
+	rc = rc ? rc : list(f, "seg", look_at_head);
+	f->epoch = 0;
+	return rc ? rc : list(f, "layer", take_layer);
+}
+
+static int fetch(void *arg, const struct manifest_layer *part, struct buf *object,
+                 struct firn_error *err)
+{
+	struct found *f = arg;
+	char name[64], key[400];
+	layer_key(part->id, name, sizeof name);
+	(void)snprintf(key, sizeof key, "%s/%s", f->opts->name, name);
+	return store_get_all(f->opts->store, key, LAYER_BYTES_MAX, object, NULL, err);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return segment_id_compare(*(const struct segment_id *)a, *(const struct segment_id *)b);
+}
+
+int found_names(struct found *f, const struct manifest_layer *part, uint32_t n)
+{
+	struct layer_source *s;
+	const struct layer_row *row = NULL;
+	int rc = layer_source_run(f->opts->env, f->report->volume_id, part, n, fetch, f, &s,
+	                          f->err);
+	if (rc)
+		return rc;
+	do {
+		rc = layer_source_next(s, &row, f->err);
+		if (!rc && row && row->kind == LAYER_SEGMENT)
+			rc = push(f, &f->named, &f->n_named, &f->cap_named, sizeof *f->named,
+			          &row->u.segment.id);
+	} while (!rc && row);
+	layer_source_close(s);
+	if (f->n_named)
+		qsort(f->named, f->n_named, sizeof *f->named, by_id);
+	size_t kept = 0; /* a later run may repeat one */
+	for (size_t i = 0; i < f->n_named; i++)
+		if (!kept || !segment_id_equal(f->named[kept - 1], f->named[i]))
+			f->named[kept++] = f->named[i];
+	f->n_named = kept;
+	return rc;
+}
+
+/* ---- segments ---- */
+
+static int open_footer(struct found *f, const char *key, uint64_t size, struct segment_footer **out)
+{
+	const struct firn_env *env = f->opts->env;
+	size_t want = size < TAIL_BYTES ? (size_t)size : TAIL_BYTES, got = 0, need = 0;
+	int rc = FIRN_EAGAIN;
+	for (int tries = 0; rc == FIRN_EAGAIN && tries < 2; tries++) {
+		uint8_t *tail = mem_alloc(env, want + 1);
+		if (!tail)
+			return fail(f->err, FIRN_ENOMEM, 0, "rebuild", "no memory for a footer");
+		rc = store_get(f->opts->store, key, size - want, tail, want, &got, f->err);
+		rc = rc ? rc : segment_footer_open(env, tail, got, size, out, &need, f->err);
+		mem_free(env, tail);
+		want = need;
+	}
+	return rc == FIRN_EAGAIN ? FIRN_ECORRUPT : rc;
+}
+
+static int take_footer(struct found *f, const struct segment_footer *footer, struct segment_id id)
+{
+	const struct segment_meta *m = segment_footer_meta(footer);
+	struct found_segment s = { .created_ms = m->created_ms };
+	if (!segment_id_equal(m->id, id))
+		return fail(f->err, FIRN_ECORRUPT, 0, "rebuild", "it belongs elsewhere");
+	if (!is_ours(f, m->volume_id))
+		return 0;
+	saw_id(f, id);
+	layer_segment_of(footer, &s.row);
+	int rc = push(f, &f->segment, &f->n_segment, &f->cap_segment, sizeof s, &s);
+	for (uint32_t i = 0; i < segment_n_lost(footer) && !rc; i++) {
+		struct lost_entry l;
+		segment_lost_at(footer, i, &l);
+		rc = take_lost(f, &l);
+	}
+	return rc;
+}
+
+static int take_segment(struct found *f, const char *key, const char *name, uint64_t size)
+{
+	struct segment_footer *footer = NULL;
+	struct segment_id id;
+	if (segment_key_parse(name, &id)) {
+		f->report->n_foreign++;
+		return 0;
+	}
+	if (f->n_named && bsearch(&id, f->named, f->n_named, sizeof id, by_id)) {
+		saw_id(f, id);
+		f->n_named_there++;
+		return 0;
+	}
+	int rc = open_footer(f, key, size, &footer);
+	rc = rc ? rc : take_footer(f, footer, id);
+	segment_footer_close(footer);
+	return rc == FIRN_ENOENT ? 0 : judge(f, key, rc);
+}
+
+int found_segments(struct found *f)
+{
+	return list(f, "seg", take_segment);
+}
