@@ -80,12 +80,11 @@ static void mark_key(struct tail *t, const struct tail_stream *ts, const struct 
 			t->key[i].again = true;
 }
 
-/* A batch of the tail that was put back before is no proof: it has the rev that it had. */
+/* A batch of this tail that was put back before is no proof: it has the rev that it had. */
 static bool is_tail(const struct tail *t, uint64_t rev)
 {
-	for (uint32_t i = 0; i < t->n_lost; i++)
-		if (rev > t->lost[i].rev_stored &&
-		    rev - t->lost[i].rev_stored <= t->lost[i].rev_skip)
+	for (size_t i = 0; i < t->n_span; i++)
+		if (rev >= t->span[i].from && rev < t->span[i].to)
 			return true;
 	return false;
 }
