@@ -1,5 +1,5 @@
 /* firn-bench append|read|upload: see bench.h. */
-#include "bench/bench.h"
+#include "bench/takeover.h"
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,8 @@ static const char doc[] =
         "Measures firn beside bare baselines on the same disk, in the same run.\n\n"
         "  append   durable appends, many volumes, recovery\n"
         "  read     replay from the cache and from a file: store\n"
-        "  upload   from a full WAL into a file: store, and appends beside that\v"
+        "  upload   from a full WAL into a file: store, and appends beside that\n"
+        "  takeover until another process has a volume, writes and reads\v"
         "Examples:\n"
         "  firn-bench append                 in a fresh directory in TMPDIR or .\n"
         "  firn-bench append --dir /nvme --runs 5 --json\n"
@@ -36,7 +37,7 @@ static const struct argp_option options[] = {
 	{ "dir", KEY_DIR, "DIR", 0,
 	  "Measure in a fresh directory below DIR (default: TMPDIR, else .)", 0 },
 	{ "store", KEY_STORE, "URI", 0,
-	  "upload, read: measure this store, below a prefix that is removed (default: file: in DIR)",
+	  "upload, read, takeover: measure this store, below a prefix that is removed (default: file: in DIR)",
 	  0 },
 	{ "json", KEY_JSON, NULL, 0, "Print JSON instead of tables", 0 },
 	{ "small", KEY_SMALL, NULL, 0, "Smoke sizes: less than 5 seconds in all", 0 },
@@ -86,11 +87,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (a->command)
-			argp_error(state, "one of append, read, upload; not also %s", arg);
+			argp_error(state, "one of append, read, upload, takeover; not also %s",
+			           arg);
 		a->command = arg;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "say what to measure: append, read or upload");
+		argp_error(state, "say what to measure: append, read, upload or takeover");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -119,6 +121,11 @@ static int measure(struct args *a, const struct suite *s)
 	                 "firn-bench", dir, sizeof dir) < 0)
 		return 1;
 	a->b.dir = dir;
+	if (!s) {
+		int failed = takeover_bench(&a->b);
+		scratch_remove(dir);
+		return failed ? 1 : 0;
+	}
 	struct result *r = calloc(s->n_workload, sizeof *r);
 	int rc = r ? suite_run(&a->b, s, r) : bench_fail("results");
 	scratch_remove(dir);
@@ -132,15 +139,15 @@ static int measure(struct args *a, const struct suite *s)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "append|read|upload", doc, NULL,
+	static const struct argp argp = { options, parse, "append|read|upload|takeover", doc, NULL,
 		                          NULL,    NULL };
 	struct args a = { .b = { .quiet = !isatty(STDERR_FILENO) } };
 	argp_err_exit_status = 2;
 	(void)argp_parse(&argp, argc, argv, 0, NULL, &a);
 	const struct suite *s = suite_of(&a);
-	if (!s) {
-		(void)fprintf(stderr, "firn-bench: %s%s: say append, read or upload\n", a.command,
-		              a.b.store ? " --store" : "");
+	if (!s && strcmp(a.command, "takeover") != 0) {
+		(void)fprintf(stderr, "firn-bench: %s%s: say append, read, upload or takeover\n",
+		              a.command, a.b.store ? " --store" : "");
 		return 2;
 	}
 	if (!a.b.runs)

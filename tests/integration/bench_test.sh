@@ -9,3 +9,8 @@ for suite in append read upload; do
 	[[ -z $(ls -d "$scratch"/firn-bench-* 2>/dev/null) ]] || { echo "$suite: left files behind" >&2; exit 1; }
 	echo "ok: firn-bench $suite --small --json"
 done
+"$FIRN_BIN_DIR/firn-bench" takeover --small --json --dir "$scratch" >"$scratch/takeover.json"
+jq -e '[.results[].name] == ["bare", "clean-10", "killed-10", "slots-10"] and
+	all(.results[1:][]; .cas_ms > 0 and .first_ack_ms > .attach_ms and .puts >= 1)' "$scratch/takeover.json" >/dev/null
+[[ -z $(ls -d "$scratch"/firn-bench-* 2>/dev/null) ]] || { echo "takeover: left files behind" >&2; exit 1; }
+echo "ok: firn-bench takeover --small --json"
