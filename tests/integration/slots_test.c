@@ -383,3 +383,40 @@ Test(slots, a_sealed_log_goes_when_all_its_volumes_are_known_to_be_done_with_it)
 	host_close(&w.b);
 	site_remove(&w.s);
 }
+
+/* What a command says, and its exit code behind that. */
+static void expect_said(const struct world *w, const char *command, const char *what)
+{
+	char *text = site_ask(
+	        &w->s,
+	        "%s/firn %s -s '%s' -v v --json > out 2>&1; echo \"exit $?\" >> out; cat out",
+	        getenv("FIRN_BIN_DIR"), command, w->s.uri);
+	cr_expect(strstr(text, what), "firn %s: no `%s' in: %s", command, what, text);
+	free(text);
+}
+
+Test(slots, verify_and_doctor_read_the_log)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	crash_after(write_and_die, &w);
+	expect_said(&w, "verify", "\"writes_in_logs\": 4");
+	expect_said(&w, "verify", "exit 0");
+	expect_said(&w, "doctor", "takes it over");
+	expect_said(&w, "doctor", "exit 0");
+	site_run(&w.s, "f=$(ls log/.firn-wal/*/* | sed -n 3p); cp $f kept; echo $f > name; "
+	               "printf X | dd of=$f bs=1 seek=300 conv=notrunc status=none");
+	expect_said(&w, "verify", "its log in file://");
+	expect_said(&w, "verify", "exit 1");
+	expect_said(&w, "doctor", "not whole");
+	expect_said(&w, "doctor", "exit 1");
+	site_run(&w.s, "rm $(cat name)");
+	expect_said(&w, "verify", "is gone");
+	site_run(&w.s, "cp kept $(cat name)");
+	host_start(&w.b); /* nobody has sealed it */
+	expect_joined(&w.b, named(&w.b, "room"), "one two three ");
+	expect_said(&w, "verify", "exit 0");
+	host_stop(&w.b, FIRN_DETACH_DRAIN);
+	expect_said(&w, "verify", "\"logs_in_stores\": 0");
+	site_remove(&w.s);
+}

@@ -1,6 +1,7 @@
 #include "tools/firn/check.h"
 #include "engine/os/env.h"
 #include "tools/firn/check_layer.h"
+#include "tools/firn/check_log.h"
 #include "tools/firn/text.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -250,6 +251,17 @@ static int check_objects(struct object_walk *w)
 	return code == DONE ? list_strays(w, "layer/") : code;
 }
 
+static int check_logs(struct object_walk *w)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct log_check c;
+	int rc = logs_check(w->volume, &c, &err);
+	w->out->n_log = c.n_log;
+	w->out->n_unstored = c.n_unstored;
+	w->out->unstored_bytes = c.unstored_bytes;
+	return check_judge(w->findings, w->volume->name, rc, &err);
+}
+
 int check_volume(const char *uri, const char *name, struct volume_check *out, struct findings *f)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
@@ -264,6 +276,7 @@ int check_volume(const char *uri, const char *name, struct volume_check *out, st
 	out->state = stored_volume_state(&v);
 	map_init(&w.named.map, env_default());
 	int code = check_objects(&w);
+	code = code == DONE ? check_logs(&w) : code;
 	named_segments_close(&w.named);
 	stored_volume_close(&v);
 	return code;

@@ -25,6 +25,8 @@ int check_index(const struct held_dir *h, struct index_stats *out, struct findin
 struct volume_check {
 	uint64_t n_segments, n_stray, bytes, stray_bytes, rev_stored, seq;
 	const char *state;
+	uint32_t n_log; /* in stores, and writes that are in them only */
+	uint64_t n_unstored, unstored_bytes;
 };
 /* Manifest, layers and every segment that they name, byte by byte; what no manifest names is only counted. */
 int check_volume(const char *uri, const char *name, struct volume_check *out, struct findings *f);

@@ -35,6 +35,9 @@ static enum store_answer ask_store(struct patient *p)
 		return rc == FIRN_ECORRUPT || rc == FIRN_EUNSUPPORTED ? STORE_DAMAGED : STORE_AWAY;
 	}
 	rc = manifest_copy(&v.manifest, &p->manifest, env_default());
+	p->log_rc = logs_check(&v, &p->log, &err);
+	if (p->log_rc)
+		snprintf(p->log_text, sizeof p->log_text, "%s", err.text);
 	stored_volume_close(&v);
 	if (!rc)
 		return STORE_ANSWERS;
@@ -271,6 +274,37 @@ static void diagnose_known(const struct patient *p, const struct common *c, stru
 	}
 }
 
+/* Its log lies in a store, too: whoever takes it over has all of it. */
+static void diagnose_log(const struct patient *p, struct verdict *out)
+{
+	const struct manifest *m = &p->manifest;
+	const struct log_check *l = &p->log;
+	SAY(" It is attached by %s, or that engine died; its log is in %s",
+	    m->node[0] ? m->node : "some engine", l->uri);
+	if (p->log_rc == FIRN_ECORRUPT || p->log_rc == FIRN_EUNSUPPORTED) {
+		out->safe = false;
+		SAY(", and not whole: %s.", p->log_text);
+		ADVISE("Keep a copy of that store. If nothing brings it back, takeover=abandon gives up what "
+		       "is not stored.");
+		return;
+	}
+	if (p->log_rc) {
+		out->safe = false;
+		SAY(", which cannot be read: %s.", p->log_text);
+		ADVISE("Bring that store back: what was acked and not stored is there only.");
+		return;
+	}
+	if (l->n_unstored)
+		SAY(", with writes %" PRIu64 " to %" PRIu64
+		    " that are not stored yet, %s, the oldest %s old.",
+		    l->rev_first, l->rev_last, text_bytes(l->unstored_bytes).s,
+		    age(l->oldest_ms).s);
+	else
+		SAY(", with nothing that is not stored.");
+	ADVISE("Any engine with its log in a store takes it over (-o wal=store:URI), whether that one "
+	       "lives or not.");
+}
+
 /* Only the store is known. */
 static void diagnose_manifest(const struct patient *p, struct verdict *out)
 {
@@ -283,6 +317,10 @@ static void diagnose_manifest(const struct patient *p, struct verdict *out)
 	}
 	if (m->state == MANIFEST_DESTROYED) {
 		SAY(" It was destroyed.");
+		return;
+	}
+	if (p->log.n_log) {
+		diagnose_log(p, out);
 		return;
 	}
 	SAY(" It is attached by %s, or that engine died: what it acked since then is in its WAL "

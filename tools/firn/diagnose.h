@@ -3,6 +3,7 @@
 #ifndef TOOL_DIAGNOSE_H
 #define TOOL_DIAGNOSE_H
 #include "tools/firn/check.h"
+#include "tools/firn/check_log.h"
 
 enum store_answer { STORE_ANSWERS, STORE_AWAY, STORE_WITHOUT, STORE_DAMAGED };
 enum { PATIENT_FILES = 64 };
@@ -21,6 +22,10 @@ struct patient {
 	int64_t oldest_ms;
 	uint64_t file[PATIENT_FILES]; /* numbers of the WAL files that hold them */
 	uint32_t n_file;
+	/* what its logs in stores hold; log_rc: 0, or why they cannot be read, in log_text */
+	struct log_check log;
+	int log_rc;
+	char log_text[300];
 };
 
 void patient_init(struct patient *p, const struct wal_volume_row *row, const char *uri,

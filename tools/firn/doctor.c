@@ -88,6 +88,7 @@ static void tell_json(struct doctor *d, const struct patient *p, const struct ve
 	json_u64(j, "unstored_writes", p->n_unstored);
 	json_u64(j, "unstored_bytes", p->unstored_bytes);
 	json_time(j, "oldest_unstored", p->oldest_ms);
+	json_u64(j, "writes_in_logs", p->log.n_unstored);
 	json_array(j, "wal_files");
 	for (uint32_t i = 0; i < p->n_file; i++) {
 		char name[32];

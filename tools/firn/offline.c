@@ -100,26 +100,17 @@ int store_look(const char *uri, struct store **out, struct firn_error *err)
 	return store_open(env_default(), uri, out, err);
 }
 
-int stored_volume_open(struct stored_volume *v, const char *uri, const char *name,
-                       struct firn_error *err)
+int stored_volume_read(struct stored_volume *v, struct firn_error *err)
 {
 	char key[512];
 	struct buf bytes;
-	memset(v, 0, sizeof *v);
-	v->name = name;
 	manifest_init(&v->manifest);
-	int rc = manifest_name_check(name, err);
-	if (!rc)
-		rc = manifest_key(name, key, sizeof key);
-	if (!rc)
-		rc = store_look(uri, &v->store, err);
-	if (rc)
-		return rc;
 	buf_init(&bytes, env_default());
-	rc = store_get_all(v->store, key, MANIFEST_MAX_BYTES, &bytes, &v->version, err);
+	int rc = manifest_key(v->name, key, sizeof key);
+	rc = rc ? rc : store_get_all(v->store, key, MANIFEST_MAX_BYTES, &bytes, &v->version, err);
 	v->manifest_bytes = bytes.len;
 	if (rc == FIRN_ENOENT)
-		fail(err, rc, 0, "firn", "there is no volume `%s' in %s", name,
+		fail(err, rc, 0, "firn", "there is no volume `%s' in %s", v->name,
 		     store_uri_shown(v->store));
 	else if (!rc) {
 		rc = manifest_decode(env_default(), bytes.data, bytes.len, &v->manifest, err);
@@ -127,6 +118,21 @@ int stored_volume_open(struct stored_volume *v, const char *uri, const char *nam
 			fail_context(err, rc, "%s", key);
 	}
 	buf_fini(&bytes);
+	return rc;
+}
+
+int stored_volume_open(struct stored_volume *v, const char *uri, const char *name,
+                       struct firn_error *err)
+{
+	memset(v, 0, sizeof *v);
+	v->name = name;
+	manifest_init(&v->manifest);
+	int rc = manifest_name_check(name, err);
+	if (!rc)
+		rc = store_look(uri, &v->store, err);
+	if (rc)
+		return rc;
+	rc = stored_volume_read(v, err);
 	if (rc)
 		stored_volume_close(v);
 	return rc;

@@ -56,6 +56,8 @@ int store_look(const char *uri, struct store **out, struct firn_error *err);
 /* FIRN_ENOENT: no such store or volume. FIRN_ECORRUPT: its manifest. */
 int stored_volume_open(struct stored_volume *v, const char *uri, const char *name,
                        struct firn_error *err);
+/* Its manifest, by name and store: replaces what is there, which is not freed. */
+int stored_volume_read(struct stored_volume *v, struct firn_error *err);
 void stored_volume_close(struct stored_volume *v);
 const char *stored_volume_state(const struct stored_volume *v); /* "clean", "dirty", "destroyed" */
 /* Key of one of its objects; `key` is what segment_key() gives, or "manifest". */

@@ -121,12 +121,18 @@ static int verify_volume(struct verify *v, const char *uri, const char *name)
 		json_u64(&v->json, "segments", c.n_segments);
 		json_u64(&v->json, "bytes", c.bytes);
 		json_u64(&v->json, "unreferenced", c.n_stray);
+		json_u64(&v->json, "logs_in_stores", c.n_log);
+		json_u64(&v->json, "writes_in_logs", c.n_unstored);
 		json_bool(&v->json, "ok", v->findings.n == before);
 		json_end(&v->json);
 		return DONE;
 	}
 	printf("volume    %s: %s: manifest %" PRIu64 ", %s segments, %s\n", verdict(before, v),
 	       name, c.seq, text_count(c.n_segments).s, text_bytes(c.bytes).s);
+	if (c.n_log)
+		printf("          %s more writes (%s) in %u log%s in stores\n",
+		       text_count(c.n_unstored).s, text_bytes(c.unstored_bytes).s, c.n_log,
+		       c.n_log == 1 ? "" : "s");
 	if (c.n_stray)
 		printf("          %s more objects (%s) that no manifest names: left by a crash, or "
 		       "on their way\n",
