@@ -13,6 +13,7 @@ void found_fini(struct found *f)
 	const struct firn_env *env = f->opts->env;
 	mem_free(env, f->layer);
 	mem_free(env, f->segment);
+	mem_free(env, f->there);
 	mem_free(env, f->named);
 	mem_free(env, f->lost);
 }
@@ -220,6 +221,47 @@ static int by_id(const void *a, const void *b)
 	return segment_id_compare(*(const struct segment_id *)a, *(const struct segment_id *)b);
 }
 
+static int take_key(struct found *f, const char *key, const char *name, uint64_t size)
+{
+	struct segment_id id;
+	(void)key;
+	(void)size;
+	return segment_key_parse(name, &id)
+	               ? 0
+	               : push(f, &f->there, &f->n_there, &f->cap_there, sizeof id, &id);
+}
+
+int found_keys(struct found *f)
+{
+	int rc = list(f, "seg", take_key);
+	if (!rc && f->n_there)
+		qsort(f->there, f->n_there, sizeof *f->there, by_id);
+	return rc;
+}
+
+static bool is_there(const struct found *f, struct segment_id id)
+{
+	return f->n_there && bsearch(&id, f->there, f->n_there, sizeof id, by_id);
+}
+
+int found_absent(struct found *f, const struct manifest_layer *part, uint32_t n, uint64_t *absent)
+{
+	struct layer_source *s;
+	const struct layer_row *row = NULL;
+	int rc = layer_source_run(f->opts->env, f->report->volume_id, part, n, fetch, f, &s,
+	                          f->err);
+	*absent = 0;
+	if (rc)
+		return rc;
+	do {
+		rc = layer_source_next(s, &row, f->err);
+		if (!rc && row && row->kind == LAYER_SEGMENT)
+			*absent += !is_there(f, row->u.segment.id);
+	} while (!rc && row);
+	layer_source_close(s);
+	return rc;
+}
+
 int found_names(struct found *f, const struct manifest_layer *part, uint32_t n)
 {
 	struct layer_source *s;
@@ -274,6 +316,12 @@ static int take_footer(struct found *f, const struct segment_footer *footer, str
 		return 0;
 	saw_id(f, id);
 	layer_segment_of(footer, &s.row);
+	/* Blocks, and no word of their streams: copies of a rewrite, which only a layer can name. */
+	if (s.row.part + 1 == s.row.n_parts && segment_n_blocks(footer) &&
+	    !segment_n_streams(footer)) {
+		f->report->n_unused++;
+		return 0;
+	}
 	int rc = push(f, &f->segment, &f->n_segment, &f->cap_segment, sizeof s, &s);
 	for (uint32_t i = 0; i < segment_n_lost(footer) && !rc; i++) {
 		struct lost_entry l;

@@ -9,6 +9,10 @@ struct found_layer {
 	struct manifest_layer row;
 	int64_t created_ms;
 	bool last, used;
+	/* of part 0, if the run is whole: revs end at `reach` if the chain takes it, and so many segments that it and what
+	 * comes behind name are not there */
+	bool whole;
+	uint64_t reach, absent;
 };
 struct found_segment {
 	struct manifest_segment row;
@@ -25,6 +29,8 @@ struct found {
 	size_t n_layer, cap_layer;
 	struct found_segment *segment; /* those that no chosen layer names */
 	size_t n_segment, cap_segment;
+	struct segment_id *there; /* keys of segments, sorted */
+	size_t n_there, cap_there;
 	struct segment_id *named; /* by chosen layers, sorted */
 	size_t n_named, cap_named;
 	size_t n_named_there;
@@ -35,6 +41,10 @@ struct found {
 
 void found_fini(struct found *f);
 int found_layers(struct found *f); /* all readable ones, with the lost entries they repeat */
+/* Which segments are there, whatever they hold. */
+int found_keys(struct found *f);
+/* Segments that a run names and that are not there. */
+int found_absent(struct found *f, const struct manifest_layer *part, uint32_t n, uint64_t *absent);
 /* The rows of a run that is used: which segments it names. part: its rows, in order. */
 int found_names(struct found *f, const struct manifest_layer *part, uint32_t n);
 int found_segments(struct found *f); /* those that are not named */

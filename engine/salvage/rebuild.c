@@ -1,6 +1,7 @@
 /* Putting a manifest together, see rebuild.h: which of what is there follows one another, and what it is given in front. */
 #include "engine/salvage/rebuild.h"
 #include "engine/base/error.h"
+#include "engine/base/mem.h"
 #include "engine/salvage/found.h"
 #include "engine/admit/volume.h"
 #include <stdlib.h>
@@ -29,24 +30,44 @@ static bool same_run(const struct found_layer *a, const struct found_layer *b)
 	       a->row.level == b->row.level;
 }
 
-/* The parts of the run that begins at i, of one writer in one go: numbers that rise. 0: some are missing. */
+/* The run of the same interval that was begun next; its numbers are not of this one. */
+static uint64_t next_begun(const struct found *f, size_t i)
+{
+	const struct segment_id id = f->layer[i].row.id;
+	uint64_t n = UINT64_MAX;
+	for (size_t k = i; k-- > 0 && same_run(&f->layer[i], &f->layer[k]);) /* newest first */
+		if (f->layer[k].row.part == 0 && f->layer[k].row.id.epoch == id.epoch)
+			n = f->layer[k].row.id.n < n ? f->layer[k].row.id.n : n;
+	return n;
+}
+
+/* The parts of the run whose part 0 is i, of one writer in one go: each has the next number that its part has. 0: some are
+ * missing. */
 static uint32_t whole_run(const struct found *f, size_t i, size_t *part, uint32_t max)
 {
-	uint32_t n = 0;
-	struct segment_id before = { 0 };
-	for (size_t k = i; k < f->n_layer && same_run(&f->layer[i], &f->layer[k]); k++) {
-		const struct found_layer *l = &f->layer[k];
-		bool next = l->row.part == n && (!n || (l->row.id.epoch == before.epoch &&
-		                                        segment_id_compare(before, l->row.id) < 0));
-		if (!next || n == max)
-			continue;
-		part[n++] = k;
-		before = l->row.id;
-		if (l->last)
-			return n;
+	const struct found_layer *first = &f->layer[i];
+	uint64_t end = next_begun(f, i), before = first->row.id.n;
+	uint32_t n = 1;
+	part[0] = i;
+	for (bool last = first->last; !last && n < max; n++) {
+		size_t at = f->n_layer;
+		for (size_t k = i + 1; k < f->n_layer && same_run(first, &f->layer[k]); k++) {
+			const struct segment_id id = f->layer[k].row.id;
+			if (f->layer[k].row.part == n && id.epoch == first->row.id.epoch &&
+			    id.n > before && id.n < end &&
+			    (at == f->n_layer || id.n < f->layer[at].row.id.n))
+				at = k;
+		}
+		if (at == f->n_layer)
+			return 0;
+		part[n] = at;
+		before = f->layer[at].row.id.n;
+		last = f->layer[at].last;
 	}
-	return 0;
+	return f->layer[part[n - 1]].last ? n : 0;
 }
+
+enum { PARTS_MAX = 4096 };
 
 static int take_run(struct found *f, const size_t *part, uint32_t n, struct manifest *m)
 {
@@ -64,28 +85,60 @@ static int take_run(struct found *f, const size_t *part, uint32_t n, struct mani
 	return found_names(f, &m->layer[first], n);
 }
 
-enum { PARTS_MAX = 4096 };
+/* The best that begins there: it reaches furthest, names the fewest segments that are not there (a merge that was never
+ * committed may name some that were rewritten since), is the longest, the newest. n_layer: none. */
+static size_t best_run(const struct found *f, uint64_t rev)
+{
+	size_t best = f->n_layer;
+	for (size_t i = 0; i < f->n_layer; i++) {
+		const struct found_layer *l = &f->layer[i], *b = &f->layer[best];
+		if (!l->whole || l->row.rev_from != rev)
+			continue;
+		if (best == f->n_layer || l->reach > b->reach ||
+		    (l->reach == b->reach && l->absent < b->absent))
+			best = i;
+	}
+	return best;
+}
+
+static int look_at_run(struct found *f, size_t i)
+{
+	struct manifest_layer *row;
+	size_t part[PARTS_MAX];
+	struct found_layer *l = &f->layer[i];
+	uint32_t n = whole_run(f, i, part, PARTS_MAX);
+	if (!n)
+		return 0;
+	row = mem_alloc(f->opts->env, n * sizeof *row);
+	if (!row)
+		return fail(f->err, FIRN_ENOMEM, 0, "rebuild", "no memory");
+	for (uint32_t k = 0; k < n; k++)
+		row[k] = f->layer[part[k]].row;
+	int rc = found_absent(f, row, n, &l->absent);
+	mem_free(f->opts->env, row);
+	size_t next = best_run(f, found_next(f, l->row.rev_to));
+	bool more = next < f->n_layer;
+	l->whole = !rc;
+	l->reach = more ? f->layer[next].reach : l->row.rev_to;
+	l->absent += more ? f->layer[next].absent : 0;
+	return rc;
+}
 
 /* *rev: the first write that no run has. */
 static int take_runs(struct found *f, struct manifest *m, uint64_t *rev)
 {
-	size_t part[PARTS_MAX];
+	size_t part[PARTS_MAX], i;
+	int rc = 0;
 	if (f->n_layer)
 		qsort(f->layer, f->n_layer, sizeof *f->layer, by_run);
-	for (size_t i = 0; i < f->n_layer; i++) {
-		const struct manifest_layer *l = &f->layer[i].row;
-		uint64_t at = found_next(f, *rev);
-		if (l->rev_from != at || l->part)
-			continue;
-		uint32_t n = whole_run(f, i, part, PARTS_MAX);
-		if (!n)
-			continue;
-		*rev = l->rev_to;
-		int rc = take_run(f, part, n, m);
-		if (rc)
-			return rc;
+	for (i = f->n_layer; i-- > 0 && !rc;)
+		if (f->layer[i].row.part == 0)
+			rc = look_at_run(f, i);
+	while (!rc && (i = best_run(f, found_next(f, *rev))) < f->n_layer) {
+		*rev = f->layer[i].row.rev_to;
+		rc = take_run(f, part, whole_run(f, i, part, PARTS_MAX), m);
 	}
-	return 0;
+	return rc;
 }
 
 /* ---- rounds: those that reach furthest ---- */
@@ -276,6 +329,8 @@ static int put_in_front(struct found *f, struct manifest *m, uint64_t rev)
 	m->seq = m->epoch << 32;
 	if (m->seq <= f->opts->seq_min)
 		m->seq = f->opts->seq_min + 1;
+	/* And no index is caught up from footers: segments may have been rewritten. */
+	m->rewrite_seq = m->n_layer ? m->seq : 0;
 	const char *wrong = rc ? NULL : manifest_check(m, &row);
 	if (wrong)
 		return fail(f->err, FIRN_ECORRUPT, 0, "rebuild",
@@ -292,6 +347,7 @@ int rebuild_run(const struct rebuild_opts *opts, struct manifest *out,
 	memset(report, 0, sizeof *report);
 	manifest_init(out);
 	int rc = found_layers(&f);
+	rc = rc ? rc : found_keys(&f);
 	rc = rc ? rc : take_runs(&f, out, &rev);
 	rc = rc ? rc : found_segments(&f);
 	rc = rc ? rc : take_rounds(&f, out, &rev);

@@ -3,6 +3,10 @@
  *   LIST layer/, seg/ --> what each says of itself: revs, parts --> runs that follow one another from rev 1 on,
  *   behind them the rounds that reach furthest --> a manifest, under an epoch that nobody has had
  *
+ * Of runs of the same writes those are taken that name the fewest segments which are not there: what was rewritten
+ * (gc/rewrite.h) may be named by an older run, its copies by one that no commit knew. Copies that no chosen run names are no
+ * rounds: they say nothing of streams. And no index is caught up from footers behind a rebuild (rewrite_seq).
+ *
  * Everything an object says is verified; one that is damaged is as good as not there. A write has one content for ever, so of
  * objects that tell of the same writes any will do: whether a commit ever named it does not matter.
  *

@@ -178,15 +178,15 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 		        v->name, (unsigned long long)m->seq, (unsigned long long)iv.seq);
 	if (rc && rc != FIRN_ENOENT)
 		return rc;
-	if (!rc && index_gave_up(m, iv.rev_stored))
+	uint64_t rev = rc ? 0 : iv.rev_stored, covered = layer_covered(m);
+	/* What lay in segments that were rewritten since is named by the layers alone: no footer says it. */
+	bool behind = rev + 1 < covered || (!rc && iv.seq < m->rewrite_seq);
+	if (!rc && !behind && index_gave_up(m, iv.rev_stored))
 		return fail(
 		        err, FIRN_ECORRUPT, 0, "attach",
 		        "%s: the index goes up to write %llu, which the volume has given up since: make it anew "
 		        "(firn rebuild index)",
 		        v->name, (unsigned long long)iv.rev_stored);
-	uint64_t rev = rc ? 0 : iv.rev_stored, covered = layer_covered(m);
-	/* What lay in segments that were rewritten since is named by the layers alone: no footer says it. */
-	bool behind = rev + 1 < covered || (!rc && iv.seq < m->rewrite_seq);
 	rc = 0;
 	if (behind && v->resumed)
 		return fail(err, FIRN_ECORRUPT, 0, "resume",

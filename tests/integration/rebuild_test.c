@@ -1,6 +1,6 @@
 /* Rebuild: a volume whose manifest is gone comes back from what its store has; what cannot be known is said, and no offset
  * is given again. (P3, P5) */
-#include "tests/integration/site.h"
+#include "tests/integration/turned.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,4 +200,70 @@ Test(rebuild, another_wal_is_not_taken_for_the_last_writers, .init = setup, .fin
 	host_start(&b);
 	reads(&b, s, 0, "abcdefghijk");
 	host_stop(&b, FIRN_DETACH_DRAIN);
+}
+
+enum { MINUTE = 60 * 1000, DEADLINE = 120 * MINUTE };
+
+/* Segments that hold a stream which is gone, beside one that lives, were rewritten a moment ago: the old and the new ones, and
+ * layers that name either, are all there. */
+static void rewritten(void)
+{
+	static const char *const some[] = { "layer_segments=3",           "zstd_level=0",
+		                            "delete_deadline_ms=7200000", "delete_grace_ms=600000",
+		                            "upload_interval_ms=1000",    NULL };
+	host_way(&a, WAY_NO_THREADS);
+	a.opts.options = some;
+	a.opts.env = turned_env();
+	host_start(&a);
+	s = new_stream(&a, "s");
+	uint64_t gone = new_stream(&a, "gone");
+	for (char letter[2] = "a"; *letter < 'i'; ++*letter) {
+		say(&a, gone, "g");
+		say(&a, s, letter);
+		store_all(&a);
+		turned_settle(&a);
+	}
+	wrote(&a, (struct firn_op[]){ op_delete(gone) }, 1, NULL);
+	store_all(&a);
+	for (int i = 0; !metric_of(a.engine, "firn_rewritten_bytes", ""); i++) {
+		cr_assert_lt(i, 200, "nothing is rewritten");
+		turned_by(MINUTE);
+		turned_settle(&a);
+	}
+	store_word(&a, s, "i");
+	host_stop(&a, FIRN_DETACH_DRAIN);
+}
+
+static void comes_back(void)
+{
+	uint64_t id = 0;
+	site_run(&site, "rm -rf store/v/manifest b");
+	says(manifest(""), "0\n");
+	free(site_ask(&site, "%s/firn verify -s '%s' -v v", getenv("FIRN_BIN_DIR"), site.uri));
+	host_start(&b);
+	cr_expect_eq(firn_stream_find(b.volume, "s", 1, &id), 0);
+	cr_expect_eq(id, s);
+	reads(&b, s, 0, "abcdefghi");
+	host_stop(&b, FIRN_DETACH_DRAIN);
+}
+
+Test(rebuild, of_what_was_rewritten_the_copies_are_no_rounds, .init = setup, .fini = teardown)
+{
+	rewritten();
+	site_run(&site, "cp -r store kept");
+	comes_back();
+	/* Without one of its layers, or all: then no layer names the copies, and their footers say nothing of streams. */
+	char *text = site_ask(&site, "ls -d kept/v/layer/*/* | wc -l");
+	int n = atoi(text);
+	cr_assert_geq(n, 2, "%s layers", text);
+	for (int k = 1; k <= n; k++) {
+		site_run(
+		        &site,
+		        "rm -rf store && cp -r kept store && rm $(ls -d store/v/layer/*/* | sed -n %dp)",
+		        k);
+		comes_back();
+	}
+	site_run(&site, "rm -rf store && cp -r kept store && rm -r store/v/layer");
+	comes_back();
+	free(text);
 }
