@@ -9,6 +9,7 @@ static struct blob *blob_make(struct account *a, size_t behind)
 	*b = (struct blob){ .account = a, .len = behind, .charge = sizeof *b + behind };
 	atomic_init(&b->refs, 1);
 	atomic_init(&b->pins, 0);
+	atomic_init(&b->holds, 0);
 	atomic_init(&b->notes, NULL);
 	account_retain(a);
 	atomic_fetch_add_explicit(&a->cache_bytes, sizeof *b + behind, memory_order_relaxed);

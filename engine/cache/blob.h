@@ -15,6 +15,7 @@
 
 struct blob {
 	atomic_uint refs, pins;
+	atomic_uint holds; /* of hold.c, which counts it once */
 	struct account *account;
 	const uint8_t *data;
 	size_t len, charge; /* charge: what the cache counts */

@@ -44,38 +44,51 @@ void frames_add(struct frames *f, const struct index_extent *x)
 	f->end = x->block.next;
 }
 
-/* What was planned up to a moment. */
-struct reach {
-	uint32_t n;
-	uint64_t end, bytes, raw;
-};
-
-static void frames_back(struct frames *f, const struct reach *to)
+struct reach frames_reach(const struct frames *f)
 {
+	return (struct reach){ f->n, f->end, f->bytes, f->raw };
+}
+
+void frames_back(struct frames *f, const struct reach *to)
+{
+	if (to->n < f->n)
+		f->next = f->x[to->n];
 	f->n = to->n;
 	f->end = to->end;
 	f->bytes = to->bytes;
 	f->raw = to->raw;
 }
 
+/* The extent at f->end, as f->next. */
+static bool frames_find(struct engine *e, struct frames *f, uint64_t stream)
+{
+	f->goes_on = index_extent_find(e->index, f->v->index_no, stream, f->end, &f->next, NULL) ==
+	                     0 &&
+	             extent_sane(&f->next);
+	return f->goes_on;
+}
+
 /* A quarter more than the limit rather than one more GET for the end of the run. */
 void frames_plan(struct engine *e, struct frames *f, uint64_t stream, uint64_t limit)
 {
-	struct index_extent x;
+	const struct index_extent *x = &f->next;
 	struct reach fit = { 0 };
-	while (index_extent_find(e->index, f->v->index_no, stream, f->end, &x, NULL) == 0 &&
-	       extent_sane(&x)) {
-		bool first = f->n == 0, again = !first && frame_again(f, &x);
-		uint64_t raw = f->raw + (again ? 0 : x.block.frame_raw_len);
-		if (!first && !again && (!frame_follows(f, &x) || f->n == FRAMES_MAX))
+	uint64_t from = f->end;
+	f->shared = f->cut = false;
+	while (frames_find(e, f, stream)) {
+		bool first = f->n == 0, again = !first && frame_again(f, x);
+		uint64_t raw = f->raw + (again ? 0 : x->block.frame_raw_len);
+		if (!first && !again && (!frame_follows(f, x) || f->n == FRAMES_MAX))
 			return;
 		if (!first && fit.n == 0 && raw > limit)
-			fit = (struct reach){ f->n, f->end, f->bytes, f->raw };
+			fit = frames_reach(f);
 		if (!first && raw > limit + limit / 4) {
 			frames_back(f, &fit);
+			f->cut = true;
 			return;
 		}
-		frames_add(f, &x);
+		f->shared |= again && f->end == from;
+		frames_add(f, x);
 	}
 }
 

@@ -27,16 +27,27 @@ void held_give(struct engine *e, uint64_t bytes)
 	atomic_fetch_sub_explicit(&e->reads->ahead_bytes, bytes, memory_order_relaxed);
 }
 
-static uint64_t room_try(struct engine *e, uint64_t want)
+static uint64_t half_left(uint64_t all, uint64_t had)
+{
+	return had < all ? (all - had) / 2 : 0;
+}
+
+uint64_t held_left(struct engine *e)
+{
+	return half_left(share_held(e),
+	                 atomic_load_explicit(&e->reads->ahead_bytes, memory_order_relaxed));
+}
+
+static uint64_t room_try(struct engine *e, uint64_t want, bool ahead)
 {
 	struct read_queue *q = e->reads;
-	uint64_t all = share_held(e);
+	uint64_t all = ahead ? share_held(e) / 4 * 3 : share_held(e);
 	unsigned long long had = atomic_load_explicit(&q->ahead_bytes, memory_order_relaxed);
 	uint64_t got;
 	do {
-		uint64_t share = had < all ? (all - had) / 2 : 0;
+		uint64_t share = half_left(all, had);
 		got = want < share ? want : share;
-		if (got < want && got < READ_AHEAD_MIN)
+		if (got < want && got < (ahead ? want / 2 : READ_AHEAD_MIN))
 			return 0;
 	} while (!atomic_compare_exchange_weak_explicit(&q->ahead_bytes, &had, had + got,
 	                                                memory_order_relaxed,
@@ -67,13 +78,13 @@ static void reclaim(struct engine *e)
 	queue_walk_end(q);
 }
 
-uint64_t held_room(struct engine *e, uint64_t want)
+uint64_t held_room(struct engine *e, uint64_t want, bool ahead)
 {
-	uint64_t got = room_try(e, want);
+	uint64_t got = room_try(e, want, ahead);
 	if (got)
 		return got;
 	reclaim(e);
-	return room_try(e, want);
+	return room_try(e, want, ahead);
 }
 
 /* ---- the list ---- */
@@ -82,7 +93,10 @@ static void held_free(struct reader_item *it, struct held *h)
 {
 	while (h) {
 		struct held *next = h->next;
-		held_give(it->reader->engine, h->blob->len);
+		atomic_fetch_sub_explicit(&it->reader->held_bytes, h->blob->len,
+		                          memory_order_relaxed);
+		if (atomic_fetch_sub(&h->blob->holds, 1) == 1)
+			held_give(it->reader->engine, h->blob->len);
 		blob_release(h->blob);
 		mem_free(&it->reader->account->env, h);
 		h = next;
@@ -99,30 +113,46 @@ static void held_insert(struct reader_item *it, struct held *h)
 	*at = h;
 }
 
-void held_add(struct reader_item *it, const struct frames *f, uint32_t from, struct blob **blob,
-              uint64_t room)
+/* A frame's last offset is told by the next one's first: it may have begun with another stream's. */
+uint64_t held_add(const struct frames *f, const struct share *s, uint32_t taken,
+                  struct blob *const *blob)
 {
-	struct firn_reader *r = it->reader;
+	struct firn_reader *r = s->item->reader;
+	uint32_t behind = s->first + s->n;
 	uint64_t used = 0;
 	pthread_mutex_lock(&r->lock);
-	for (uint32_t i = from; i < f->own; i++) {
+	for (uint32_t i = s->first + taken; i < behind; i++) {
 		struct held *h = blob[i] ? mem_alloc(&r->account->env, sizeof *h) : NULL;
-		if (!h) {
-			blob_release(blob[i]);
+		if (!h)
 			continue;
-		}
+		blob_retain(blob[i]);
 		*h = (struct held){ .blob = blob[i],
 			            .key = frame_key(f->v, &f->x[i]),
-			            .end = f->x[i].block.next };
-		used += blob[i]->len;
-		held_insert(it, h);
+			            .end = i + 1 < behind ? f->x[i + 1].block.base : s->end };
+		atomic_fetch_add_explicit(&r->held_bytes, blob[i]->len, memory_order_relaxed);
+		if (atomic_fetch_add(&blob[i]->holds, 1) == 0)
+			used += blob[i]->len;
+		held_insert(s->item, h);
 	}
 	pthread_mutex_unlock(&r->lock);
+	return used;
+}
+
+void held_settle(struct engine *e, uint64_t room, uint64_t used)
+{
 	if (used > room)
-		atomic_fetch_add_explicit(&r->engine->reads->ahead_bytes, used - room,
+		atomic_fetch_add_explicit(&e->reads->ahead_bytes, used - room,
 		                          memory_order_relaxed);
 	else
-		held_give(r->engine, room - used);
+		held_give(e, room - used);
+}
+
+bool held_has(const struct reader_item *it, const struct cache_key *key)
+{
+	const struct held *h = it->held;
+	while (h && memcmp(&h->key, key, sizeof *key))
+		h = h->next;
+	return h != NULL;
 }
 
 struct blob *held_take(struct reader_item *it, const struct cache_key *key, uint64_t offset)
@@ -143,8 +173,11 @@ struct blob *held_take(struct reader_item *it, const struct cache_key *key, uint
 		h->next = past;
 		past = h;
 	}
+	bool turn = past && it->reader->waits;
 	pthread_mutex_unlock(&it->reader->lock);
 	held_free(it, past);
+	if (turn)
+		turn_next(it->reader);
 	return b;
 }
 

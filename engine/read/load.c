@@ -98,7 +98,7 @@ static void load_land(struct load *l, struct cursor *c, int rc)
 	pthread_mutex_lock(&r->lock);
 	r->n_load--;
 	if (r->cold.first)
-		item_to_ready(r->cold.first, true); /* its turn */
+		item_unfreeze(r->cold.first, true);
 	if (it->load == l) {
 		struct cursor *old = it->landed;
 		it->landed = c;
@@ -191,21 +191,19 @@ static int code_of_part(int code)
 /* The frame, and what follows it when the item reads on in order and there is memory for it. */
 static int demand_load(struct engine *e, struct load *l, struct blob **out, struct firn_error *err)
 {
-	struct blob *blob[FRAMES_MAX];
 	int rc = frame_begin(e, l->work.volume, &l->want.x, out, err);
 	if (rc != CACHE_LOAD)
 		return rc;
-	struct frames f = { .v = l->work.volume, .own = 1 };
-	frames_add(&f, &l->want.x);
-	uint64_t room = l->bytes > f.raw ? held_room(e, l->bytes - f.raw) : 0;
+	struct run run = { .load = l, .demanded = true, .f = { .v = l->work.volume, .own = 1 } };
+	frames_add(&run.f, &l->want.x);
+	uint64_t one = run.f.raw, room = l->bytes > one ? held_room(e, l->bytes - one, false) : 0;
 	if (room) {
-		frames_plan(e, &f, l->stream, f.raw + room);
-		frames_own(e, &f);
-		ahead_taken(l, &f);
+		run_plan(e, &run, run.f.end, one + room);
+		run_own(e, &run);
+		run_note(&run);
 	}
-	rc = frames_load(e, &f, blob, err);
-	*out = blob[0];
-	held_add(l->item, &f, 1, blob, room);
+	rc = run_get(e, &run, room, out, err);
+	run_fini(&run);
 	return rc;
 }
 
@@ -265,6 +263,15 @@ static bool load_cached(struct engine *e, const struct load *l)
 	return cache_has(e->cache, &key);
 }
 
+/* After a turn it is another one's. */
+static void load_end(struct load *l)
+{
+	struct firn_reader *r = l->reader;
+	if (l->bytes)
+		turn_end(r);
+	load_free(l);
+}
+
 static void load_run(struct engine *e, struct work *w)
 {
 	struct load *l = (struct load *)w;
@@ -284,6 +291,12 @@ static void load_run(struct engine *e, struct work *w)
 		load_log(e, l, &err);
 	queue_work_done(e, w);
 	load_land(l, c, rc == FIRN_EAGAIN ? 0 : code_of_part(rc));
+	load_end(l);
+}
+
+void load_cancel(struct load *l)
+{
+	load_land(l, NULL, 0);
 	load_free(l);
 }
 
@@ -292,7 +305,7 @@ static void load_drop(struct engine *e, struct work *w)
 	(void)e;
 	struct load *l = (struct load *)w;
 	load_land(l, NULL, 0);
-	load_free(l);
+	load_end(l);
 }
 
 struct load *load_new(struct reader_item *it, struct volume *v)
@@ -309,7 +322,7 @@ struct load *load_new(struct reader_item *it, struct volume *v)
 	return l;
 }
 
-static void item_await(struct reader_item *it, uint64_t pos, struct load *l)
+void load_await(struct reader_item *it, uint64_t pos, struct load *l)
 {
 	item_out(it);
 	it->pos = pos;
@@ -322,23 +335,25 @@ static void item_await(struct reader_item *it, uint64_t pos, struct load *l)
 static bool load_comes(struct reader_item *it, uint64_t pos, const struct want *want)
 {
 	struct firn_reader *r = it->reader;
-	struct load *run = NULL;
+	struct load *run = NULL; /* its own, or another item's */
 	if (want->lsn || want->find)
 		return false;
 	pthread_mutex_lock(&r->lock);
-	run = ahead_running(it, want->x.block.base);
+	run = run_brings(it, want->x.block.base);
 	if (run)
-		item_await(it, pos, run);
+		load_await(it, pos, run);
 	pthread_mutex_unlock(&r->lock);
 	return run != NULL;
 }
 
-/* Too many under way: the item is looked at again when one has landed. */
+/* Too many under way, or others wait for that: the item is looked at again when one has landed, in its turn. So all
+ * get their first frame before one gets its second, and items keep in step. */
 static bool load_later(struct reader_item *it, uint64_t pos)
 {
 	struct firn_reader *r = it->reader;
 	pthread_mutex_lock(&r->lock);
-	bool later = r->n_load >= READ_LOADS;
+	bool later = r->n_load >= READ_LOADS || (r->cold.first && !it->load_turn);
+	it->load_turn = false;
 	if (later) {
 		item_out(it);
 		it->pos = pos;
@@ -362,20 +377,24 @@ static int load_none(struct firn_reader *r)
 int load_want(struct reader_item *it, uint64_t pos, const struct want *want)
 {
 	struct firn_reader *r = it->reader;
-	if (load_comes(it, pos, want) || load_later(it, pos))
+	if (load_comes(it, pos, want))
+		return 0;
+	uint64_t bytes = want->lsn || want->find ? 0 : ahead_demand(it, &want->x);
+	if (load_later(it, pos))
 		return 0;
 	struct load *l = load_new(it, it->volume);
 	if (!l)
 		return load_none(r);
 	l->from = pos;
 	l->want = *want;
-	l->bytes = want->lsn || want->find ? 0 : ahead_demand(it, &want->x);
+	l->bytes = bytes;
 	l->work.run = load_run;
 	l->work.drop = load_drop;
 	pthread_mutex_lock(&r->lock);
-	item_await(it, pos, l);
+	load_await(it, pos, l);
+	bool now = l->bytes == 0 || turn_take(l);
 	pthread_mutex_unlock(&r->lock);
-	if (!queue_work(r->engine, &l->work, false, NULL))
+	if (now && !queue_work(r->engine, &l->work, false, NULL))
 		load_drop(r->engine, &l->work);
 	return 0;
 }

@@ -61,6 +61,8 @@ int read_open(struct engine *e)
 	q->engine = e;
 	pthread_mutex_init(&q->walk, NULL);
 	pthread_mutex_init(&q->lock, NULL);
+	pthread_mutex_init(&q->spot_lock, NULL);
+	map_init(&q->spots, &e->account->env);
 	pthread_cond_init(&q->wake, &monotonic);
 	pthread_cond_init(&q->work_wake, NULL);
 	pthread_cond_init(&q->idle, NULL);
@@ -105,6 +107,8 @@ void read_close(struct engine *e)
 	pthread_cond_destroy(&q->idle);
 	pthread_cond_destroy(&q->work_wake);
 	pthread_cond_destroy(&q->wake);
+	map_fini(&q->spots);
+	pthread_mutex_destroy(&q->spot_lock);
 	pthread_mutex_destroy(&q->lock);
 	pthread_mutex_destroy(&q->walk);
 	mem_free(&e->account->env, q->heap);

@@ -9,14 +9,15 @@
  *            reader thread  read_step: fetches notified, due, or whose load has landed
  *            loaders        GETs, WAL reads, look-ups; without threads read_step does these
  *
- * Locks, outermost first: read_queue.walk -> reader.serve -> volume.lock -> reader.lock -> queue.lock, then those
- * of cache and wal. Nobody reads disk or store with any of them held, the index with serve at
+ * Locks, outermost first: read_queue.walk -> reader.serve -> volume.lock -> reader.lock -> queue.lock or spot_lock,
+ * then those of cache and wal. Nobody reads disk or store with any of them held, the index with serve at
  * most. */
 #ifndef READ_READ_H
 #define READ_READ_H
 #include "engine/admit/volume.h"
 #include "engine/api/engine.h"
 #include "engine/api/handle.h"
+#include "engine/base/map.h"
 #include "engine/cache/cache.h"
 
 enum {
@@ -27,7 +28,7 @@ enum {
 	READ_IN_CALLER_READY = 1024, /* ... when only their marks are looked at */
 	READ_BATCHES_MAX = 64 << 10, /* batches per fetch */
 	READ_AHEAD_MIN = 256 << 10,  /* a piece; the window begins with four */
-	READ_AHEAD_JOB = 4 << 20,    /* largest ranged GET of more than one frame */
+	READ_AHEAD_JOB = 16 << 20,   /* largest ranged GET of more than one frame */
 	READ_AHEAD_WINDOW = 32 << 20,
 	READ_PIN_POLL_NS = 2 * 1000 * 1000,
 };
@@ -71,6 +72,15 @@ struct cursor {
 
 struct load;
 struct held;
+struct share;
+
+/* Where an item goes on: the frame behind what is planned for it (spot.c); read_queue.spot_lock. */
+struct spot {
+	const struct volume *v; /* NULL: not known */
+	struct segment_id segment;
+	uint64_t frame_pos;
+	struct reader_item *next, *prev; /* others that go on in the same frame */
+};
 
 struct reader_item {
 	/* volume.lock */
@@ -91,9 +101,12 @@ struct reader_item {
 	struct load *load;               /* under way, where == ITEM_LOADING */
 	struct cursor *landed;           /* what it brought */
 	int landed_rc;
-	struct load *runs; /* its read-aheads whose GETs are under way */
-	struct held *held; /* what they brought, in order, not yet entered */
-	bool ahead_busy;   /* a read-ahead is being planned */
+	struct share *runs; /* what GETs that are under way bring for it */
+	struct held *held;  /* what they brought, in order, not yet entered */
+	bool ahead_busy;    /* a read-ahead is being planned */
+	bool gone;          /* out of the set, or its volume is */
+	bool load_turn;     /* it was cold */
+	struct spot spot;
 	uint64_t ahead_to, ahead_out,
 	        ahead_window; /* planned up to; bytes planned, not yet entered */
 	atomic_uint refs;     /* slot and loads */
@@ -166,8 +179,12 @@ struct firn_reader {
 
 	pthread_mutex_t lock;
 	struct item_list ready, cold, loading;
-	uint32_t n_load; /* queued or running, wanted or not any more */
-	bool waiting;    /* a fetch is there to be run */
+	atomic_uint n_spot;       /* items that read in order, and go on somewhere */
+	atomic_ullong held_bytes; /* of what is held for its items */
+	uint32_t n_load;          /* queued, running or waiting, wanted or not any more */
+	uint32_t n_turn, turn;    /* of items that read in order: queued or running; turns so far */
+	struct work *waits, **waits_end; /* for a turn */
+	bool waiting;                    /* a fetch is there to be run */
 };
 
 void reader_retain(struct firn_reader *r);
@@ -185,6 +202,7 @@ void item_list_push(struct item_list *l, struct reader_item *it);
 void item_list_push_front(struct item_list *l, struct reader_item *it);
 void item_list_remove(struct item_list *l, struct reader_item *it);
 void item_to_ready(struct reader_item *it, bool front);
+void item_unfreeze(struct reader_item *it, bool front); /* cold, and its turn to have a load */
 void item_out(struct reader_item *it); /* of the list it is on; where = ITEM_IDLE */
 /* ready.c: volume.lock held */
 void item_link(struct reader_item *it); /* to its stream, if that is there */
@@ -197,8 +215,8 @@ void read_stream_gone(struct stream *s);
 struct look {
 	uint64_t start, bound, visible, stable, stored, durable;
 	uint64_t cut; /* of a volume that follows its writer */
-	uint32_t n; /* tail entries: the one that holds the position and those above */
-	bool more;  /* than fitted */
+	uint32_t n;   /* tail entries: the one that holds the position and those above */
+	bool more;    /* than fitted */
 	bool lost; /* the volume has lost ranges: below `stored` the rows say what a hole is, not the batch behind it */
 	bool old; /* from `stored` to e[0] (n == 0: to durable) the WAL's directories know the places */
 	struct tail_entry e[READ_LOOK_TAIL];
@@ -309,6 +327,8 @@ struct read_queue {
 	struct firn_reader **heap; /* by wake_ns, from 1 */
 	size_t n_heap, cap_heap;
 	uint64_t round;
+	pthread_mutex_t spot_lock;
+	struct map spots; /* items of all readers, by where they go on */
 	atomic_ullong cursor_bytes;
 	atomic_ullong ahead_bytes; /* frames on their way to items, or held for them: hold.c */
 	atomic_ullong reclaim_ns;  /* when idle readers were last asked for theirs */

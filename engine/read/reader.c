@@ -2,7 +2,7 @@
  *
  * An item is made anew by every set: a load that was under way for the old one finds it gone.
  * Whether a stream exists is told by the fetch, so setting needs no look at it beyond the link. */
-#include "engine/read/read.h"
+#include "engine/read/load.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include <string.h>
@@ -84,6 +84,8 @@ static void item_drop(struct reader_item *it)
 	}
 	pthread_mutex_lock(&r->lock);
 	item_out(it);
+	it->gone = true;
+	spot_clear(it);
 	pthread_mutex_unlock(&r->lock);
 	if (it->part != READ_NO_PART)
 		r->builder.part[it->part].item = NULL;
@@ -117,8 +119,9 @@ static struct firn_reader *reader_new(struct engine *e, const struct firn_reader
 	r->pin_max = o->pin_max_bytes && o->pin_max_bytes < e->pin_bytes ? o->pin_max_bytes
 	                                                                 : e->pin_bytes;
 	r->ahead_max = o->readahead_max_bytes ? o->readahead_max_bytes : READ_AHEAD_WINDOW;
-	if (r->ahead_max > e->cache_bytes / 8)
-		r->ahead_max = e->cache_bytes / 8;
+	if (r->ahead_max > share_held(e) / 2)
+		r->ahead_max = share_held(e) / 2;
+	r->waits_end = &r->waits;
 	atomic_init(&r->refs, 1);
 	pthread_mutex_init(&r->serve, NULL);
 	pthread_mutex_init(&r->lock, NULL);
@@ -343,9 +346,12 @@ static bool reader_forget(struct firn_reader *r, struct volume *v)
 		pthread_mutex_unlock(&v->lock);
 		it->volume = NULL;
 		pthread_mutex_lock(&r->lock);
+		it->gone = true;
+		spot_clear(it);
 		item_to_ready(it, false);
 		pthread_mutex_unlock(&r->lock);
 	}
+	turn_forget(r, v);
 	return had;
 }
 

@@ -70,6 +70,12 @@ void item_to_ready(struct reader_item *it, bool front)
 		item_list_push(&it->reader->ready, it);
 }
 
+void item_unfreeze(struct reader_item *it, bool front)
+{
+	item_to_ready(it, front);
+	it->load_turn = true;
+}
+
 void item_link(struct reader_item *it)
 {
 	struct stream *s = volume_stream_live(it->volume, it->stream_id);

@@ -305,7 +305,7 @@ static uint32_t ready_count(struct firn_reader *r)
 {
 	pthread_mutex_lock(&r->lock);
 	for (uint32_t free = READ_LOADS - r->n_load; free > 0 && r->cold.first; free--)
-		item_to_ready(r->cold.first, false);
+		item_unfreeze(r->cold.first, false);
 	uint32_t n = r->ready.n;
 	pthread_mutex_unlock(&r->lock);
 	return n;

@@ -41,11 +41,20 @@ static uint64_t got_bytes(void)
 
 /* ---- data, and an engine that has none of it in memory ---- */
 
+/* Bytes that do not compress: xorshift64, public domain, Marsaglia. */
+static uint8_t *noise_of(uint8_t *noise, uint32_t len)
+{
+	static uint64_t x = 88172645463325252;
+	for (uint32_t k = 0; k < len; k += 8) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		memcpy(noise + k, &x, 8);
+	}
+	return noise;
+}
+
 static void fill_from(uint32_t first, uint64_t *stream, uint32_t n, uint32_t bytes_each)
 {
 	uint8_t *noise = malloc(BATCH);
-	uint64_t x =
-	        88172645463325252; /* xorshift64, public domain, Marsaglia: does not compress */
 	cr_assert(noise);
 	for (uint32_t i = 0; i < n; i++) {
 		char name[32];
@@ -53,13 +62,8 @@ static void fill_from(uint32_t first, uint64_t *stream, uint32_t n, uint32_t byt
 		stream[i] = bed_stream(&bed, name);
 	}
 	for (uint32_t at = 0; at < bytes_each; at += BATCH) {
-		for (uint32_t i = 0; i < n; i++) {
-			for (uint32_t k = 0; k < BATCH; k += 8) {
-				x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-				memcpy(noise + k, &x, 8);
-			}
-			(void)bed_append(&bed, stream[i], noise, BATCH, 1, 0);
-		}
+		for (uint32_t i = 0; i < n; i++)
+			(void)bed_append(&bed, stream[i], noise_of(noise, BATCH), BATCH, 1, 0);
 	}
 	free(noise);
 }
@@ -123,6 +127,43 @@ Test(replay, of_many_streams_takes_a_get_for_each_mib_at_most)
 	replay(reader_of(stream, 6), 48 * MIB);
 	cr_expect_leq(gets() - before, 60, "%u GETs", (unsigned)(gets() - before));
 	cr_expect_lt(got_bytes() - bytes, 49 * MIB, "something was got twice");
+}
+
+/* A segment of 32 MiB has 2 MiB of each: what they all want of it comes with a GET for some of them. */
+Test(replay, of_many_streams_has_gets_for_several_of_them)
+{
+	uint64_t stream[16];
+	begin(stream, 16, 6 * MIB);
+	uint64_t before = gets(), bytes = got_bytes();
+	replay(reader_of(stream, 16), 96 * MIB);
+	cr_expect_leq(gets() - before, 80, "%u GETs", (unsigned)(gets() - before));
+	cr_expect_lt(got_bytes() - bytes, 97 * MIB, "something was got twice");
+}
+
+/* Six segments of 60 frames, each of them for four streams: once it is seen that they are read in order, a GET brings
+ * frames for many of them. One for each frame would be 360. */
+Test(replay, of_streams_with_little_in_a_segment_has_gets_for_many_of_them)
+{
+	enum { N = 240, ROUNDS = 6, EACH = 16 << 10 };
+	uint64_t stream[N];
+	uint8_t *noise = malloc(EACH);
+	cr_assert(noise);
+	bed_open(&bed);
+	for (uint32_t i = 0; i < N; i++) {
+		char name[32];
+		(void)snprintf(name, sizeof name, "small-%u", i);
+		stream[i] = bed_stream(&bed, name);
+	}
+	for (uint32_t k = 0; k < ROUNDS; k++) {
+		for (uint32_t i = 0; i < N; i++)
+			(void)bed_append(&bed, stream[i], noise_of(noise, EACH), EACH, 1, 0);
+		bed_close(&bed, FIRN_DETACH_DRAIN);
+		bed_open(&bed);
+	}
+	free(noise);
+	uint64_t before = gets();
+	replay(reader_of(stream, N), (uint64_t)N * ROUNDS * EACH);
+	cr_expect_leq(gets() - before, 300, "%u GETs", (unsigned)(gets() - before));
 }
 
 Test(replay, of_several_readers_gets_nothing_twice)

@@ -66,8 +66,9 @@ static struct cache_key key_of(uint32_t i)
 static void come(uint32_t first, uint32_t n)
 {
 	struct frames *f = calloc(1, sizeof *f);
+	struct share s = { .item = &item, .n = n, .end = (first + n) * 10 };
 	struct blob *blob[FRAMES_MAX];
-	uint64_t room = held_room(&e, (uint64_t)n * FRAME);
+	uint64_t room = held_room(&e, (uint64_t)n * FRAME, false);
 	cr_assert(f);
 	cr_assert_eq(room, (uint64_t)n * FRAME);
 	f->v = &volume;
@@ -79,7 +80,9 @@ static void come(uint32_t first, uint32_t n)
 		f->x[i].block.next = (first + i + 1) * 10;
 		blob[i] = blob_new(e.account, FRAME, &bytes);
 	}
-	held_add(&item, f, 0, blob, room);
+	held_settle(&e, room, held_add(f, &s, 0, blob));
+	for (uint32_t i = 0; i < n; i++)
+		blob_release(blob[i]);
 	free(f);
 }
 
@@ -100,7 +103,7 @@ Test(hold, the_shares_of_the_memory_for_stored_data_are_all_of_it)
 Test(hold, memory_is_shared_by_halves_and_never_more_than_its_share)
 {
 	uint64_t all = 0, got, one = 24 << 20;
-	while ((got = held_room(&e, 24 << 20)) != 0) {
+	while ((got = held_room(&e, 24 << 20, false)) != 0) {
 		cr_expect_leq(got, one);
 		one = got;
 		all += got;
@@ -133,7 +136,7 @@ Test(hold, what_an_item_is_past_is_let_go)
 static uint64_t fill_up(void)
 {
 	uint64_t all = 0, got;
-	while ((got = held_room(&e, 24 << 20)) != 0)
+	while ((got = held_room(&e, 24 << 20, false)) != 0)
 		all += got;
 	return all;
 }
