@@ -82,7 +82,7 @@ void follow_close(struct volume *v)
 bool follow_due(const struct volume *v, uint64_t now)
 {
 	const struct follow *f = v->follow;
-	return !v->following && !volume_ends(v) && (now >= f->at_ns || f->n_begun < f->asked) &&
+	return !v->following && !volume_ends(v) && (now >= f->at_ns || v->look < f->asked) &&
 	       !(v->retry_n && now < v->retry_at_ns);
 }
 

@@ -35,7 +35,7 @@ struct turn {
 struct follow {
 	/* volume.lock */
 	uint64_t at_ns;          /* no look before, unless ... */
-	uint64_t n_begun, asked; /* looks; ... this one is waited for */
+	uint64_t n_begun, asked; /* looks; ... this one, or a later one, is waited for */
 	bool good;               /* the last one came to its end */
 	pthread_cond_t ended;
 	/* following */
