@@ -226,31 +226,16 @@ static int want_load(struct engine *e, struct load *l, struct cursor *c, struct 
 	return rc ? rc : stored_block(l->work.volume, &w->x, c->blob, &c->block, err);
 }
 
-/* Is it elsewhere by now, or nowhere? */
-static bool extent_moved(struct engine *e, const struct load *l)
-{
-	const struct index_extent *was = &l->want.x;
-	struct index_extent x;
-	int rc = index_extent_find(e->index, l->work.volume->index_no, l->stream, l->from, &x,
-	                           NULL);
-	if (rc && rc != FIRN_ENOENT)
-		return false;
-	return rc || !segment_id_equal(x.segment, was->segment) ||
-	       x.block.frame_pos != was->block.frame_pos;
-}
-
 /* An object is gone from the store. Of a volume that follows its writer it may have left since the cut that is shown: then
  * the item looks again and finds where it is now. Under the newest manifest it is damage (PROTOCOL 22). */
 static int load_missed(struct engine *e, const struct load *l, struct firn_error *err)
 {
 	if (!l->work.volume->follow || l->want.lsn || !(err->flags & FIRN_ERR_DATA_LOSS))
 		return err->code;
-	if (extent_moved(e, l))
-		return FIRN_EAGAIN;
 	if (follow_again(l->work.volume))
 		return fail(err, FIRN_ESTORE, 0, "read",
 		            "a segment is gone, and the store does not say what is in its place");
-	return extent_moved(e, l) ? FIRN_EAGAIN : err->code;
+	return stored_moved(e, l->work.volume, &l->want.x) ? FIRN_EAGAIN : err->code;
 }
 
 /* Will the item find it without a cursor? */

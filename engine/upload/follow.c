@@ -214,10 +214,11 @@ static int catch_up(struct volume *v, uint64_t *n, bool *wrong, struct firn_erro
 	return rc;
 }
 
-static void plan(struct volume *v, uint64_t n)
+/* What took long, as an index filled anew, is not begun again at once. */
+static void plan(struct volume *v, uint64_t n, uint64_t began_ns)
 {
 	struct follow *f = v->follow;
-	uint64_t now = now_ns(v);
+	uint64_t now = now_ns(v), rest_ms = 4 * (now - began_ns) / MS_NS;
 	if (n) {
 		f->wait_ms = within(v, (now - f->news_ns) / MS_NS / n);
 		f->news_ns = now;
@@ -227,6 +228,8 @@ static void plan(struct volume *v, uint64_t n)
 		f->n_quiet = 0;
 	}
 	f->news = n != 0;
+	if (f->wait_ms < rest_ms)
+		f->wait_ms = within(v, rest_ms);
 	pthread_mutex_lock(&v->lock);
 	v->retry_n = 0;
 	wait_from_now(v);
@@ -237,13 +240,14 @@ static void plan(struct volume *v, uint64_t n)
 static int look(struct volume *v, uint64_t *n)
 {
 	struct firn_error err = { .struct_size = sizeof err };
+	uint64_t began_ns = now_ns(v);
 	bool wrong;
 	int rc = ask(v, n, &wrong, &err);
 	if (!rc) /* it answers: before those who wait for more are told */
 		volume_set_state(v, FIRN_STATE_READ_ONLY, NULL);
 	rc = rc ? rc : catch_up(v, n, &wrong, &err);
 	if (!rc) {
-		plan(v, *n);
+		plan(v, *n, began_ns);
 	} else if (wrong) {
 		volume_stop(v, &err);
 	} else if (rc == FIRN_ESTORE) {

@@ -375,6 +375,7 @@ struct firn_attach {
  * 60 s, and at most half of delete_grace_ms), and the time of the requests. What that costs: one request for metadata of
  * one object at each such look (1 440 a day for a volume that nobody writes to), and a GET of the manifest and one for the
  * footer of each new segment when there is news. A FIRN_REQ_FLUSH looks at once.
+ * When the writer has rewritten segments (delete_deadline_ms) it reads the layers of the index anew.
  * While the store is away what is in memory is read on, the state is STORE_AWAY, and looks go on when it answers. An
  * object that the writer has deleted meanwhile makes the reader look at once and read where the data is now.
  * Writes answer FIRN_EREADONLY; takeover is ignored. */

@@ -208,8 +208,9 @@ Test(follow_many, takeovers_are_followed_and_what_was_abandoned_is_lost)
 	host_init(&b, &site, "b");
 	host_init(&c, &site, "c");
 	host_start(&a);
-	uint64_t s = new_stream(&a, "s");
+	uint64_t s = new_stream(&a, "s"), quiet = new_stream(&a, "quiet");
 	say(&a, s, "1");
+	say(&a, quiet, "1");
 	store_all(&a);
 	start_reader(&r, "r", 50);
 	struct firn_reader *waits = wait_at(&r, s, 1, FIRN_MARK_STORED);
@@ -234,6 +235,7 @@ Test(follow_many, takeovers_are_followed_and_what_was_abandoned_is_lost)
 	ends_with(&r, waits, FIRN_ELOST, NULL); /* told by the attach's manifest already */
 	store_all(&r);
 	cr_expect_eq(mark_of(&r, s, FIRN_MARK_STORED), 3 + (UINT64_C(1) << 36));
+	cr_expect_eq(mark_of(&r, quiet, FIRN_MARK_STORED), 1 + (UINT64_C(1) << 36));
 	char *was = volume_text(&c, c.volume), *now = volume_text(&r, r.volume);
 	expect_text(was, now, "behind the lost range");
 	free(was);

@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND };
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 
-static const char *const writes_much[] = { "upload_interval_ms=2000000000", "layer_segments=4",
-	                                   "delete_grace_ms=0", "zstd_level=0", NULL };
+static const char *const writes_much[] = { "upload_interval_ms=2000000000",
+	                                   "layer_segments=4",
+	                                   "delete_grace_ms=0",
+	                                   "zstd_level=0",
+	                                   "delete_deadline_ms=7200000",
+	                                   NULL };
 
 static struct site site;
 static struct host writer, reader;
@@ -191,6 +195,40 @@ Test(follow, what_is_gone_from_the_store_makes_it_look)
 	cr_expect_eq(read_stream(&reader, s, 6, &all), 0);
 	cr_expect_str_eq(all, "xxyyyyyyyy");
 	free(all);
+}
+
+/* Its blocks have moved to other segments, the old ones are deleted, and the reader has nothing of it in memory. */
+Test(follow, what_was_rewritten_is_read_where_it_is_now)
+{
+	uint64_t dead = new_stream(&writer, "dead"), s = new_stream(&writer, "s");
+	for (int i = 0; i < 3; i++) {
+		say(&writer, dead, "x");
+		say(&writer, s, i % 2 ? "b" : "a");
+		store_all(&writer);
+		turned_settle(&writer);
+	}
+	store_all(&reader);
+	site_pull(&site);
+	char *was = site_ask(&site, "find store/v/seg -type f ! -name '.firn*'");
+	wrote(&writer, (struct firn_op[]){ op_delete(dead) }, 1, NULL);
+	store_all(&writer);
+	for (int i = 0; i < 32; i++) {
+		turned_by(HOUR / 8);
+		for (int k = 0; k < 4; k++)
+			turned_settle(&writer);
+	}
+	cr_assert_gt(metric_of(writer.engine, "firn_rewritten_bytes", ""), 0);
+	site_pull(&site);
+	char *now = site_ask(&site, "find store/v/seg -type f ! -name '.firn*'");
+	for (char *at = strtok(was, "\n"); at; at = strtok(NULL, "\n"))
+		cr_assert_null(strstr(now, at), "%s is still there", at);
+	char *all = NULL;
+	cr_expect_eq(read_stream(&reader, s, 0, &all), 0);
+	cr_expect_str_eq(all, "aba");
+	free(all);
+	free(was);
+	free(now);
+	the_same("behind it");
 }
 
 Test(follow, what_is_gone_under_the_newest_manifest_is_damage)

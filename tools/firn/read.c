@@ -34,6 +34,8 @@ enum {
 	KEY_READ_ONLY
 };
 
+enum { FOLLOW_MS = 1000 }; /* someone watches */
+
 static const struct argp_option options[] = {
 	{ "stream", 'S', "NAME", 0, "Read this stream; repeat it for more", 0 },
 	{ "all", 'a', NULL, 0, "Read all streams of the volume", 0 },
@@ -75,15 +77,15 @@ static void add_name(struct read *r, const char *name, const struct argp_state *
 	r->name[r->n_name++] = name;
 }
 
-static void check_usage(const struct read *r, const struct argp_state *state)
+static void check_usage(struct read *r, const struct argp_state *state)
 {
 	common_need(state, &r->common, NEED_ALL);
 	if (r->all == (r->n_name > 0))
 		argp_error(state, "give --stream NAME, once or more, or --all");
 	if (r->has_from && r->has_since)
 		argp_error(state, "give --from or --since, not both");
-	if (r->common.read_only && r->plan.follow)
-		argp_error(state, "--read-only shows one moment: it cannot --follow");
+	if (r->common.read_only && r->plan.follow && !r->common.upload_ms)
+		r->common.upload_ms = FOLLOW_MS;
 	if (r->plan.n_reader > 1 && (!r->plan.split_dir || r->plan.follow))
 		argp_error(state, "--readers needs --split, and ends by itself: no --follow");
 }

@@ -23,7 +23,7 @@ struct history {
 extern const struct history wal_histories[], write_histories[], commit_histories[],
         shared_histories[], owner_histories[], abandon_histories[], scale_histories[],
         copy_histories[], aside_histories[], lost_histories[], layer_histories[], slots_histories[],
-        clean_histories[], salvage_histories[];
+        clean_histories[], salvage_histories[], follow_histories[];
 
 enum { SECOND = 1000 }; /* ms */
 

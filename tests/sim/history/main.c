@@ -18,7 +18,7 @@
 static const struct history *const lists[] = {
 	wal_histories,     write_histories, commit_histories,  shared_histories, owner_histories,
 	abandon_histories, scale_histories, copy_histories,    aside_histories,  lost_histories,
-	layer_histories,   slots_histories, salvage_histories, clean_histories
+	layer_histories,   slots_histories, salvage_histories, clean_histories,  follow_histories
 };
 
 static const struct history *now;
