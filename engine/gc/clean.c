@@ -240,15 +240,27 @@ static int begin(struct volume *v, struct firn_error *err)
 	return 0;
 }
 
-static void end(struct volume *v)
+/* Locked. */
+static void end_cycle(struct volume *v, bool all)
 {
 	const struct firn_env *env = v->engine->env;
-	pthread_mutex_lock(&v->lock);
-	if (!v->clean->capped)
+	if (all)
 		v->cleaned_ms = v->clean->began_ms;
 	clean_free(v);
 	v->clean_at_ns = env->mono_ns(env->ctx) + CLEAN_PAUSE_NS;
+}
+
+static void end(struct volume *v)
+{
+	pthread_mutex_lock(&v->lock);
+	end_cycle(v, !v->clean->capped);
 	pthread_mutex_unlock(&v->lock);
+}
+
+void clean_give_up(struct volume *v)
+{
+	if (v->clean)
+		end_cycle(v, true);
 }
 
 int clean_next(struct volume *v, const struct manifest *m, struct clean_step *out,

@@ -52,5 +52,8 @@ int clean_next(struct volume *v, const struct manifest *m, struct clean_step *ou
 /* How the step went. After damage its segments are tried one by one, and left as they are if it is theirs. */
 void clean_done(struct volume *v, const struct clean_step *step, int rc,
                 const struct firn_error *err);
+/* Locked, nobody has claimed `layering`: what was rewritten is not to be committed. The cycle ends; the next one tries
+ * again, not before its time: a copy costs what it costs each time. */
+void clean_give_up(struct volume *v);
 void clean_free(struct volume *v);
 #endif

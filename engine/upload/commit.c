@@ -9,6 +9,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/clean.h"
 #include "engine/gc/gc.h"
 #include "engine/gc/retain.h"
 #include "engine/upload/attach.h"
@@ -139,6 +140,7 @@ static void give_up_layered(struct volume *v, struct commit *c, const struct fir
 	c->layered = NULL;
 	pthread_mutex_lock(&v->lock);
 	v->layer_first = 0;
+	clean_give_up(v);
 	pthread_mutex_unlock(&v->lock);
 }
 

@@ -6,6 +6,7 @@
 #include "engine/base/mem.h"
 #include "engine/index/rows.h"
 #include "engine/index/tx.h"
+#include "engine/upload/layered.h"
 #include "engine/os/env.h"
 #include "engine/store/store.h"
 #include "tests/integration/flaky_bed.h"
@@ -355,6 +356,42 @@ Test(clean, a_segment_of_which_index_and_footer_disagree_stays)
 	later(&h, DEADLINE / 2);
 	later(&h, GRACE + MINUTE);
 	expect_clean(&s, "and cleaned in the next cycle");
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	expect_sound(&s, "in the end");
+	site_remove(&s);
+}
+
+/* It rots when the copy is made and the commit not yet: the copy is thrown away, and not made again and again. */
+Test(clean, a_copy_that_the_index_does_not_know_any_more_is_given_up)
+{
+	struct site s;
+	struct host h;
+	site_make(&s);
+	start(&h, &s, "a");
+	struct rooms r = rooms(&h);
+	for (int i = 0; i < ROUNDS; i++)
+		talk(&h, &r, i);
+	cut(&h, &r);
+	turned_by(DEADLINE / 2);
+	struct volume *v = ((struct engine *)h.engine)->volume[0];
+	for (int i = 0; !v->layered || !v->layered->rewritten; i++) {
+		cr_assert_lt(i, 1000, "nothing is rewritten");
+		(void)firn_engine_step(h.engine, 0);
+		turned_by(100);
+	}
+	take_extent(&h, r.kept, 4);
+	uint64_t bytes = metric_of(h.engine, "firn_rewritten_bytes", "");
+	for (int i = 0; i < 5; i++)
+		later(&h, MINUTE);
+	cr_expect_eq(metric_of(h.engine, "firn_rewritten_bytes", ""), bytes);
+	cr_expect_gt(scan(&s, "keep-2-0").n_with, 0);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_run(&s, "rm -r a/index");
+	start(&h, &s, "a");
+	expect_read(&h, &r, "with an index of the layers");
+	later(&h, DEADLINE / 2);
+	later(&h, 2 * GRACE);
+	expect_clean(&s, "in the next cycle");
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	expect_sound(&s, "in the end");
 	site_remove(&s);
