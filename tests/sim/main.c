@@ -19,6 +19,7 @@ static const char doc[] =
         "Runs seeds of the simulation and checks the promises P1 to P8 and P10 in each.\v"
         "Examples:\n"
         "  firn-sim --seeds 1..2000        many, with a summary\n"
+        "  firn-sim --nodes 5 --seeds 1..2000  the same with five machines\n"
         "  firn-sim --fresh 60             new ones for 60 seconds\n"
         "  firn-sim --seed 7 --trace       what happened in one\n"
         "  firn-sim --seed 7 --minimize    the fewest faults with which it still fails\n\n"

@@ -11,4 +11,5 @@ for seed in 3 10 21; do
 	cmp "$scratch/one" "$scratch/two"
 done
 "$sim" --seeds 1..80
+"$sim" --nodes 5 --seeds 1..15
 "$sim" --fresh 10
