@@ -170,7 +170,8 @@ int item_look(struct reader_item *it, uint64_t pos, struct look *k)
 	if (!it->stream || it->stream->deleted) {
 		rc = FIRN_ENOENT;
 	} else {
-		k->lost = v->manifest.n_lost != 0;
+		/* Who goes on without its store has no manifest that could tell. */
+		k->lost = v->manifest.n_lost != 0 || v->resumed;
 		look_fill(k, it->stream, it->up_to, pos);
 		if (v->state == FIRN_STATE_FENCED && pos >= k->stored)
 			rc = FIRN_EFENCED;

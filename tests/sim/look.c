@@ -73,7 +73,8 @@ static void look_up(struct looker *l)
 	q.req.timeout_ms = 60000;
 	if (firn_stream_mark(q.volume, s->id, FIRN_MARK_DURABLE, &durable))
 		return;
-	int rc = firn_engine_call(l->site->node->engine, &q.req, &ev, NULL);
+	struct firn_error err = FIRN_ERROR_INIT;
+	int rc = firn_engine_call(l->site->node->engine, &q.req, &ev, &err);
 	firn_release(ev.result);
 	W.n_ops++;
 	m = l->term->m;
@@ -94,8 +95,9 @@ static void look_up(struct looker *l)
 		SIM_CHECK("P2",
 		          b->base < s->start || b->base + b->n_offsets > durable ||
 		                  !as_late(b, q.value),
-		          "%s: s%u: looked for %lld and missed the batch at %llu", m->name, s->name,
-		          (long long)q.value, (unsigned long long)b->base);
+		          "%s: s%u: looked for %lld and missed the batch at %llu: %s %s", m->name,
+		          s->name, (long long)q.value, (unsigned long long)b->base,
+		          firn_code_name(rc), err.text);
 	}
 	SIM_CHECK("P2", rc, "%s: s%u: looked for %lld, got offset %llu, which is no batch", m->name,
 	          s->name, (long long)q.value, (unsigned long long)ev.offset);

@@ -340,6 +340,18 @@ static void lost_before_skipped(void)
 	op.flags = FIRN_APPEND_AT;
 	op.u.append.expect = 3 + SKIP + 2;
 	MUST(write_ops(&b, v, &op, 1, NULL));
+	kill9(&b); /* and who goes on without the store, and its manifest, knows it too */
+	store_outage(sched_now() + 3600 * UINT64_C(1000000000));
+	power_on(&b);
+	v = attach(&b, "v");
+	EXPECT("P8", state(v) == FIRN_STATE_STORE_AWAY);
+	expect_code(v, s, 3, FIRN_ELOST);
+	expect_code(v, s, 2 + SKIP, FIRN_ELOST);
+	store_outage(0);
+	for (uint32_t i = 0; state(v) != FIRN_STATE_OPEN; i++) {
+		SIM_CHECK("P8", i < 600, "state %u a minute after the outage", state(v));
+		wait_ms(100);
+	}
 	for (uint32_t i = 0; i < 2; i++) {
 		const struct firn_fetched *f = NULL;
 		expect_code(v, s, 3, FIRN_ELOST);
