@@ -24,7 +24,7 @@ struct lookup {
 	/* of one try */
 	struct volume *v;
 	struct engine *e;
-	uint64_t start, visible;
+	uint64_t start, stored, visible;
 	uint64_t old, old_end; /* [old, old_end): in the WAL, no longer in the list ... */
 	uint64_t old_lsn;      /* ... and not before this */
 	struct tail_entry *tail;
@@ -281,6 +281,7 @@ static int lookup_begin(struct lookup *l, struct firn_error *err)
 	struct stream *s = volume_stream_live(l->v, l->stream);
 	if (s) {
 		l->start = s->start;
+		l->stored = stream_mark(s, FIRN_MARK_STORED);
 		l->visible = stream_mark(s, FIRN_MARK_VISIBLE);
 		rc = tail_list(l, s);
 	}
@@ -324,6 +325,15 @@ static bool lookup_turned(struct lookup *l, int *rc, struct firn_error *err)
 	return !follow_again(l->v);
 }
 
+/* What is above stored belongs to another writer, and its groups go one by one: none of them is an answer. */
+static bool lookup_fenced(struct lookup *l)
+{
+	pthread_mutex_lock(&l->v->lock);
+	bool is = l->v->state == FIRN_STATE_FENCED && l->visible > l->stored;
+	pthread_mutex_unlock(&l->v->lock);
+	return is;
+}
+
 static int lookup_try(struct lookup *l, bool *stream_there, bool *again, struct firn_error *err)
 {
 	int rc = lookup_begin(l, err);
@@ -336,8 +346,14 @@ static int lookup_try(struct lookup *l, bool *stream_there, bool *again, struct 
 	if (rc == 0) {
 		if (l->by == FIRN_BY_EPOCH && l->found)
 			l->over = false;
-		rc = l->over ? 0 : tail_see(l, err);
+		bool answered = l->over;
+		rc = answered ? 0 : tail_see(l, err);
 		*again = rc && lookup_stale(l);
+		if (!answered && lookup_fenced(l)) {
+			*again = false;
+			rc = fail(err, FIRN_EFENCED, 0, "read",
+			          "what may be the answer belongs to another writer now");
+		}
 	}
 	mem_free(&l->e->account->env, l->tail);
 	l->tail = NULL;

@@ -204,6 +204,7 @@ enum firn_by {
  * The record inside the batch is the caller's business. Reads the store if it must.
  *  FIRN_ENOENT       no such stream, or no such batch (event.stream is set then)
  *  FIRN_ELOST        the answer lies in a lost range, event.offset to event.end
+ *  FIRN_EFENCED      it may lie above stored, which belongs to another writer now
  *  FIRN_ESTORE       the store is away (RETRY) or refused
  *  FIRN_ECORRUPT, FIRN_EIO    index or data cannot be read
  *  FIRN_ETIMEDOUT, FIRN_ECANCELED, FIRN_ESHUTDOWN    no answer

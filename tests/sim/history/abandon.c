@@ -46,6 +46,19 @@ static uint32_t state(struct firn_volume *v)
 	return i.state;
 }
 
+static int look_for_newest(struct box *b, struct firn_volume *v, uint64_t s)
+{
+	struct firn_lookup q = FIRN_LOOKUP_INIT;
+	struct firn_event ev;
+	q.volume = v;
+	q.stream = s;
+	q.by = FIRN_BY_MAX_TIMESTAMP;
+	q.req.timeout_ms = 10 * SECOND;
+	int rc = firn_engine_call(b->node->engine, &q.req, &ev, NULL);
+	firn_release(ev.result);
+	return rc;
+}
+
 /* Its next heartbeat hangs in the network, and no other is sent. Ends when that is the case. */
 static struct gate *unseen(void)
 {
@@ -104,6 +117,7 @@ static void the_old_writer_lives(void)
 	EXPECT("P4", try_say(&a, v, s, "h") == FIRN_EFENCED && state(v) == FIRN_STATE_FENCED);
 	expect_at(v, s, 0, "abc"); /* what is stored stays readable */
 	expect_code(v, s, 3, FIRN_EFENCED);
+	EXPECT("P4", look_for_newest(&a, v, s) == FIRN_EFENCED);
 	gate_open(beat);
 	say(w, t, "on"); /* the neighbour does not notice */
 	store_now(&a, w);
