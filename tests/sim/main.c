@@ -132,6 +132,8 @@ static void tell(void)
 void sim_fail(const char *promise, const char *format, ...)
 {
 	va_list ap;
+	if (W.doubt && sched_process() == W.doubt_process)
+		W.doubt();
 	int at = snprintf(told->failure, sizeof told->failure, "%s: ", promise);
 	va_start(ap, format);
 	(void)vsnprintf(told->failure + at, sizeof told->failure - (size_t)at, format, ap);

@@ -55,6 +55,9 @@ struct world {
 	uint32_t n_nodes;      /* by the seed, or as the command line says */
 	bool slots; /* the log lies in the store; by the seed, or as the command line says */
 	bool trace;
+	/* Asked by sim_fail() in that process first: returns if the promise is broken indeed. */
+	void (*doubt)(void);
+	uint32_t doubt_process;
 	char scratch[256]; /* real directory, for the indexes */
 };
 extern struct world W;
@@ -68,7 +71,7 @@ void world_init(uint64_t seed, bool trace, const char *dir);
 /* Does this fault happen, one time in `n`? Counted if so. */
 bool fault_strikes(enum fault f, uint32_t n);
 __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, ...);
-/* A promise is broken: told once, the run ends. */
+/* A promise is broken, and W.doubt says so, too: told once, the run ends. */
 __attribute__((format(printf, 2, 3), noreturn)) void sim_fail(const char *promise,
                                                               const char *format, ...);
 #define SIM_CHECK(promise, ok, ...)                     \
