@@ -80,7 +80,8 @@ static void cut_main(void *arg)
 		a.store = "mem:sim";
 		a.name = m->name;
 		a.attach_flags = FIRN_ATTACH_READ_ONLY;
-		a.upload_interval_ms = UINT32_MAX; /* it looks for another cut as seldom as it may */
+		a.upload_interval_ms =
+		        UINT32_MAX; /* it looks for another cut as seldom as it may */
 		uint64_t stored = model_rev(m, m->stored); /* before it looks: the writer goes on */
 		int code = firn_engine_call(c->node->engine, &a.req, &ev, &err);
 		if (code) {
