@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The models: every state keeps the promises, and without any one of its rules some do not. About 70 s of CPU.
+# The models: every state keeps the promises, and without any one of its rules some do not. About 50 s of CPU.
 set -euo pipefail
 export PYTHONDONTWRITEBYTECODE=1 # the source tree is not written to
 

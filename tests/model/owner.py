@@ -39,7 +39,7 @@ RULES = {
 JUMP, AHEAD = 8, 3
 # Twice over, as both at once are too many states: who owns, with kills; what is put back, and what was trimmed or sent again.
 OWNING = {'values': 2, 'nonces': 3, 'kills': 1, 'swaps': 2, 'trims': 0, 'lost answers': 0, 'salvages': 0}
-PUTTING_BACK = {'values': 2, 'nonces': 3, 'kills': 0, 'swaps': 1, 'trims': 1, 'lost answers': 1, 'salvages': 2}
+PUTTING_BACK = {'values': 1, 'nonces': 3, 'kills': 1, 'swaps': 1, 'trims': 1, 'lost answers': 1, 'salvages': 2}
 TRIM = 't'
 DOWN, IDLE, RESUMED = ('down',), ('idle',), ('resumed',)
 NEW = (0, frozenset(), False, frozenset(), frozenset(), 0, 0, IDLE)

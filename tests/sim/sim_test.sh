@@ -10,6 +10,6 @@ for seed in 3 10 21; do
 	"$sim" --seed "$seed" --trace >"$scratch/two"
 	cmp "$scratch/one" "$scratch/two"
 done
-"$sim" --seeds 1..80
-"$sim" --nodes 5 --seeds 1..15
-"$sim" --fresh 10
+"$sim" --seeds 1..40
+"$sim" --nodes 5 --seeds 1..10
+"$sim" --fresh 5
