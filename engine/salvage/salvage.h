@@ -71,5 +71,5 @@ struct salvage_opts {
 int salvage_run(struct firn_engine *engine, struct firn_volume *volume,
                 const struct salvage_opts *opts, struct salvage_report *out,
                 struct firn_error *err);
-void salvage_report_fini(struct salvage_report *r);
+void salvage_report_fini(struct salvage_report *r); /* before the engine is closed */
 #endif

@@ -205,10 +205,11 @@ static int salvage(struct salvage *s)
 		return code;
 	s->common.read_only = s->dry_run;
 	code = session_open(&s->session, &s->common, 0);
-	if (code == DONE)
-		code = session_close(&s->session, s->dry_run ? SESSION_KEEP : SESSION_DRAIN,
-		                     work(s));
-	salvage_report_fini(&s->report);
+	if (code == DONE) {
+		code = work(s);
+		salvage_report_fini(&s->report); /* the engine's memory */
+		code = session_close(&s->session, s->dry_run ? SESSION_KEEP : SESSION_DRAIN, code);
+	}
 	if (!s->in_use)
 		dir_release(&held);
 	return code;
