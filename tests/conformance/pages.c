@@ -132,15 +132,16 @@ struct firn_store_part multipart_put(struct trial *t, const char *key, char *upl
 	return done;
 }
 
-/* Of a commit whose answer was lost: is there an object of the parts' length now that was not? The
- * checks commit to keys of which they know what was there. */
+/* Of a commit whose answer was lost: is there an object of the parts' length now that was not there before (NULL: none
+ * was)? */
 static bool commit_landed(struct trial *t, const char *key, uint64_t bytes,
+                          const struct firn_store_version *before,
                           struct firn_store_version *version)
 {
 	uint64_t size = 0;
 	struct firn_store_version v;
 
-	if (stat_key(t, key, &size, &v) || size != bytes)
+	if (stat_key(t, key, &size, &v) || size != bytes || (before && same_version(before, &v)))
 		return false;
 	if (version)
 		*version = v;
@@ -152,6 +153,8 @@ int multipart_commit(struct trial *t, const char *key, char *upload,
                      const struct firn_store_version *match, struct firn_store_version *version)
 {
 	struct ask *a = ask_new(t, FIRN_STORE_MULTIPART_COMMIT, key);
+	struct firn_store_version before;
+	bool there = stat_key(t, key, NULL, &before) == FIRN_OK;
 	uint64_t bytes = 0;
 	int rc;
 
@@ -169,7 +172,8 @@ int multipart_commit(struct trial *t, const char *key, char *upload,
 		rc = ask_do(t, a, true);
 		if (rc == FIRN_OK && version)
 			*version = a->req.version;
-		if (rc == FIRN_EUNKNOWN && commit_landed(t, key, bytes, version))
+		if (rc == FIRN_EUNKNOWN &&
+		    commit_landed(t, key, bytes, there ? &before : NULL, version))
 			rc = FIRN_OK;
 	} while (rc == FIRN_EUNKNOWN);
 	host_ask_free(a);
