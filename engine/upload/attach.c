@@ -23,9 +23,9 @@ static int join_engine(struct attach *a)
 	struct volume *v = a->v;
 	volume_show(v);
 	v->handle = handle_new(v);
+	pthread_rwlock_wrlock(&e->volumes_lock); /* other attaches are at this list, too */
 	size_t cap = e->cap_volume;
 	void *p = e->volume;
-	pthread_rwlock_wrlock(&e->volumes_lock);
 	int rc = !v->handle || mem_grow(e->env, &p, &cap, e->n_volume, e->n_volume + 1u, sizeof v)
 	                 ? FIRN_ENOMEM
 	                 : 0;
