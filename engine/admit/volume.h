@@ -86,7 +86,7 @@ struct waiter {
 	struct firn_event ev; /* complete but for code */
 	struct waiter *next;  /* of the stored list */
 	uint64_t deadline_ns; /* of a flush; 0 none */
-	uint64_t look;        /* a flush of a volume attached read-only: ends with that look; 0: no */
+	uint64_t look; /* a flush of a volume attached read-only: ends with that look; 0: no */
 	bool silent, durable; /* durable: a flush on that list that waits for rev_durable only */
 };
 
@@ -104,7 +104,7 @@ struct volume {
 	char *uri;
 	uint8_t id[16], nonce[16];
 	uint64_t nonce64, epoch;
-	uint32_t volume_no; /* in the WAL's table */
+	uint32_t volume_no;   /* in the WAL's table */
 	atomic_uint index_no; /* in LMDB; a volume that follows its writer may get another one */
 	struct store *store;
 	uint64_t segment_bytes;
@@ -170,9 +170,9 @@ struct volume {
 	bool leaving;            /* a detach waits for those to end: nothing new is begun */
 	struct follow *follow;   /* upload/: attached read-only, it follows its writer; else NULL */
 	bool following;          /* claimed: somebody looks whether there is a later cut */
-	bool turning;  /* the index is on its way to a later cut than what is here ... */
-	uint64_t cut;  /* ... which is this one's number since the attach, */
-	uint64_t look; /* and that look at the manifest has ended */
+	bool turning;            /* the index is on its way to a later cut than what is here ... */
+	uint64_t cut;            /* ... which is this one's number since the attach, */
+	uint64_t look;           /* and that look at the manifest has ended */
 	bool put_failed;         /* since the last look */
 	uint64_t retry_at_ns;
 	uint32_t retry_n;
@@ -201,7 +201,7 @@ struct stream *stream_new(struct volume *v, uint64_t id, const char *name, uint3
 /* stream_new() in two steps: made, in no map; in the maps (FIRN_ENOMEM: in neither), which cannot fail behind
  * map_reserve(). */
 struct stream *stream_alloc(const struct firn_env *env, uint64_t id, const char *name,
-                           uint32_t name_len, uint64_t at);
+                            uint32_t name_len, uint64_t at);
 int stream_link(struct volume *v, struct stream *s);
 void stream_free(struct volume *v, struct stream *s);    /* out of the maps, too */
 void stream_destroy(struct volume *v, struct stream *s); /* not out of the maps */

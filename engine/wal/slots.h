@@ -66,7 +66,7 @@ struct slots {
 	uint64_t log_no;      /* logs of this opening, from 1 */
 	uint64_t next, acked; /* next slot to be given; all below are acked */
 	uint64_t deleted, delete_at_ns;
-	uint64_t sweep_ns; /* no sweep of logs before, gc/logs.h */
+	uint64_t sweep_ns;  /* no sweep of logs before, gc/logs.h */
 	uint64_t first_lsn; /* groups before it are in older logs, or stored */
 	bool sealed, deleting, stopping;
 	uint64_t seal_at;
