@@ -111,22 +111,6 @@ static int look_at_cut(struct walk *w, uint64_t stream, uint64_t start, struct f
 	return rc == FIRN_ENOENT ? 0 : rc ? rc : add(w, x.segment);
 }
 
-static int by_id(const void *a, const void *b)
-{
-	return segment_id_compare(*(const struct segment_id *)a, *(const struct segment_id *)b);
-}
-
-static void sort(struct clean *c)
-{
-	size_t kept = 0;
-	if (c->n)
-		qsort(c->id, c->n, sizeof *c->id, by_id);
-	for (size_t i = 0; i < c->n; i++)
-		if (!kept || !segment_id_equal(c->id[kept - 1], c->id[i]))
-			c->id[kept++] = c->id[i];
-	c->n = kept;
-}
-
 static int walk(struct volume *v, struct clean *c, struct firn_error *err)
 {
 	struct walk w = { .v = v, .c = c };
@@ -141,7 +125,7 @@ static int walk(struct volume *v, struct clean *c, struct firn_error *err)
 	mem_free(v->engine->env, w.cut);
 	if (rc == FIRN_ENOMEM)
 		return fail(err, rc, 0, "gc", "no memory to look for dead bytes");
-	sort(c);
+	c->n = segment_ids_sort(c->id, c->n);
 	c->walked = !rc;
 	return rc;
 }

@@ -76,12 +76,11 @@ int graves_run(struct volume *v)
 	struct grave g;
 	int rc = 0, did = 0;
 	while (!rc && next_due(v, &g)) {
-		char name[64], key[400];
+		char key[OBJECT_KEY_MAX];
 		if (g.kind == MANIFEST_DEAD_LAYER)
-			layer_key(g.id, name, sizeof name);
+			layer_object_key(v->name, g.id, key);
 		else
-			segment_key(g.id, name, sizeof name);
-		(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
+			segment_object_key(v->name, g.id, key);
 		rc = store_delete(v->store, key, &err);
 		if (rc) {
 			(void)fail_context(&err, rc, "delete %s", key);

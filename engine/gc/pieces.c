@@ -116,7 +116,7 @@ void pieces_close(struct pieces *p)
 static int fetch(struct pieces *p, struct source *s, const struct block_entry *e)
 {
 	struct volume *v = p->v;
-	char name[64], key[400];
+	char key[OBJECT_KEY_MAX];
 	size_t got = 0;
 	uint64_t end = s->s.footer_pos, len = e->frame_len > p->window ? e->frame_len : p->window;
 	void *at = s->window;
@@ -129,8 +129,7 @@ static int fetch(struct pieces *p, struct source *s, const struct block_entry *e
 		return fail(p->err, FIRN_ENOMEM, 0, "gc", "no memory to rewrite");
 	s->window = at;
 	s->window_len = 0;
-	segment_key(s->s.id, name, sizeof name);
-	(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
+	segment_object_key(v->name, s->s.id, key);
 	int rc = store_get(v->store, key, e->frame_pos, s->window, (size_t)len, &got, p->err);
 	if (rc == FIRN_ENOENT || (!rc && got != len))
 		return fail(p->err, FIRN_ECORRUPT, 0, "gc",
@@ -167,9 +166,9 @@ int pieces_block(struct pieces *p, const struct piece *piece, struct block *out)
 	int rc = frame(p, s, &piece->x);
 	rc = rc ? rc : block_open(p->v->id, &piece->x, s->raw, piece->x.frame_raw_len, out, p->err);
 	if (rc == FIRN_ECORRUPT) {
-		char name[64];
-		segment_key(s->s.id, name, sizeof name);
-		return fail_context(p->err, rc, "%s/%s", p->v->name, name);
+		char key[OBJECT_KEY_MAX];
+		segment_object_key(p->v->name, s->s.id, key);
+		return fail_context(p->err, rc, "%s", key);
 	}
 	return rc;
 }

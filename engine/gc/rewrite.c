@@ -142,20 +142,12 @@ static int take_over(struct rewrite *w, const struct segment_footer *f)
 static int put(struct rewrite *w, struct segment_id id, const uint8_t *data, size_t len)
 {
 	struct volume *v = w->v;
-	struct uploader *u = &v->engine->uploads;
-	struct iovec iov = { (void *)(uintptr_t)data, len };
-	char name[64], key[400];
 	if (volume_ends_now(v))
 		return fail(w->err, FIRN_ECANCELED, 0, "gc", "the volume is detached");
-	segment_key(id, name, sizeof name);
-	(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
-	atomic_fetch_add(&u->n_segment_put, 1);
-	int rc = store_put(v->store, key, &iov, 1, STORE_ALWAYS, NULL, NULL, w->err);
-	if (rc)
-		return fail_context(w->err, rc, "upload of %s", key);
-	atomic_fetch_add(&u->put_bytes, len);
-	atomic_fetch_add(&u->rewritten_bytes, len);
-	return 0;
+	int rc = volume_put_segment(v, id, data, len, w->err);
+	if (!rc)
+		atomic_fetch_add(&v->engine->uploads.rewritten_bytes, len);
+	return rc;
 }
 
 /* Every footer repeats the lost entries. */
@@ -288,9 +280,8 @@ void rewrite_forget(struct rewrite *w)
 {
 	struct firn_error err = { .struct_size = sizeof err };
 	for (size_t i = 0; w && i < w->n_added; i++) {
-		char name[64], key[400];
-		segment_key(w->added[i].id, name, sizeof name);
-		(void)snprintf(key, sizeof key, "%s/%s", w->v->name, name);
+		char key[OBJECT_KEY_MAX];
+		segment_object_key(w->v->name, w->added[i].id, key);
 		(void)store_delete(w->v->store, key, &err);
 	}
 }

@@ -160,11 +160,6 @@ static int look_again(struct volume *v, struct sweep *s, struct manifest *m, str
 	return rc;
 }
 
-static int by_id(const void *a, const void *b)
-{
-	return segment_id_compare(*(const struct segment_id *)a, *(const struct segment_id *)b);
-}
-
 /* Rows and candidates both rise. */
 static int drop_of_run(struct volume *v, struct sweep *s, const struct manifest_layer *part,
                        uint32_t n_part, struct firn_error *err)
@@ -195,7 +190,7 @@ static int drop_layered(struct volume *v, struct sweep *s, const struct manifest
                         struct firn_error *err)
 {
 	int rc = 0;
-	qsort(s->id, s->n, sizeof s->id[0], by_id);
+	s->n = (uint32_t)segment_ids_sort(s->id, s->n);
 	for (uint32_t i = 0, k; !s->layers && s->n && i < m->n_layer && !rc; i += k) {
 		k = layer_run_parts(m, i);
 		rc = drop_of_run(v, s, &m->layer[i], k, err);
@@ -260,13 +255,12 @@ static void leave_alone(struct volume *v, struct sweep *s, const char *key, stru
 static int delete (struct volume *v, struct sweep *s, struct firn_error *err)
 {
 	for (; s->n && !volume_ends_now(v); s->n--) {
-		char name[64], key[400];
+		char key[OBJECT_KEY_MAX];
 		struct segment_id id = s->id[s->n - 1];
 		if (s->layers)
-			layer_key(id, name, sizeof name);
+			layer_object_key(v->name, id, key);
 		else
-			segment_key(id, name, sizeof name);
-		(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
+			segment_object_key(v->name, id, key);
 		int rc = check_header(v, s, id, key, err);
 		if (rc == FIRN_ECORRUPT || rc == FIRN_EUNSUPPORTED) {
 			leave_alone(v, s, key, err);

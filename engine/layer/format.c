@@ -62,6 +62,13 @@ void layer_key(struct segment_id id, char *buf, size_t cap)
 	(void)snprintf(buf, cap, "layer/%s", key + strlen("seg/"));
 }
 
+void layer_object_key(const char *volume, struct segment_id id, char key[OBJECT_KEY_MAX])
+{
+	char name[80];
+	layer_key(id, name, sizeof name);
+	(void)snprintf(key, OBJECT_KEY_MAX, "%s/%s", volume, name);
+}
+
 int layer_key_parse(const char *key, struct segment_id *out)
 {
 	char as_segment[64];

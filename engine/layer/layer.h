@@ -187,6 +187,7 @@ uint64_t layer_covered(const struct manifest *m);
 
 /* "layer/<2 hex>/<epoch>-<n>", as segment_key(). */
 void layer_key(struct segment_id id, char *buf, size_t cap);
+void layer_object_key(const char *volume, struct segment_id id, char key[OBJECT_KEY_MAX]);
 int layer_key_parse(const char *key, struct segment_id *out); /* 0 or -1 */
 /* What a manifest says of the segment that a footer is of. */
 void layer_segment_of(const struct segment_footer *f, struct manifest_segment *out);

@@ -210,15 +210,9 @@ static int fetch(void *arg, const struct manifest_layer *part, struct buf *objec
                  struct firn_error *err)
 {
 	struct found *f = arg;
-	char name[64], key[400];
-	layer_key(part->id, name, sizeof name);
-	(void)snprintf(key, sizeof key, "%s/%s", f->opts->name, name);
+	char key[OBJECT_KEY_MAX];
+	layer_object_key(f->opts->name, part->id, key);
 	return store_get_all(f->opts->store, key, LAYER_BYTES_MAX, object, NULL, err);
-}
-
-static int by_id(const void *a, const void *b)
-{
-	return segment_id_compare(*(const struct segment_id *)a, *(const struct segment_id *)b);
 }
 
 static int take_key(struct found *f, const char *key, const char *name, uint64_t size)
@@ -234,56 +228,51 @@ static int take_key(struct found *f, const char *key, const char *name, uint64_t
 int found_keys(struct found *f)
 {
 	int rc = list(f, "seg", take_key);
-	if (!rc && f->n_there)
-		qsort(f->there, f->n_there, sizeof *f->there, by_id);
+	f->n_there = segment_ids_sort(f->there, f->n_there);
 	return rc;
 }
 
-static bool is_there(const struct found *f, struct segment_id id)
+/* The segments that a run of layers has rows of. */
+static int each_segment(struct found *f, const struct manifest_layer *part, uint32_t n,
+                        int (*each)(struct found *f, struct segment_id id, void *arg), void *arg)
 {
-	return f->n_there && bsearch(&id, f->there, f->n_there, sizeof id, by_id);
+	struct layer_source *s;
+	const struct layer_row *row = NULL;
+	int rc = layer_source_run(f->opts->env, f->report->volume_id, part, n, fetch, f, &s,
+	                          f->err);
+	if (rc)
+		return rc;
+	do {
+		rc = layer_source_next(s, &row, f->err);
+		if (!rc && row && row->kind == LAYER_SEGMENT)
+			rc = each(f, row->u.segment.id, arg);
+	} while (!rc && row);
+	layer_source_close(s);
+	return rc;
+}
+
+static int count_absent(struct found *f, struct segment_id id, void *absent)
+{
+	*(uint64_t *)absent += !segment_ids_have(f->there, f->n_there, id);
+	return 0;
 }
 
 int found_absent(struct found *f, const struct manifest_layer *part, uint32_t n, uint64_t *absent)
 {
-	struct layer_source *s;
-	const struct layer_row *row = NULL;
-	int rc = layer_source_run(f->opts->env, f->report->volume_id, part, n, fetch, f, &s,
-	                          f->err);
 	*absent = 0;
-	if (rc)
-		return rc;
-	do {
-		rc = layer_source_next(s, &row, f->err);
-		if (!rc && row && row->kind == LAYER_SEGMENT)
-			*absent += !is_there(f, row->u.segment.id);
-	} while (!rc && row);
-	layer_source_close(s);
-	return rc;
+	return each_segment(f, part, n, count_absent, absent);
+}
+
+static int note_name(struct found *f, struct segment_id id, void *arg)
+{
+	(void)arg;
+	return push(f, &f->named, &f->n_named, &f->cap_named, sizeof *f->named, &id);
 }
 
 int found_names(struct found *f, const struct manifest_layer *part, uint32_t n)
 {
-	struct layer_source *s;
-	const struct layer_row *row = NULL;
-	int rc = layer_source_run(f->opts->env, f->report->volume_id, part, n, fetch, f, &s,
-	                          f->err);
-	if (rc)
-		return rc;
-	do {
-		rc = layer_source_next(s, &row, f->err);
-		if (!rc && row && row->kind == LAYER_SEGMENT)
-			rc = push(f, &f->named, &f->n_named, &f->cap_named, sizeof *f->named,
-			          &row->u.segment.id);
-	} while (!rc && row);
-	layer_source_close(s);
-	if (f->n_named)
-		qsort(f->named, f->n_named, sizeof *f->named, by_id);
-	size_t kept = 0; /* a later run may repeat one */
-	for (size_t i = 0; i < f->n_named; i++)
-		if (!kept || !segment_id_equal(f->named[kept - 1], f->named[i]))
-			f->named[kept++] = f->named[i];
-	f->n_named = kept;
+	int rc = each_segment(f, part, n, note_name, NULL);
+	f->n_named = segment_ids_sort(f->named, f->n_named); /* a later run may repeat one */
 	return rc;
 }
 
@@ -339,7 +328,7 @@ static int take_segment(struct found *f, const char *key, const char *name, uint
 		f->report->n_foreign++;
 		return 0;
 	}
-	if (f->n_named && bsearch(&id, f->named, f->n_named, sizeof id, by_id)) {
+	if (segment_ids_have(f->named, f->n_named, id)) {
 		saw_id(f, id);
 		f->n_named_there++;
 		return 0;

@@ -6,6 +6,7 @@
 #include "engine/segment/segment.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { KEY_LEN = 40, KEY_EPOCH_AT = 7, KEY_N_AT = 24 };
 
@@ -21,6 +22,13 @@ void segment_key(struct segment_id id, char *buf, size_t cap)
 {
 	(void)snprintf(buf, cap, "seg/%02x/%016" PRIx64 "-%016" PRIx64, key_spread(id), id.epoch,
 	               id.n);
+}
+
+void segment_object_key(const char *volume, struct segment_id id, char key[OBJECT_KEY_MAX])
+{
+	char name[64];
+	segment_key(id, name, sizeof name);
+	(void)snprintf(key, OBJECT_KEY_MAX, "%s/%s", volume, name);
 }
 
 static uint64_t hex16(const char *at)
@@ -53,4 +61,25 @@ int segment_id_compare(struct segment_id a, struct segment_id b)
 	if (a.epoch != b.epoch)
 		return a.epoch < b.epoch ? -1 : 1;
 	return a.n < b.n ? -1 : a.n > b.n;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return segment_id_compare(*(const struct segment_id *)a, *(const struct segment_id *)b);
+}
+
+size_t segment_ids_sort(struct segment_id *id, size_t n)
+{
+	size_t kept = 0;
+	if (n)
+		qsort(id, n, sizeof *id, by_id);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || !segment_id_equal(id[kept - 1], id[i]))
+			id[kept++] = id[i];
+	return kept;
+}
+
+bool segment_ids_have(const struct segment_id *ids, size_t n, struct segment_id id)
+{
+	return n && bsearch(&id, ids, n, sizeof id, by_id);
 }

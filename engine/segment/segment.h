@@ -218,9 +218,16 @@ int segment_header_check(const uint8_t *at, struct segment_meta *out, struct fir
 /* "seg/<2 hex>/<epoch>-<n>" (hex, fixed width), without the volume's prefix; the two hex digits are
  * a hash of (epoch, n) that spreads keys over prefixes. buf: at least 64 bytes. */
 void segment_key(struct segment_id id, char *buf, size_t cap);
+/* The same behind the volume's name: the object's key in a store. */
+enum { OBJECT_KEY_MAX = 400 };
+void segment_object_key(const char *volume, struct segment_id id, char key[OBJECT_KEY_MAX]);
 int segment_key_parse(const char *key, struct segment_id *out); /* 0 or -1 */
 /* In the order in which the numbers were given: < 0, 0, > 0. */
 int segment_id_compare(struct segment_id a, struct segment_id b);
+/* In that order, each once: how many stay. n may be 0. */
+size_t segment_ids_sort(struct segment_id *id, size_t n);
+/* Is it among them? They are sorted. */
+bool segment_ids_have(const struct segment_id *ids, size_t n, struct segment_id id);
 
 static inline bool segment_id_equal(struct segment_id a, struct segment_id b)
 {

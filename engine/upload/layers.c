@@ -68,20 +68,13 @@ struct work {
 	struct rewritten *rewritten;
 };
 
-static void layer_name(const struct volume *v, struct segment_id id, char *key, size_t cap)
-{
-	char name[64];
-	layer_key(id, name, sizeof name);
-	(void)snprintf(key, cap, "%s/%s", v->name, name);
-}
-
 int layers_fetch(void *volume, const struct manifest_layer *part, struct buf *object,
                  struct firn_error *err)
 {
 	struct volume *v = volume;
-	char key[400];
+	char key[OBJECT_KEY_MAX];
 	size_t got = 0;
-	layer_name(v, part->id, key, sizeof key);
+	layer_object_key(v->name, part->id, key);
 	uint8_t *to = part->bytes <= LAYER_BYTES_MAX ? buf_add(object, (size_t)part->bytes) : NULL;
 	if (!to)
 		return fail(err, FIRN_ENOMEM, 0, "layer", "no memory for %s", key);
@@ -119,10 +112,10 @@ static int put_part(void *volume, const struct manifest_layer *row, const uint8_
 	struct volume *v = volume;
 	struct uploader *u = &v->engine->uploads;
 	struct iovec iov = { (void *)(uintptr_t)data, len };
-	char key[400];
+	char key[OBJECT_KEY_MAX];
 	if (volume_ends_now(v))
 		return fail(err, FIRN_ECANCELED, 0, "layer", "the volume is detached");
-	layer_name(v, row->id, key, sizeof key);
+	layer_object_key(v->name, row->id, key);
 	atomic_fetch_add(&u->n_segment_put, 1);
 	int rc = store_put(v->store, key, &iov, 1, STORE_ALWAYS, NULL, NULL, err);
 	if (rc)
@@ -136,8 +129,8 @@ static void forget_parts(struct work *w)
 {
 	struct firn_error err = { .struct_size = sizeof err };
 	for (size_t i = 0; i < w->run.n_part; i++) {
-		char key[400];
-		layer_name(w->v, w->run.part[i].id, key, sizeof key);
+		char key[OBJECT_KEY_MAX];
+		layer_object_key(w->v->name, w->run.part[i].id, key);
 		(void)store_delete(w->v->store, key, &err);
 	}
 	rewrite_forget(w->rewrite);

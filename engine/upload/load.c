@@ -16,9 +16,8 @@ int volume_footer(struct volume *v, const struct manifest_segment *m, struct seg
                   struct firn_error *err)
 {
 	const struct firn_env *env = v->engine->env;
-	char name[64], key[400];
-	segment_key(m->id, name, sizeof name);
-	(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
+	char key[OBJECT_KEY_MAX];
+	segment_object_key(v->name, m->id, key);
 	size_t want = m->bytes > m->footer_pos ? (size_t)(m->bytes - m->footer_pos) : 0, got = 0,
 	       need = 0;
 	uint8_t *tail = want && want < MANIFEST_MAX_BYTES * 4u ? mem_alloc(env, want) : NULL;

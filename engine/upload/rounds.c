@@ -177,23 +177,28 @@ static void is_up(struct volume *v, struct built *p)
 	p->data = NULL;
 }
 
+int volume_put_segment(struct volume *v, struct segment_id id, const uint8_t *data, size_t len,
+                       struct firn_error *err)
+{
+	struct uploader *u = &v->engine->uploads;
+	struct iovec iov = { (void *)(uintptr_t)data, len };
+	char key[OBJECT_KEY_MAX];
+	segment_object_key(v->name, id, key);
+	atomic_fetch_add(&u->n_segment_put, 1);
+	int rc = store_put(v->store, key, &iov, 1, STORE_ALWAYS, NULL, NULL, err);
+	if (rc)
+		return fail_context(err, rc, "upload of %s", key);
+	atomic_fetch_add(&u->put_bytes, len);
+	return 0;
+}
+
 int rounds_put(struct built *p)
 {
 	struct volume *v = p->task.v;
-	struct uploader *u = &v->engine->uploads;
 	struct firn_error err = { .struct_size = sizeof err };
-	struct iovec iov = { (void *)(uintptr_t)p->data, p->len };
-	char name[64], key[400];
-	segment_key(p->segment.id, name, sizeof name);
-	(void)snprintf(key, sizeof key, "%s/%s", v->name, name);
-	atomic_fetch_add(&u->n_segment_put, 1);
-	int rc = store_put(v->store, key, &iov, 1, STORE_ALWAYS, NULL, NULL, &err);
-	if (rc) {
-		(void)fail_context(&err, rc, "upload of %s", key);
+	int rc = volume_put_segment(v, p->segment.id, p->data, p->len, &err);
+	if (rc)
 		volume_away(v, &err);
-	} else {
-		atomic_fetch_add(&u->put_bytes, p->len);
-	}
 	pthread_mutex_lock(&v->lock);
 	if (!rc)
 		is_up(v, p);

@@ -74,6 +74,9 @@ enum settled settle(struct volume *v, const struct manifest *sent, struct store_
 int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed,
                 struct firn_error *err);
 int index_catch_up(struct volume *v, struct firn_error *err);
+/* The object of a segment goes to the store, and is counted (rounds.c). */
+int volume_put_segment(struct volume *v, struct segment_id id, const uint8_t *data, size_t len,
+                       struct firn_error *err);
 /* The footer of a segment that the manifest names. */
 int volume_footer(struct volume *v, const struct manifest_segment *m, struct segment_footer **out,
                   struct firn_error *err);
