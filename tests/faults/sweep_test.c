@@ -3,17 +3,9 @@
  * What is checked after each is in sweep.h. */
 #include "tests/faults/sweep.h"
 #include <criterion/criterion.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 /* Thousands of lives: in memory, where there is such a file system. Power cuts are another test's. */
-static void in_memory(void)
-{
-	if (!access("/dev/shm", W_OK | X_OK))
-		(void)setenv("TMPDIR", "/dev/shm", 1);
-}
-
-TestSuite(sweep, .timeout = 600, .init = in_memory);
+TestSuite(sweep, .timeout = 600, .init = site_in_memory);
 
 /* ---- what went before ---- */
 

@@ -27,21 +27,11 @@ static const char *const options[] = {
 	"delete_deadline_ms=7200000", "zstd_level=0",      NULL
 };
 
-static void in_memory(void)
-{
-	if (!access("/dev/shm", W_OK | X_OK))
-		(void)setenv("TMPDIR", "/dev/shm", 1);
-}
-
-TestSuite(clean, .timeout = 240, .init = in_memory);
+TestSuite(clean, .timeout = 240, .init = site_in_memory);
 
 static void begin(struct host *h, const struct site *s, const char *name)
 {
-	host_init(h, s, name);
-	host_way(h, WAY_NO_THREADS);
-	h->opts.env = turned_env();
-	h->opts.options = options;
-	host_open(h);
+	turned_open(h, s, name, options);
 }
 
 static void start(struct host *h, const struct site *s, const char *name)
@@ -124,6 +114,17 @@ static struct rooms rooms(struct host *h)
 	return r;
 }
 
+/* A site, a host with a volume in it, and ROUNDS segments. */
+static struct rooms world(struct site *s, struct host *h)
+{
+	site_make(s);
+	start(h, s, "a");
+	struct rooms r = rooms(h);
+	for (int i = 0; i < ROUNDS; i++)
+		talk(h, &r, i);
+	return r;
+}
+
 /* Into the middle of the second segment's block. */
 static void cut(struct host *h, const struct rooms *r)
 {
@@ -167,11 +168,7 @@ Test(clean, a_deadline_and_a_grace_later_no_object_holds_what_was_trimmed_or_del
 {
 	struct site s;
 	struct host h;
-	site_make(&s);
-	start(&h, &s, "a");
-	struct rooms r = rooms(&h);
-	for (int i = 0; i < ROUNDS; i++)
-		talk(&h, &r, i);
+	struct rooms r = world(&s, &h);
 	cut(&h, &r);
 	char *was = volume_text(&h, h.volume);
 	cr_assert_gt(scan(&s, "trim-gone").n_with, 0);
@@ -265,11 +262,7 @@ Test(clean, what_was_rewritten_is_rewritten_again)
 {
 	struct site s;
 	struct host h;
-	site_make(&s);
-	start(&h, &s, "a");
-	struct rooms r = rooms(&h);
-	for (int i = 0; i < ROUNDS; i++)
-		talk(&h, &r, i);
+	struct rooms r = world(&s, &h);
 	cut(&h, &r);
 	later(&h, DEADLINE / 2);
 	wrote(&h, (struct firn_op[]){ op_trim(r.trimmed, 7) }, 1, NULL);
@@ -293,11 +286,7 @@ Test(clean, where_nothing_was_trimmed_nothing_is_rewritten)
 {
 	struct site s;
 	struct host h;
-	site_make(&s);
-	start(&h, &s, "a");
-	struct rooms r = rooms(&h);
-	for (int i = 0; i < ROUNDS; i++)
-		talk(&h, &r, i);
+	(void)world(&s, &h);
 	later(&h, GRACE + MINUTE);
 	uint64_t before = metric_of(h.engine, "firn_store_requests", "");
 	for (int i = 0; i < 8; i++)
@@ -338,11 +327,7 @@ Test(clean, a_segment_of_which_index_and_footer_disagree_stays)
 {
 	struct site s;
 	struct host h;
-	site_make(&s);
-	start(&h, &s, "a");
-	struct rooms r = rooms(&h);
-	for (int i = 0; i < ROUNDS; i++)
-		talk(&h, &r, i);
+	struct rooms r = world(&s, &h);
 	cut(&h, &r);
 	take_extent(&h, r.kept, 4);
 	later(&h, DEADLINE / 2);
@@ -366,11 +351,7 @@ Test(clean, a_copy_that_the_index_does_not_know_any_more_is_given_up)
 {
 	struct site s;
 	struct host h;
-	site_make(&s);
-	start(&h, &s, "a");
-	struct rooms r = rooms(&h);
-	for (int i = 0; i < ROUNDS; i++)
-		talk(&h, &r, i);
+	struct rooms r = world(&s, &h);
 	cut(&h, &r);
 	turned_by(DEADLINE / 2);
 	struct volume *v = ((struct engine *)h.engine)->volume[0];
@@ -457,11 +438,7 @@ Test(clean, gc_tells_what_will_be_rewritten)
 {
 	struct site s;
 	struct host h;
-	site_make(&s);
-	start(&h, &s, "a");
-	struct rooms r = rooms(&h);
-	for (int i = 0; i < ROUNDS; i++)
-		talk(&h, &r, i);
+	struct rooms r = world(&s, &h);
 	char *told = site_ask(&s,
 	                      "$FIRN_BIN_DIR/firn gc --dry-run -s '%s' -v v --json | jq .rewrite",
 	                      s.uri);
@@ -524,11 +501,7 @@ static uint64_t crash_behind(int at)
 	struct host h;
 	char when[40];
 	(void)snprintf(when, sizeof when, "cut at %d", at);
-	site_make(&s);
-	start(&h, &s, "a");
-	struct rooms r = rooms(&h);
-	for (int i = 0; i < ROUNDS; i++)
-		talk(&h, &r, i);
+	struct rooms r = world(&s, &h);
 	cut(&h, &r);
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	uint64_t n = live_and_die(&s, at);

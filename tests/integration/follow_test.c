@@ -19,15 +19,6 @@ static const char *const writes_much[] = { "upload_interval_ms=2000000000",
 static struct site site;
 static struct host writer, reader;
 
-static void begin(struct host *h, const char *name, const char *const *options)
-{
-	host_init(h, &site, name);
-	host_way(h, WAY_NO_THREADS);
-	h->opts.env = turned_env();
-	h->opts.options = options;
-	host_open(h);
-}
-
 static void look_in(void)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
@@ -39,9 +30,9 @@ static void look_in(void)
 static void setup(void)
 {
 	site_make(&site);
-	begin(&writer, "writer", writes_much);
+	turned_open(&writer, &site, "writer", writes_much);
 	host_attach(&writer, "v");
-	begin(&reader, "reader", NULL);
+	turned_open(&reader, &site, "reader", NULL);
 	look_in();
 }
 
@@ -237,7 +228,7 @@ Test(follow, what_is_gone_under_the_newest_manifest_is_damage)
 	say(&writer, s, "x");
 	the_same("whole");
 	host_stop(&reader, FIRN_DETACH_DRAIN);
-	begin(&reader, "reader", NULL); /* it has nothing in memory */
+	turned_open(&reader, &site, "reader", NULL); /* it has nothing in memory */
 	look_in();
 	site_change_store(&site, "find store/v/seg -type f -delete");
 	cr_expect_eq(read_stream(&reader, s, 0, NULL), FIRN_ECORRUPT);

@@ -18,21 +18,11 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, GRACE = 10 * MIN
 static const char *const options[] = { "upload_interval_ms=1000", "layer_segments=2",
 	                               "delete_grace_ms=600000", "zstd_level=0", NULL };
 
-static void in_memory(void)
-{
-	if (!access("/dev/shm", W_OK | X_OK))
-		(void)setenv("TMPDIR", "/dev/shm", 1);
-}
-
-TestSuite(orphan, .timeout = 240, .init = in_memory);
+TestSuite(orphan, .timeout = 240, .init = site_in_memory);
 
 static void begin(struct host *h, const struct site *s, const char *name)
 {
-	host_init(h, s, name);
-	host_way(h, WAY_NO_THREADS);
-	h->opts.env = turned_env();
-	h->opts.options = options;
-	host_open(h);
+	turned_open(h, s, name, options);
 }
 
 /* ---- the store, past the engine ---- */

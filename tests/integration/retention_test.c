@@ -18,11 +18,8 @@ static struct host host;
 
 static void begin(struct host *h, const char *name)
 {
-	host_init(h, &site, name);
-	host_way(h, WAY_NO_THREADS);
-	h->opts.env = turned_env();
-	h->opts.options = options;
-	host_start(h);
+	turned_open(h, &site, name, options);
+	host_attach(h, "v");
 }
 
 static void setup(void)

@@ -8,6 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+void site_in_memory(void)
+{
+	if (!access("/dev/shm", W_OK | X_OK))
+		(void)setenv("TMPDIR", "/dev/shm", 1);
+}
+
 static void make(struct site *s, bool on_files)
 {
 	const char *tmp = getenv("TMPDIR");

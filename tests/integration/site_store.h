@@ -17,6 +17,8 @@ void site_make(struct site *s);
 /* On file: whatever FIRN_TEST_STORE says, for what is about file: itself. */
 void site_make_on_files(struct site *s);
 void site_remove(struct site *s);
+/* Sites to come lie in memory, where there is a file system for it: for tests of many lives. */
+void site_in_memory(void);
 /* A shell command in the site's directory; it must succeed. */
 void site_run(const struct site *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The output of one, NUL-terminated, to be freed. */

@@ -29,6 +29,15 @@ void turned_by(int64_t ms)
 	atomic_fetch_add(&turned_ms, ms);
 }
 
+void turned_open(struct host *h, const struct site *s, const char *name, const char *const *options)
+{
+	host_init(h, s, name);
+	host_way(h, WAY_NO_THREADS);
+	h->opts.env = turned_env();
+	h->opts.options = options;
+	host_open(h);
+}
+
 void turned_settle(struct host *h)
 {
 	for (int i = 0; i < 5; i++) {

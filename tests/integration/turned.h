@@ -7,6 +7,9 @@
 /* The env to give to engines; one clock for all of them. Turned by nothing at first. */
 const struct firn_env *turned_env(void);
 void turned_by(int64_t ms); /* so much further */
+/* Opens a host that runs without threads, under that clock. */
+void turned_open(struct host *h, const struct site *s, const char *name,
+                 const char *const *options);
 /* A host that runs without threads: all that is due is done, and goes on being done while the clock is turned a
  * little. */
 void turned_settle(struct host *h);

@@ -266,11 +266,8 @@ static void resumed_after_it_was_given_up(void)
 static void a_late_abandon(void)
 {
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	say(v, s, "abc");
 	store_now(&a, v);
 	say(v, s, "d");
@@ -304,11 +301,8 @@ static void a_late_abandon(void)
 static void an_abandon_that_was_only_intended(void)
 {
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	say(v, s, "abc");
 	store_now(&a, v);
 	say(v, s, "x");
@@ -338,11 +332,8 @@ static void an_abandon_that_was_only_intended(void)
 static void lost_before_skipped(void)
 {
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	say(v, s, "abc");
 	store_now(&a, v);
 	say(v, s, "d");
@@ -394,11 +385,8 @@ static int say_as(struct box *b, struct firn_volume *v, uint64_t s, uint64_t seq
 static void producers_of_the_cut(void)
 {
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	MUST(say_as(&a, v, s, 0));
 	MUST(say_as(&a, v, s, 1));
 	store_now(&a, v);

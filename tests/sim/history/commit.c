@@ -222,11 +222,8 @@ static void clean_and_then_not_resumed(void)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	say(v, s, "abc");
 	store_now(&a, v);
 	struct firn_detach d = FIRN_DETACH_INIT;

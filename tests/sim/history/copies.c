@@ -110,11 +110,8 @@ static void snapshot_of_this_attachment(void)
 static void clone(void)
 {
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	say(v, s, "abc");
 	node_restore(b.node, node_shot(a.node));
 	sched_become(0);
@@ -144,11 +141,8 @@ static void clone(void)
 static void clone_in_an_outage(void)
 {
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	say(v, s, "ab");
 	store_now(&a, v);
 	say(v, s, "c");

@@ -86,11 +86,8 @@ static void late_on_the_way(void)
 static void rolled_back_under_it(void)
 {
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	store_each(&a, v, s, "a");
 	store_remember();
 	store_each(&a, v, s, "b");

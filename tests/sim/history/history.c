@@ -142,6 +142,16 @@ struct firn_volume *attach(struct box *b, const char *name)
 	return must_attach(b, name, FIRN_ATTACH_CREATE);
 }
 
+struct firn_volume *open_first(struct box *a, struct box *b, uint64_t *s)
+{
+	box_init(a, 0);
+	box_init(b, 1);
+	power_on(a);
+	struct firn_volume *v = attach(a, "v");
+	*s = stream(v, "room");
+	return v;
+}
+
 struct firn_volume *look(struct box *b, const char *name)
 {
 	return must_attach(b, name, FIRN_ATTACH_READ_ONLY);

@@ -57,6 +57,8 @@ int try_attach(struct box *b, const char *name, uint32_t flags, struct firn_volu
 int try_takeover(struct box *b, const char *name, const char *takeover, struct firn_volume **out,
                  struct firn_error *err);
 struct firn_volume *attach(struct box *b, const char *name);
+/* Two boxes are made; the first is on and has volume "v" with a stream, "room". */
+struct firn_volume *open_first(struct box *a, struct box *b, uint64_t *s);
 struct firn_volume *look(struct box *b, const char *name); /* read-only: what is stored */
 /* With takeover=abandon; what it skips of each stream. */
 struct firn_volume *abandon(struct box *b, const char *name);

@@ -271,11 +271,8 @@ static void clean_and_an_intent(void)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	say(v, s, "abc");
 	shut_down(&a, v, FIRN_DETACH_DRAIN);
 	power_on(&a);

@@ -168,11 +168,8 @@ static void retry_after_all(void)
 {
 	struct firn_event ev;
 	struct box a, b;
-	box_init(&a, 0);
-	box_init(&b, 1);
-	power_on(&a);
-	struct firn_volume *v = attach(&a, "v");
-	uint64_t s = stream(v, "room");
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
 	struct iovec iov = bytes_of("a");
 	for (uint64_t i = 0; i < 3; i++) {
 		struct firn_op op = producer_op(s, i, &iov);
