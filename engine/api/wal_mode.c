@@ -12,7 +12,8 @@ static void sizes(const struct engine *e, struct wal_opts *o)
 	uint64_t most = p->wal_uri[0] ? 4u << 20 : 1u << 20; /* a slot costs a request */
 	uint64_t group = p->wal_file_bytes / 8 < most ? p->wal_file_bytes / 8 : most;
 	if (p->wal_uri[0] && group > e->tail_bytes / 16)
-		group = e->tail_bytes / 16 / WAL_PAGE * WAL_PAGE;
+		group = e->tail_bytes / 16;
+	group = group / WAL_PAGE * WAL_PAGE;
 	uint64_t chunk = group < 1u << 20 || e->tail_bytes < 32u << 20 ? group : 4u << 20;
 	uint64_t directory = e->memory_bytes / 64 < 4u << 20 ? e->memory_bytes / 64 : 4u << 20;
 	*o = (struct wal_opts){ .wal_bytes = e->wal_bytes,

@@ -6,6 +6,7 @@
 #include "engine/base/mutex.h"
 #include "engine/wal/group_list.h"
 #include "engine/wal/slots.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,6 +303,7 @@ static void revs_of_scan(struct wal *w, const struct wal_scan *scan)
 int wal_open(struct wal *w, struct account *account, struct engine *engine, const char *dir,
              const struct wal_opts *opts, struct wal_scan *scan, struct firn_error *err)
 {
+	assert(opts->group_bytes % WAL_PAGE == 0 && opts->chunk_bytes % WAL_PAGE == 0);
 	init(w, account, engine, dir, opts);
 	struct names names = { .env = w->env };
 	struct scan_state s = { .wal = w, .scan = scan };

@@ -83,7 +83,7 @@ struct wal_opts {
 	uint64_t pending_bytes; /* bound on group memory not yet durable, and on one record */
 	uint64_t tail_bytes;    /* bound on durable groups kept in memory */
 	uint32_t group_bytes,
-	        chunk_bytes;      /* a write is at most one group; memory comes in chunks */
+	        chunk_bytes; /* whole pages. A write is at most one group; memory comes in chunks */
 	uint32_t directory_bytes; /* bound on the places that wait for their directory */
 	bool direct;
 	bool cache; /* files are a disposable copy of what lies in slots: not flushed, begun anew at each opening */
