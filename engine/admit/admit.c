@@ -99,8 +99,9 @@ static int reserve(struct plan *p, struct wal_slot *slot, struct firn_error *err
 {
 	struct volume *v = p->v;
 	uint64_t len = WAL_RECORD_HEADER + p->meta_len + p->payload_len;
-	if (len > wal_record_max(&v->engine->wal) || p->n_write > UINT16_MAX)
-		return plan_refuse(p, 0, FIRN_ETOOBIG, wal_record_max(&v->engine->wal));
+	uint32_t max = wal_record_max(&v->engine->wal, p->n_write);
+	if (len > max || p->n_write > UINT16_MAX)
+		return plan_refuse(p, 0, FIRN_ETOOBIG, max);
 	bool refused = volume_refuses(v) || v->rev_assigned - v->rev_stored >= LOST_SKIP;
 	int rc = refused ? FIRN_EFULL
 	                 : wal_reserve(&v->engine->wal, (uint32_t)len, p->n_write, v, v->volume_no,

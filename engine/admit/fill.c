@@ -15,7 +15,7 @@ static int reserve(struct volume *v, const struct wal_op *op, uint32_t len, stru
 	if (!s || s->deleting || op->batch.offset + op->batch.n_offsets > s->assigned)
 		return fail(err, FIRN_ENOENT, 0, "admit", "%s: stream %llu has no such offsets",
 		            v->name, (unsigned long long)op->stream);
-	if (len > wal_record_max(&v->engine->wal))
+	if (len > wal_record_max(&v->engine->wal, 1))
 		return fail(err, FIRN_ETOOBIG, 0, "admit",
 		            "%s: a batch of %u bytes does not fit this engine's WAL", v->name, len);
 	bool refused = volume_refuses(v) || v->rev_assigned - v->rev_stored >= LOST_SKIP;

@@ -224,12 +224,11 @@ static int submit_write(struct engine *e, const struct firn_write *w, const stru
 	int rc = enter(e, w->volume, &v, err);
 	if (rc)
 		return rc;
-	rc = admit_check_shape(w, wal_record_max(&e->wal), err);
+	uint32_t max = wal_record_max(&e->wal, 1);
+	rc = admit_check_shape(w, max, err);
 	if (rc == FIRN_ETOOBIG) {
 		by_event = true;
-		ev = (struct firn_event){ .kind = FIRN_REQ_WRITE,
-			                  .code = rc,
-			                  .offset = wal_record_max(&e->wal) };
+		ev = (struct firn_event){ .kind = FIRN_REQ_WRITE, .code = rc, .offset = max };
 	} else if (!rc) {
 		rc = admit_write(v, w, to, &ev, &by_event, err);
 	}

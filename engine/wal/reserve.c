@@ -12,9 +12,24 @@
 
 enum { TABLE_ROOM = 64 << 10 }; /* of every file, at least this is kept for header and table */
 
-uint32_t wal_record_max(const struct wal *w)
+static uint64_t places_of(uint32_t n_ops)
 {
-	uint64_t max = w->opts.file_bytes / 2;
+	return (n_ops + UINT64_C(1)) * WAL_PLACE_CHARGE;
+}
+
+/* What is left of a file behind its header and a table of any size (a quarter, table.c); and what fits_alone()
+ * keeps. */
+static uint64_t file_room(const struct wal *w)
+{
+	return w->opts.file_bytes - w->opts.file_bytes / 4 - 2u * TABLE_ROOM;
+}
+
+uint32_t wal_record_max(const struct wal *w, uint32_t n_ops)
+{
+	uint64_t max = w->opts.file_bytes / 2, room = file_room(w), places = places_of(n_ops);
+	room = room > places ? room - places : 0;
+	if (max > room)
+		max = room;
 	if (max > w->opts.pending_bytes)
 		max = w->opts.pending_bytes;
 	return max > BATCH_PAYLOAD_MAX + (1u << 20) ? BATCH_PAYLOAD_MAX + (1u << 20)
@@ -171,12 +186,24 @@ static int span_add(struct wal *w, struct wal_group *g, struct volume *v, uint32
 	return 0;
 }
 
+/* Nothing else waits to be written: what counts is whether it fits, here or in the next file, not what groups of
+ * any size may waste. By that count few and small files never have room for the largest record. A rest stays for
+ * control records and idle groups: they would take the next file. */
+static bool fits_alone(const struct wal *w, uint32_t len, uint64_t places, bool control)
+{
+	uint64_t need = wal_group_len(WAL_GROUP_HEADER + len) + places + 2 * WAL_DIRECTORY_WASTE;
+	need += control ? 0 : TABLE_ROOM;
+	return w->pos + w->place_bytes + need <= w->opts.file_bytes ||
+	       (w->n_spare > !control &&
+	        w->table_bytes + 4u * WAL_PAGE + need <= w->opts.file_bytes);
+}
+
 static int check_room(struct wal *w, uint32_t len, uint64_t places, bool control)
 {
 	if (w->poisoned || w->stopping)
 		return w->poisoned ? FIRN_EIO : FIRN_ESHUTDOWN;
-	if (len > wal_record_max(w))
-		return FIRN_ETOOBIG;
+	if (!w->pending && fits_alone(w, len, places, control))
+		return 0;
 	uint64_t largest = len + 2ull * WAL_PAGE;
 	if (largest < w->opts.group_bytes)
 		largest = w->opts.group_bytes;
@@ -193,7 +220,7 @@ static int check_room(struct wal *w, uint32_t len, uint64_t places, bool control
 bool wal_has_room(struct wal *w, uint64_t len)
 {
 	pthread_mutex_lock(&w->lock);
-	bool room = w->poisoned || w->stopping || len > wal_record_max(w) ||
+	bool room = w->poisoned || w->stopping || len > wal_record_max(w, 1) ||
 	            (w->pending <= w->opts.pending_bytes / 2 &&
 	             !check_room(w, (uint32_t)len, WAL_PLACE_CHARGE, false));
 	pthread_mutex_unlock(&w->lock);
@@ -204,7 +231,9 @@ int wal_reserve(struct wal *w, uint32_t len, uint32_t n_ops, struct volume *volu
                 uint32_t volume_no, uint64_t rev, struct wal_slot *out)
 {
 	len = (uint32_t)align_up(len, 8);
-	uint64_t places = volume ? (n_ops + UINT64_C(1)) * WAL_PLACE_CHARGE : 0;
+	uint64_t places = volume ? places_of(n_ops) : 0;
+	if (len > wal_record_max(w, volume ? n_ops : 0))
+		return FIRN_ETOOBIG;
 	pthread_mutex_lock(&w->lock);
 	int rc = check_room(w, len, places, !volume);
 	struct wal_group *g = w->filling;

@@ -223,8 +223,8 @@ int wal_prepare_all(struct wal *w); /* one more, until all of wal_bytes is there
 int wal_recycle(struct wal *w);
 uint64_t wal_free_bytes(struct wal *w);
 uint64_t wal_used_bytes(struct wal *w);
-/* The largest record that can be written. */
-uint32_t wal_record_max(const struct wal *w);
+/* The largest record of so many operations that can be written. */
+uint32_t wal_record_max(const struct wal *w, uint32_t n_ops);
 
 /* ---- table of volumes (with wal.lock held inside; copies) ---- */
 int wal_row_find(struct wal *w, const uint8_t id[16],

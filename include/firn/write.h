@@ -267,7 +267,7 @@ struct firn_op {
 /* Request: a write. Operations are judged in order, at submit, against the assigned state; all of
  * them take place or none. Durable when the event says so, as `ack` asks. Payloads are copied at
  * submit. At most 65 535 operations and 64 MiB, or half a WAL file, or half of the engine's
- * tail_bytes, whichever is least. A write is never recalled. Preconditions on keys (CHECK, IF_ABSENT, IF_REV) see the state before this write;
+ * tail_bytes, whichever is least; and three quarters of a WAL file less 128 KiB, where each operation counts 43 bytes more. A write is never recalled. Preconditions on keys (CHECK, IF_ABSENT, IF_REV) see the state before this write;
  * appends of one write to one stream see one another. A write of which a part is a duplicate and
  * another is new is refused with FIRN_ECONFLICT.
  * event.stream, offset, end: of the first APPEND, else of the first CREATE. event.result: a const

@@ -219,3 +219,47 @@ Test(bounds, a_single_write_keeps_to_the_memory_of_the_engine)
 	host_close(&h);
 	site_remove(&s);
 }
+
+/* By what groups of any size may waste, few small files never have room for the largest record: it would be
+ * refused with FIRN_EFULL for ever. */
+Test(bounds, the_largest_write_has_room_in_the_smallest_log)
+{
+	static char data[1 << 20];
+	struct site s;
+	struct host h;
+	struct firn_event ev = { 0 };
+	struct iovec iov = { data, sizeof data };
+	site_make(&s);
+	host_init(&h, &s, "a");
+	h.opts.wal_bytes = 4 << 20; /* four files */
+	host_start(&h);
+	fill(data, sizeof data);
+	struct firn_op op = op_append(new_stream(&h, "s"), &iov);
+	cr_assert_eq(writes(&h, &op, 1, &ev), FIRN_ETOOBIG);
+	cr_expect_eq(ev.offset, (uint64_t)512 << 10);
+	iov.iov_len = ev.offset - 256;
+	for (int i = 0; i < 6; i++)
+		wrote(&h, &op, 1, NULL);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&s);
+}
+
+/* Each operation takes room in the directory of its file, too. */
+Test(bounds, operations_that_no_file_has_room_for_are_too_big)
+{
+	enum { N = 20000 };
+	static struct firn_op op[N];
+	struct site s;
+	struct host h;
+	struct firn_event ev = { 0 };
+	site_make(&s);
+	host_init(&h, &s, "a");
+	h.opts.wal_bytes = 4 << 20;
+	host_start(&h);
+	for (int i = 0; i < N; i++)
+		op[i] = op_kv(FIRN_OP_KV_DELETE, 0, "k", NULL);
+	cr_expect_eq(writes(&h, op, N, &ev), FIRN_ETOOBIG);
+	wrote(&h, op, N / 4, NULL);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&s);
+}
