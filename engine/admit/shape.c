@@ -2,6 +2,7 @@
 #include "engine/api/engine.h"
 #include "engine/admit/plan.h"
 #include "engine/base/error.h"
+#include "engine/base/newer.h"
 #include <string.h>
 
 static int bad(struct firn_error *err, uint32_t i, int code, const char *what)
@@ -82,7 +83,7 @@ static int check_config(const struct firn_stream_config *c, uint32_t i, struct f
 		return 0;
 	if (c->struct_size < sizeof *c)
 		return bad(err, i, FIRN_EINVAL, "config.struct_size");
-	if (c->dirty_percent ||
+	if (c->dirty_percent || newer_says_more(c, sizeof *c, c->struct_size) ||
 	    c->flags & ~(uint32_t)(FIRN_HOLD_VISIBLE | FIRN_HOLD_STABLE | FIRN_RETAIN_BY_TIMESTAMP))
 		return bad(err, i, FIRN_EUNSUPPORTED,
 		           "config asks for what this release does not have");
@@ -112,8 +113,8 @@ static int check_stream(const struct firn_op *op, uint32_t i, struct firn_error 
 
 int admit_check_shape(const struct firn_write *w, uint32_t record_max, struct firn_error *err)
 {
-	if (!w->op || !w->n_op || w->op_size < sizeof(struct firn_op) || w->ack > FIRN_ACK_STORED ||
-	    w->_pad)
+	if (!w->op || !w->n_op || w->op_size < sizeof(struct firn_op) || w->op_size % 8 ||
+	    w->ack > FIRN_ACK_STORED || w->_pad)
 		return fail(err, FIRN_EINVAL, 0, "admit", "op, n_op, op_size or ack");
 	if (w->n_op > WAL_OPS_MAX)
 		return fail(err, FIRN_ETOOBIG, 0, "admit", "%u operations, at most %u", w->n_op,
@@ -121,6 +122,8 @@ int admit_check_shape(const struct firn_write *w, uint32_t record_max, struct fi
 	for (uint32_t i = 0; i < w->n_op; i++) {
 		const struct firn_op *op = plan_src(w, i);
 		int rc;
+		if (newer_says_more(op, sizeof *op, w->op_size))
+			return bad(err, i, FIRN_EUNSUPPORTED, "a member of a newer release is set");
 		if (op->kind == FIRN_OP_APPEND)
 			rc = check_append(op, i, err);
 		else if (op->kind >= FIRN_OP_KV_PUT && op->kind <= FIRN_OP_KV_CHECK)

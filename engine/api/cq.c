@@ -5,6 +5,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/base/mutex.h"
+#include "engine/base/newer.h"
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -15,12 +16,14 @@ int firn_cq_open(struct firn_engine *engine, const struct firn_cq_opts *opts, st
                  struct firn_error *err)
 {
 	struct engine *e = engine_of(engine);
-	uint32_t depth = opts && opts->depth ? opts->depth : 1024;
 	if (!out)
 		return fail(err, FIRN_EINVAL, 0, "cq", "out is NULL");
 	*out = NULL;
-	if (!e || depth > 1048576 || (opts && opts->struct_size < sizeof *opts))
+	if (!e || (opts && (opts->struct_size < sizeof *opts || opts->depth > 1048576)))
 		return fail(err, FIRN_EINVAL, 0, "cq", "engine, struct_size or depth");
+	if (opts && newer_says_more(opts, sizeof *opts, opts->struct_size))
+		return fail(err, FIRN_EUNSUPPORTED, 0, "cq", "an option of a newer release");
+	uint32_t depth = opts && opts->depth ? opts->depth : 1024;
 	struct firn_cq *cq = mem_zalloc(e->env, sizeof *cq);
 	if (cq)
 		cq->ring = mem_alloc(e->env, ((size_t)depth + CQ_NOTICES) * sizeof *cq->ring);
@@ -79,7 +82,7 @@ int firn_cq_close(struct firn_cq *cq)
 
 int firn_cq_fd(const struct firn_cq *cq)
 {
-	return cq->fd;
+	return cq ? cq->fd : FIRN_EINVAL;
 }
 
 int cq_reserve(struct firn_cq *cq)
@@ -201,6 +204,8 @@ void engine_tell_state(struct engine *e, uint64_t user_data, uint32_t state)
 
 void firn_cq_wake(struct firn_cq *cq)
 {
+	if (!cq)
+		return;
 	pthread_mutex_lock(&cq->lock);
 	cq->woken = true;
 	cq->signalled = true;

@@ -4,6 +4,7 @@
 #include "engine/api/handle.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/newer.h"
 #include "engine/base/wait.h"
 #include "engine/os/env.h"
 #include "engine/upload/upload.h"
@@ -254,8 +255,8 @@ static void engine_free(struct engine *e, bool clean)
 		mem_free(e->env, h);
 	}
 	mem_free(e->env, e->volume);
-	pthread_mutex_destroy(&e->lock);
 	(void)engine_log_send(e); /* to nobody: all queues are closed */
+	pthread_mutex_destroy(&e->lock);
 	pthread_mutex_destroy(&e->kick_lock);
 	pthread_mutex_destroy(&e->log_lock);
 	pthread_mutex_destroy(&e->step_lock);
@@ -280,6 +281,9 @@ int firn_engine_open(const struct firn_engine_opts *opts, struct firn_engine **o
 	    strlen(opts->dir) > 4000)
 		return fail(err, FIRN_EINVAL, 0, "engine",
 		            "opts, opts.struct_size, opts.dir or out");
+	if (newer_says_more(opts, sizeof *opts, opts->struct_size))
+		return fail(err, FIRN_EUNSUPPORTED, 0, "engine",
+		            "opts has a member of a newer release");
 	struct engine *e = engine_new(opts, err);
 	if (!e)
 		return err->code;

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LINGER_MAX_US = 1000000 }; /* a close sleeps through it */
+#define WAL_BYTES_MAX (UINT64_C(16) << 40)
+
 static const struct firn_option options[] = {
 	{ "delete_deadline_ms", "duration", "ms", "604800000",
 	  "Time after a trim or a deletion by which no object names the bytes; they are deleted delete_grace_ms later." },
@@ -121,6 +124,8 @@ static int check_shares(const struct engine *e, struct firn_error *err)
 		return fail(err, FIRN_EINVAL, 0, "engine", "memory_bytes must be at least 16 MiB");
 	if (e->tail_bytes < 1u << 20)
 		return fail(err, FIRN_EINVAL, 0, "engine", "tail_bytes must be at least 1 MiB");
+	if (e->cache_bytes < 1u << 20)
+		return fail(err, FIRN_EINVAL, 0, "engine", "cache_bytes must be at least 1 MiB");
 	/* One by one: a sum of three can wrap. */
 	uint64_t left = e->memory_bytes;
 	bool fits = e->tail_bytes <= left;
@@ -153,6 +158,9 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 		                      .delete_deadline_ms = 604800000,
 		                      .wal_direct = true };
 	o->segment_bytes = e->memory_bytes / 8 < 64u << 20 ? e->memory_bytes / 8 : 64u << 20;
+	if (opts->linger_us > LINGER_MAX_US)
+		return fail(err, FIRN_EINVAL, 0, "engine", "linger_us is at most %d",
+		            LINGER_MAX_US);
 	int rc = parse_list(o, opts->options, err);
 	rc = rc ? rc : check_shares(e, err);
 	if (rc)
@@ -165,6 +173,8 @@ int options_parse(struct engine *e, const struct firn_engine_opts *opts, struct 
 		if (o->wal_file_bytes > 128u << 20)
 			o->wal_file_bytes = 128u << 20;
 	}
+	if (wal > WAL_BYTES_MAX)
+		return fail(err, FIRN_EINVAL, 0, "engine", "wal_bytes is at most 16 TiB");
 	if (wal < 4 * o->wal_file_bytes)
 		return fail(err, FIRN_EINVAL, 0, "engine",
 		            "wal_bytes must hold four files of %llu bytes",

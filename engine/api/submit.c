@@ -5,6 +5,7 @@
 #include "engine/api/handle.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/newer.h"
 #include "engine/upload/follow.h"
 #include "engine/upload/upload.h"
 #include <string.h>
@@ -29,10 +30,9 @@ int submit_check(const struct firn_req *r, struct firn_error *err)
 		            "struct_size, class, or a reserved member is not 0");
 	if (r->struct_size > size + 4096)
 		return fail(err, FIRN_EINVAL, 0, "submit", "struct_size");
-	for (uint32_t i = size; i < r->struct_size; i++)
-		if (((const char *)r)[i])
-			return fail(err, FIRN_EUNSUPPORTED, 0, "submit",
-			            "a member of a newer release is set");
+	if (newer_says_more(r, size, r->struct_size))
+		return fail(err, FIRN_EUNSUPPORTED, 0, "submit",
+		            "a member of a newer release is set");
 	uint16_t known = r->kind == FIRN_REQ_WRITE   ? FIRN_REQ_SILENT
 	                 : r->kind == FIRN_REQ_FETCH ? 15
 	                                             : 0;

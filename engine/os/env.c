@@ -1,5 +1,6 @@
 /* Memory, clocks and chance of the operating system; and how a host's env and ours become one. */
 #include "engine/os/env.h"
+#include "engine/base/newer.h"
 #include "engine/base/sum.h"
 #include "engine/os/file.h"
 #include <errno.h>
@@ -128,13 +129,9 @@ static int files_are_whole(const struct firn_files *f)
 }
 
 /* Newer host, older library: what we do not know must be unused. */
-static int tail_is_zero(const struct firn_env *given)
+static bool tail_is_zero(const struct firn_env *given)
 {
-	const uint8_t *p = (const uint8_t *)given;
-	for (size_t i = sizeof *given; i < given->struct_size; i++)
-		if (p[i])
-			return 0;
-	return given->flags == 0;
+	return !newer_says_more(given, sizeof *given, given->struct_size) && given->flags == 0;
 }
 
 int env_complete(const struct firn_env *given, int wal_uring, struct firn_env *out)

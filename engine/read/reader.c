@@ -5,6 +5,7 @@
 #include "engine/read/load.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/base/newer.h"
 #include <string.h>
 
 enum { SLOTS_MAX = 1 << 24 };
@@ -137,11 +138,9 @@ static int opts_copy(const struct firn_reader_opts *from, struct firn_reader_opt
 	if (from->struct_size < sizeof *to)
 		return fail(err, FIRN_EINVAL, 0, "read",
 		            "struct_size %u of reader options is too small", from->struct_size);
-	const uint8_t *tail = (const uint8_t *)from;
-	for (size_t i = sizeof *to; i < from->struct_size; i++)
-		if (tail[i])
-			return fail(err, FIRN_EUNSUPPORTED, 0, "read",
-			            "a reader option of a newer release");
+	if (newer_says_more(from, sizeof *to, from->struct_size))
+		return fail(err, FIRN_EUNSUPPORTED, 0, "read",
+		            "a reader option of a newer release");
 	if (from->cls > FIRN_CLASS_BULK)
 		return fail(err, FIRN_EINVAL, 0, "read", "no such class: %u", from->cls);
 	memcpy(to, from, sizeof *to);
@@ -289,13 +288,10 @@ static int set_prepare(struct firn_reader *r, const struct firn_item *item, uint
 /* Does a caller's struct that is newer than this library use what we do not know? */
 static bool items_newer(const struct firn_item *item, uint32_t size, uint32_t n)
 {
-	for (uint32_t i = 0; i < n && size > sizeof *item; i++) {
-		const uint8_t *at = (const uint8_t *)item_at(item, size, i);
-		for (uint32_t j = sizeof *item; j < size; j++)
-			if (at[j])
-				return true;
-	}
-	return false;
+	bool more = false;
+	for (uint32_t i = 0; i < n && size > sizeof *item && !more; i++)
+		more = newer_says_more(item_at(item, size, i), sizeof *item, size);
+	return more;
 }
 
 int firn_reader_set(struct firn_reader *r, const struct firn_item *item, uint32_t item_size,

@@ -75,14 +75,14 @@ struct firn_engine_opts {
 	uint32_t struct_size;
 	uint32_t flags;        /* enum firn_engine_flag */
 	uint32_t n_threads;    /* 0 = chosen by the engine */
-	uint32_t linger_us;    /* wait for more writes before a flush; 0 = never wait */
+	uint32_t linger_us;    /* wait for more writes before a flush; 0 = never wait, at most 1 s */
 	const char *dir;       /* WAL and index live here; one engine at a time. Must be set */
-	uint64_t wal_bytes;    /* room for the WAL on disk; 0 = 4 GiB */
+	uint64_t wal_bytes;    /* room for the WAL on disk, up to 16 TiB; 0 = 4 GiB */
 	uint64_t memory_bytes; /* hard bound on all memory of the engine; 0 = 512 MiB */
 	uint64_t tail_bytes;   /* share for what is not yet stored, from 1 MiB; no write may be */
 	                       /* larger than half of it; 0 = a quarter */
-	uint64_t cache_bytes;  /* share for stored data: half of it the block cache, the rest */
-	                       /* positions of readers and what is read ahead; 0 = three 16ths */
+	uint64_t cache_bytes;  /* share for stored data, from 1 MiB: half of it the block cache, the */
+	                       /* rest positions of readers and what is read ahead; 0 = three 16ths */
 	uint64_t pin_bytes;    /* results not yet released; 0 = a 16th. Used up: fetches */
 	                       /* wait, appends do not */
 	const struct firn_env *env; /* memory, clocks, files: see env.h; NULL = the system's */

@@ -40,7 +40,7 @@ enum firn_item_flag {
 /* One position. Since 0.1. */
 struct firn_item {
 	uint32_t slot;  /* yours, comes back in firn_part; dense: memory goes by the */
-	                /* largest */
+	                /* largest. Below 2^24 */
 	uint32_t flags; /* enum firn_item_flag */
 	struct firn_volume *volume;
 	struct firn_object *object; /* NULL; for a later release, else FIRN_EUNSUPPORTED */
