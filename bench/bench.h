@@ -20,6 +20,7 @@ struct bench {
 	int quiet;         /* no progress on the terminal */
 	const char *store; /* URI; NULL: file: in `dir` */
 	const char *only;  /* run only workloads whose name begins so, or NULL */
+	long server;       /* process id of the store's server: its CPU is told as well; 0: not */
 };
 
 /* ---- latencies: a log-linear histogram, 64 steps per power of two (1.6 % wide) --------------- */
@@ -39,13 +40,16 @@ uint64_t hist_quantile(const struct hist *h, double q); /* 0 if empty */
 
 struct sample {
 	uint64_t records, bytes;
-	double seconds, cpu_s;   /* wall; user + system of the whole process meanwhile */
-	struct hist latency;     /* empty: not measured */
-	double requests_per_gib; /* to a store; 0: not measured */
+	double seconds, cpu_s; /* wall; user + system of the whole process meanwhile */
+	struct hist latency;   /* empty: not measured */
+	double requests_per_gib, requests_per_record; /* to a store; 0: not measured */
+	long server;                                  /* bench.server */
+	double server_cpu_s; /* of bench.server meanwhile; 0: not measured */
 };
 
 uint64_t now_ns(void);
 double cpu_seconds(void);
+double cpu_seconds_of(long pid); /* of another process; 0: it cannot be seen */
 
 /* n threads each call op() again and again for `seconds`, at least once; every call is one record.
  * op() returns 0; 1: this thread has nothing left to do, the call does not count; or a negative
@@ -79,6 +83,8 @@ enum figure {
 	FIG_PER_CPU,
 	FIG_SECONDS,
 	FIG_REQUESTS,
+	FIG_PER_RECORD,  /* requests */
+	FIG_CPU_PER_GIB, /* of both sides; 0: the server's is not known */
 	FIG_COUNT
 };
 
@@ -151,11 +157,12 @@ int recovery_run(const struct bench *b, const struct workload *w, struct sample 
 int raw_put_run(const struct bench *b, const struct workload *w, struct sample *out);
 int upload_run(const struct bench *b, const struct workload *w, struct sample *out);
 int append_beside_run(const struct bench *b, const struct workload *w, struct sample *out);
+int first_run(const struct bench *b, const struct workload *w, struct sample *out);
 int replay_run(const struct bench *b, const struct workload *w, struct sample *out);
 
 int bare_s3_run(const struct bench *b, const struct workload *w, struct sample *out);
 
-enum bare_mode { BARE_PUT = 0, BARE_GET = 1 };
+enum bare_mode { BARE_PUT = 0, BARE_GET = 1, BARE_GET_KEPT = 2 };
 enum raw_mode { RAW_BUFFERED = 0, RAW_DIRECT = 1 };
 enum replay_mode { REPLAY_CACHE = 0, REPLAY_CACHE_COPY = 1, REPLAY_STORE = 2 };
 #endif

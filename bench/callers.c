@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t now_ns(void)
 {
@@ -20,6 +22,24 @@ double cpu_seconds(void)
 	(void)getrusage(RUSAGE_SELF, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 	       1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+double cpu_seconds_of(long pid)
+{
+	char path[64], text[1024];
+	unsigned long user = 0, system = 0;
+	(void)snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+	FILE *f = pid ? fopen(path, "re") : NULL;
+	if (!f)
+		return 0;
+	text[fread(text, 1, sizeof text - 1, f)] = 0;
+	(void)fclose(f);
+	const char *at = strrchr(text, ')'); /* behind the name, which may have anything in it */
+	for (int field = 2; at && field < 14; field++)
+		at = strchr(at + 1, ' ');
+	if (!at || sscanf(at, "%lu %lu", &user, &system) != 2)
+		return 0;
+	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 struct crew {
@@ -82,13 +102,14 @@ int callers_run(const struct callers *c, struct sample *out)
 	pthread_t *threads = calloc(c->n, sizeof *threads);
 	int rc = all && threads ? crew_start(&crew, all, threads) : -ENOMEM;
 	if (rc == 0) {
-		double cpu = cpu_seconds();
+		double cpu = cpu_seconds(), server = cpu_seconds_of(out->server);
 		uint64_t at = now_ns();
 		(void)pthread_barrier_wait(&crew.begin);
 		for (unsigned i = 0; i < c->n; i++)
 			(void)pthread_join(threads[i], NULL);
 		out->seconds = (double)(now_ns() - at) / 1e9;
 		out->cpu_s = cpu_seconds() - cpu;
+		out->server_cpu_s = cpu_seconds_of(out->server) - server;
 		for (unsigned i = 0; i < c->n; i++) {
 			hist_merge(&out->latency, &all[i].latency);
 			out->records += all[i].records;

@@ -30,7 +30,8 @@ enum {
 	KEY_RUNS = 'r',
 	KEY_SECONDS = 't',
 	KEY_ONLY = 'o',
-	KEY_STORE = 'S'
+	KEY_STORE = 'S',
+	KEY_SERVER = 'P'
 };
 
 static const struct argp_option options[] = {
@@ -38,6 +39,9 @@ static const struct argp_option options[] = {
 	  "Measure in a fresh directory below DIR (default: TMPDIR, else .)", 0 },
 	{ "store", KEY_STORE, "URI", 0,
 	  "upload, read, takeover: measure this store, below a prefix that is removed (default: file: in DIR)",
+	  0 },
+	{ "server", KEY_SERVER, "PID", 0,
+	  "read, upload with --store: the store's server is this process here; tell its CPU, too",
 	  0 },
 	{ "json", KEY_JSON, NULL, 0, "Print JSON instead of tables", 0 },
 	{ "small", KEY_SMALL, NULL, 0, "Smoke sizes: less than 5 seconds in all", 0 },
@@ -63,6 +67,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_STORE:
 		a->b.store = arg;
+		return 0;
+	case KEY_SERVER:
+		a->b.server = strtol(arg, &end, 10);
+		if (*end || a->b.server < 1)
+			argp_error(state, "--server %s: a process id", arg);
 		return 0;
 	case KEY_JSON:
 		a->b.json = 1;

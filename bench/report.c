@@ -6,8 +6,9 @@
 #include <unistd.h>
 
 static const char *const figure_names[FIG_COUNT] = {
-	"records_per_s",     "mb_per_s", "p50_us",          "p99_us",
-	"records_per_cpu_s", "seconds",  "requests_per_gib"
+	"records_per_s",     "mb_per_s", "p50_us",           "p99_us",
+	"records_per_cpu_s", "seconds",  "requests_per_gib", "requests_per_record",
+	"cpu_s_per_gib"
 };
 
 /* "12", "1.2k", "3.45M": three digits are what a benchmark knows. */
@@ -123,7 +124,7 @@ static void json_result(const struct result *r)
 	(void)printf(",\"runs\":%u", r->n);
 	for (int k = 0; k < FIG_COUNT; k++)
 		if ((timed || (k != FIG_P50 && k != FIG_P99)) &&
-		    (r->figure[k] > 0 || k != FIG_REQUESTS))
+		    (r->figure[k] > 0 || k < FIG_REQUESTS))
 			json_member(figure_names[k], r->figure[k]);
 	if (timed)
 		json_member("max_us", r->max_us);

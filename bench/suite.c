@@ -16,6 +16,11 @@ static void values_of(const struct sample *s, double v[N_VALUES])
 	v[FIG_PER_CPU] = s->cpu_s > 0 ? (double)s->records / s->cpu_s : 0;
 	v[FIG_SECONDS] = s->seconds;
 	v[FIG_REQUESTS] = s->requests_per_gib;
+	v[FIG_PER_RECORD] = s->requests_per_record;
+	v[FIG_CPU_PER_GIB] = 0;
+	if (s->server_cpu_s > 0 && s->bytes)
+		v[FIG_CPU_PER_GIB] = (s->cpu_s + s->server_cpu_s) * (double)(1u << 30) /
+		                     (double)s->bytes;
 	v[FIG_COUNT] = (double)s->latency.max / 1e3;
 	v[FIG_COUNT + 1] = s->cpu_s;
 }
@@ -58,6 +63,8 @@ static int run_one(const struct bench *b, const struct workload *w, struct resul
                    double (*all)[N_VALUES])
 {
 	struct sample *s = calloc(1, sizeof *s);
+	if (s)
+		s->server = b->server;
 	int rc = s ? w->run(b, w, s) : bench_fail(w->name);
 	if (rc == 0)
 		values_of(s, all[r->n++]);

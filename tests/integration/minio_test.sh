@@ -14,7 +14,8 @@ for name in survive reattach read notice; do
 done
 for suite in upload read; do
 	[[ -x $FIRN_BIN_DIR/firn-bench ]] || break # not made with sanitizers; bench_test sees that it is made else
-	"$FIRN_BIN_DIR/firn-bench" "$suite" --small --json --store "$FIRN_TEST_STORE" | grep -q '"bare-'
+	# Not -q, which would be gone before all is written.
+	"$FIRN_BIN_DIR/firn-bench" "$suite" --small --json --store "$FIRN_TEST_STORE" | grep '"bare-' >/dev/null
 	echo "ok: firn-bench $suite --small --store"
 done
 echo "== kill -9"

@@ -233,6 +233,7 @@ FIRN_TEST_S3_URI="s3://$bucket?endpoint=http://127.0.0.1:$port"
 export FIRN_TEST_S3_URI
 status=0
 if ((!mortal)); then
+	export FIRN_TEST_S3_PID=$pid
 	"$@" || status=$?
 	exit "$status"
 fi
