@@ -1,5 +1,6 @@
 #include "engine/base/account.h"
 #include "engine/base/mem.h"
+#include "engine/base/spare.h"
 #include <firn/engine.h>
 #include <string.h>
 
@@ -10,6 +11,10 @@ struct account *account_new(const struct firn_env *env)
 	struct account *a = mem_zalloc(env, sizeof *a);
 	if (!a)
 		return NULL;
+	if (pthread_mutex_init(&a->spares.lock, NULL)) {
+		mem_free(env, a);
+		return NULL;
+	}
 	a->env = *env;
 	atomic_init(&a->refs, 1);
 	return a;
@@ -25,6 +30,8 @@ void account_release(struct account *a)
 	if (!a || atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	struct firn_env env = a->env;
+	spare_bound(a, 0);
+	pthread_mutex_destroy(&a->spares.lock);
 	for (int i = 0; i < ACCOUNT_SPARES; i++)
 		mem_free(&env, atomic_load(&a->spare[i]));
 	mem_free(&env, a);

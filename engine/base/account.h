@@ -3,9 +3,19 @@
 #ifndef BASE_ACCOUNT_H
 #define BASE_ACCOUNT_H
 #include <firn/env.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 enum { ACCOUNT_SPARES = 8 };
+
+struct spare;
+struct frame_spares { /* spare.h; all under lock */
+	pthread_mutex_t lock;
+	struct spare *newest, *oldest;
+	uint64_t bytes, most;
+};
 
 struct account {
 	struct firn_env env;
@@ -18,6 +28,7 @@ struct account {
 	_Atomic(void *) spare[ACCOUNT_SPARES]; /* in and, with huge pages, dear to clear */
 	atomic_ullong place_bytes;             /* lists of where un-stored batches lie */
 	atomic_ullong other_bytes;             /* items of readers */
+	struct frame_spares spares;            /* memory of frames, to be used again */
 };
 
 struct account *account_new(const struct firn_env *env); /* copies *env; NULL without memory */

@@ -1,26 +1,35 @@
 #include "engine/cache/blob.h"
-#include "engine/base/mem.h"
+#include "engine/base/spare.h"
 
-static struct blob *blob_make(struct account *a, size_t behind)
+/* own: the length of its memory */
+static struct blob *blob_make(struct account *a, size_t own)
 {
-	struct blob *b = mem_alloc(&a->env, sizeof *b + behind);
-	if (!b)
+	atomic_fetch_add_explicit(&a->cache_bytes, own, memory_order_relaxed);
+	struct blob *b = spare_alloc(a, own);
+	if (!b) {
+		atomic_fetch_sub_explicit(&a->cache_bytes, own, memory_order_relaxed);
 		return NULL;
-	*b = (struct blob){ .account = a, .len = behind, .charge = sizeof *b + behind };
+	}
+	*b = (struct blob){ .account = a, .own = own, .charge = own };
 	atomic_init(&b->refs, 1);
 	atomic_init(&b->pins, 0);
 	atomic_init(&b->holds, 0);
 	atomic_init(&b->notes, NULL);
 	account_retain(a);
-	atomic_fetch_add_explicit(&a->cache_bytes, sizeof *b + behind, memory_order_relaxed);
 	return b;
+}
+
+size_t blob_room(size_t len)
+{
+	return spare_len(sizeof(struct blob) + len);
 }
 
 struct blob *blob_new(struct account *a, size_t len, uint8_t **bytes)
 {
-	struct blob *b = blob_make(a, len);
+	struct blob *b = blob_make(a, blob_room(len));
 	if (!b)
 		return NULL;
+	b->len = len;
 	b->data = *bytes = (uint8_t *)(b + 1);
 	return b;
 }
@@ -28,7 +37,7 @@ struct blob *blob_new(struct account *a, size_t len, uint8_t **bytes)
 struct blob *blob_wrap(struct account *a, const uint8_t *data, size_t len, size_t charge,
                        void *owner, void (*release)(void *owner))
 {
-	struct blob *b = blob_make(a, 0);
+	struct blob *b = blob_make(a, sizeof *b);
 	if (!b)
 		return NULL;
 	b->data = data;
@@ -52,11 +61,11 @@ void blob_release(struct blob *b)
 	void *notes = atomic_load_explicit(&b->notes, memory_order_acquire);
 	if (notes && b->notes_free)
 		b->notes_free(&a->env, notes);
-	size_t bytes = sizeof *b + (b->release ? 0 : b->len);
+	size_t own = b->own;
 	if (b->release)
 		b->release(b->owner);
-	atomic_fetch_sub_explicit(&a->cache_bytes, bytes, memory_order_relaxed);
-	mem_free(&a->env, b);
+	spare_free(a, b, own);
+	atomic_fetch_sub_explicit(&a->cache_bytes, own, memory_order_relaxed);
 	account_release(a);
 }
 

@@ -1,7 +1,7 @@
 /* A reference-counted piece of verified bytes: what the cache holds and what results point into.
  * It lives as long as somebody holds a reference, evicted or not.
  *
- *   decoded frame   the bytes lie behind the header
+ *   decoded frame   the bytes lie behind the header; the memory is used again (base/spare.h)
  *   WAL group       the bytes belong to `owner`, given back by release()
  *
  * What results hold is counted in account->pin_bytes, once however many hold it.
@@ -19,6 +19,7 @@ struct blob {
 	struct account *account;
 	const uint8_t *data;
 	size_t len, charge; /* charge: what the cache counts */
+	size_t own;         /* of its memory: this header, and the bytes behind it */
 	void *owner;
 	void (*release)(void *owner);
 	/* What its user worked out from the bytes: a list that only grows, see stored.c. */
@@ -26,6 +27,7 @@ struct blob {
 	void (*notes_free)(const struct firn_env *env, void *notes);
 };
 
+size_t blob_room(size_t len); /* memory that blob_new() takes */
 /* len bytes to be filled through *bytes. NULL without memory. */
 struct blob *blob_new(struct account *a, size_t len, uint8_t **bytes);
 /* Wraps bytes of another owner; the owner's reference goes over to the blob. NULL: it did not. */

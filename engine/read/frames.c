@@ -38,7 +38,7 @@ void frames_add(struct frames *f, const struct index_extent *x)
 {
 	if (f->n == 0 || !frame_again(f, x)) {
 		f->x[f->n++] = *x;
-		f->raw += x->block.frame_raw_len;
+		f->raw += blob_room(x->block.frame_raw_len);
 	}
 	f->bytes += x->block.payload_bytes;
 	f->end = x->block.next;
@@ -77,7 +77,7 @@ void frames_plan(struct engine *e, struct frames *f, uint64_t stream, uint64_t l
 	f->shared = f->cut = false;
 	while (frames_find(e, f, stream)) {
 		bool first = f->n == 0, again = !first && frame_again(f, x);
-		uint64_t raw = f->raw + (again ? 0 : x->block.frame_raw_len);
+		uint64_t raw = f->raw + (again ? 0 : blob_room(x->block.frame_raw_len));
 		if (!first && !again && (!frame_follows(f, x) || f->n == FRAMES_MAX))
 			return;
 		if (!first && fit.n == 0 && raw > limit)
@@ -104,7 +104,7 @@ void frames_own(struct engine *e, struct frames *f)
 	}
 	while (f->n > f->own) {
 		const struct block_entry *last = &f->x[--f->n].block;
-		f->raw -= last->frame_raw_len;
+		f->raw -= blob_room(last->frame_raw_len);
 		f->bytes -= last->payload_bytes;
 		f->end = last->base;
 	}

@@ -93,10 +93,10 @@ static void held_free(struct reader_item *it, struct held *h)
 {
 	while (h) {
 		struct held *next = h->next;
-		atomic_fetch_sub_explicit(&it->reader->held_bytes, h->blob->len,
+		atomic_fetch_sub_explicit(&it->reader->held_bytes, h->blob->charge,
 		                          memory_order_relaxed);
 		if (atomic_fetch_sub(&h->blob->holds, 1) == 1)
-			held_give(it->reader->engine, h->blob->len);
+			held_give(it->reader->engine, h->blob->charge);
 		blob_release(h->blob);
 		mem_free(&it->reader->account->env, h);
 		h = next;
@@ -129,9 +129,9 @@ uint64_t held_add(const struct frames *f, const struct share *s, uint32_t taken,
 		*h = (struct held){ .blob = blob[i],
 			            .key = frame_key(f->v, &f->x[i]),
 			            .end = i + 1 < behind ? f->x[i + 1].block.base : s->end };
-		atomic_fetch_add_explicit(&r->held_bytes, blob[i]->len, memory_order_relaxed);
+		atomic_fetch_add_explicit(&r->held_bytes, blob[i]->charge, memory_order_relaxed);
 		if (atomic_fetch_add(&blob[i]->holds, 1) == 0)
-			used += blob[i]->len;
+			used += blob[i]->charge;
 		held_insert(s->item, h);
 	}
 	pthread_mutex_unlock(&r->lock);

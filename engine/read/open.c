@@ -7,6 +7,7 @@
  * Waiting uses CLOCK_MONOTONIC for as long as env->mono_ns says. */
 #include "engine/read/read.h"
 #include "engine/base/mem.h"
+#include "engine/base/spare.h"
 #include "engine/base/wait.h"
 #include <signal.h>
 #include <time.h>
@@ -68,6 +69,7 @@ int read_open(struct engine *e)
 	pthread_cond_init(&q->idle, NULL);
 	pthread_condattr_destroy(&monotonic);
 	e->reads = q;
+	spare_bound(e->account, e->cache_bytes);
 	if (!e->no_threads)
 		loaders_start(e);
 	return 0;
@@ -104,6 +106,7 @@ void read_close(struct engine *e)
 		reader_release(r);
 	cache_close(e->cache);
 	e->cache = NULL;
+	spare_bound(e->account, 0);
 	pthread_cond_destroy(&q->idle);
 	pthread_cond_destroy(&q->work_wake);
 	pthread_cond_destroy(&q->wake);

@@ -159,7 +159,7 @@ static uint32_t run_skip(struct engine *e, struct frames *f)
 		if (cache_begin(e->cache, &key, &b) == CACHE_LOAD)
 			break;
 		blob_release(b);
-		f->raw -= f->x[skip].block.frame_raw_len;
+		f->raw -= blob_room(f->x[skip].block.frame_raw_len);
 	}
 	f->n -= skip;
 	for (uint32_t i = 0; skip && i < f->n; i++)
@@ -298,7 +298,9 @@ int run_get(struct engine *e, struct run *run, uint64_t room, struct blob **out,
 {
 	struct frames *f = &run->f;
 	struct blob *blob[FRAMES_MAX];
-	uint64_t used = 0, more = f->raw - (run->demanded ? f->x[0].block.frame_raw_len : 0);
+	uint64_t used = 0, more = f->raw;
+	if (run->demanded)
+		more -= blob_room(f->x[0].block.frame_raw_len);
 	if (room > more) {
 		held_give(e, room - more);
 		room = more;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FRAME = 256 << 10 };
+enum { FRAME = 256 << 10 }; /* the memory of one, its header with it */
 
 static struct engine e;
 static struct read_queue q;
@@ -78,7 +78,7 @@ static void come(uint32_t first, uint32_t n)
 		f->x[i].block.frame_pos = (uint64_t)(first + i) * FRAME;
 		f->x[i].block.base = (first + i) * 10;
 		f->x[i].block.next = (first + i + 1) * 10;
-		blob[i] = blob_new(e.account, FRAME, &bytes);
+		blob[i] = blob_new(e.account, FRAME - sizeof(struct blob), &bytes);
 	}
 	held_settle(&e, room, held_add(f, &s, 0, blob));
 	for (uint32_t i = 0; i < n; i++)
