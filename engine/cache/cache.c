@@ -34,6 +34,8 @@ struct shard {
 
 struct cache {
 	struct account *account;
+	const atomic_ullong *used; /* of it, what is beyond `own` is lent; NULL: nothing is */
+	uint64_t own;
 	uint32_t n_shards, _pad;
 	struct shard shard[];
 };
@@ -192,6 +194,71 @@ int cache_begin(struct cache *c, const struct cache_key *key, struct blob **out)
 	return rc;
 }
 
+/* ---- lending ---- */
+
+void cache_lend(struct cache *c, const atomic_ullong *used, uint64_t own)
+{
+	c->used = used;
+	c->own = own;
+}
+
+uint64_t cache_lends(struct cache *c)
+{
+	uint64_t least = UINT64_MAX; /* all shards lend alike */
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		struct shard *s = &c->shard[i];
+		pthread_mutex_lock(&s->lock);
+		uint64_t most = s->fifo.cap / 4 * 3, main = s->fifo.main.bytes;
+		pthread_mutex_unlock(&s->lock);
+		uint64_t one = main < most ? most - main : 0;
+		least = one < least ? one : least;
+	}
+	return least * c->n_shards;
+}
+
+/* What a shard may hold now. */
+static size_t shard_room(const struct cache *c, const struct shard *s)
+{
+	uint64_t used = c->used ? atomic_load_explicit(c->used, memory_order_relaxed) : 0;
+	uint64_t lent = used > c->own ? (used - c->own + c->n_shards - 1) / c->n_shards : 0;
+	size_t most = s->fifo.cap / 4 * 3;
+	return s->fifo.cap - (lent < most ? (size_t)lent : most);
+}
+
+/* Takes out what is beyond `room`; onto a list, to be freed outside the lock. */
+static void shard_evict(struct shard *s, size_t room, struct s3fifo_entry **gone)
+{
+	while (s3fifo_bytes(&s->fifo) > room) {
+		struct s3fifo_entry *victim = s3fifo_evict(&s->fifo);
+		map_remove(&s->entries, victim->hash, entry_equal,
+		           &((struct cache_entry *)victim)->key);
+		victim->next = *gone;
+		*gone = victim;
+		s->stats.evictions++;
+	}
+}
+
+static void gone_free(struct cache *c, struct s3fifo_entry *gone)
+{
+	while (gone) {
+		struct s3fifo_entry *next = gone->next;
+		entry_free(c, (struct cache_entry *)gone);
+		gone = next;
+	}
+}
+
+void cache_settle(struct cache *c)
+{
+	struct s3fifo_entry *gone = NULL;
+	for (uint32_t i = 0; i < c->n_shards; i++) {
+		struct shard *s = &c->shard[i];
+		pthread_mutex_lock(&s->lock);
+		shard_evict(s, shard_room(c, s), &gone);
+		pthread_mutex_unlock(&s->lock);
+	}
+	gone_free(c, gone);
+}
+
 /* ---- landing ---- */
 
 static void flight_unref(struct cache *c, struct cache_flight *f)
@@ -202,12 +269,12 @@ static void flight_unref(struct cache *c, struct cache_flight *f)
 	mem_free(&c->account->env, f);
 }
 
-/* Makes room and takes the blob in; what goes is put on a list, to be freed outside the lock. */
+/* Makes room and takes the blob in. */
 static void shard_insert(struct cache *c, struct shard *s, uint64_t hash,
                          const struct cache_key *key, struct blob *b, struct s3fifo_entry **gone)
 {
-	size_t bytes = b->charge + sizeof(struct cache_entry);
-	if (bytes > s->fifo.cap || map_get(&s->entries, hash, entry_equal, key))
+	size_t bytes = b->charge + sizeof(struct cache_entry), room = shard_room(c, s);
+	if (bytes > room || map_get(&s->entries, hash, entry_equal, key))
 		return;
 	struct cache_entry *e = mem_zalloc(&c->account->env, sizeof *e);
 	if (!e || map_put(&s->entries, hash, e)) {
@@ -219,14 +286,7 @@ static void shard_insert(struct cache *c, struct shard *s, uint64_t hash,
 	e->key = *key;
 	e->blob = b;
 	blob_retain(b);
-	while (s3fifo_bytes(&s->fifo) + bytes > s->fifo.cap) {
-		struct s3fifo_entry *victim = s3fifo_evict(&s->fifo);
-		map_remove(&s->entries, victim->hash, entry_equal,
-		           &((struct cache_entry *)victim)->key);
-		victim->next = *gone;
-		*gone = victim;
-		s->stats.evictions++;
-	}
+	shard_evict(s, room - bytes, gone);
 	s3fifo_insert(&s->fifo, &e->fifo);
 }
 
@@ -252,11 +312,7 @@ static void flight_end(struct cache *c, const struct cache_key *key, struct blob
 		pthread_cond_broadcast(&s->landed);
 	flight_unref(c, f);
 	pthread_mutex_unlock(&s->lock);
-	while (gone) {
-		struct s3fifo_entry *next = gone->next;
-		entry_free(c, (struct cache_entry *)gone);
-		gone = next;
-	}
+	gone_free(c, gone);
 }
 
 void cache_fill(struct cache *c, const struct cache_key *key, struct blob *b)

@@ -6,7 +6,7 @@
  *
  * One flight per block whoever asks. Sharded by hash; one lock per shard, held for bounded work
  * and never around a load; no other lock is taken inside. Bound: `bytes` over all shards (what
- * results hold of evicted blobs is not in it). Keys are never re-used for other bytes, so
+ * results hold of evicted blobs is not in it), less what is lent. Keys are never re-used for other bytes, so
  * nothing goes stale. */
 #ifndef CACHE_CACHE_H
 #define CACHE_CACHE_H
@@ -24,6 +24,13 @@ enum cache_answer { CACHE_HIT = 0, CACHE_LOAD = 1, CACHE_BUSY = 2 };
 /* n_shards 0 = by size. NULL without memory. */
 struct cache *cache_open(struct account *account, size_t bytes, uint32_t n_shards);
 void cache_close(struct cache *c); /* no flight may be under way */
+
+/* What is in use beyond `own` of *used, which outlives the cache, is memory that the cache lends; set once. Who raises *used
+ * asks cache_lends() before, and calls cache_settle() after. */
+void cache_lend(struct cache *c, const atomic_ullong *used, uint64_t own);
+/* How much it can lend in all: what neither holds a blob that was asked for again nor belongs to the last quarter. */
+uint64_t cache_lends(struct cache *c);
+void cache_settle(struct cache *c); /* lets go of what there is no room for any more */
 
 /* Counts as use. NULL: not there. The caller gets a reference. */
 struct blob *cache_get(struct cache *c, const struct cache_key *key);

@@ -32,7 +32,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 static uint64_t ahead_piece(const struct reader_item *it)
 {
 	const struct firn_reader *r = it->reader;
-	uint64_t most = least(least(r->ahead_max, READ_AHEAD_JOB), share_held(r->engine) / 4);
+	uint64_t most = least(least(r->ahead_max, READ_AHEAD_JOB), held_most(r->engine) / 4);
 	uint64_t bytes = it->ahead_window / 4 * ahead_items(it);
 	return least(bytes > READ_AHEAD_MIN ? bytes : READ_AHEAD_MIN, most);
 }

@@ -5,8 +5,8 @@
  *      ^                                   |
  *      +---- memory that is given back <---+-- the item is past it, or goes; its reader is idle
  *
- * All of an engine, on their way or held, have a share of their own, share_held(). Each load may have half
- * of what is left, so that the last one still gets some. The list is under reader.lock. */
+ * All of an engine, on their way or held, have a share of their own, share_held(), and what the cache lends. Each load
+ * may have half of what is left, so that the last one still gets some. The list is under reader.lock. */
 #include "engine/base/mem.h"
 #include "engine/read/load.h"
 #include <string.h>
@@ -27,6 +27,11 @@ void held_give(struct engine *e, uint64_t bytes)
 	atomic_fetch_sub_explicit(&e->reads->ahead_bytes, bytes, memory_order_relaxed);
 }
 
+uint64_t held_most(struct engine *e)
+{
+	return share_held(e) + cache_lends(e->cache);
+}
+
 static uint64_t half_left(uint64_t all, uint64_t had)
 {
 	return had < all ? (all - had) / 2 : 0;
@@ -34,14 +39,14 @@ static uint64_t half_left(uint64_t all, uint64_t had)
 
 uint64_t held_left(struct engine *e)
 {
-	return half_left(share_held(e),
+	return half_left(held_most(e),
 	                 atomic_load_explicit(&e->reads->ahead_bytes, memory_order_relaxed));
 }
 
 static uint64_t room_try(struct engine *e, uint64_t want, bool ahead)
 {
 	struct read_queue *q = e->reads;
-	uint64_t all = ahead ? share_held(e) / 4 * 3 : share_held(e);
+	uint64_t most = held_most(e), all = ahead ? most / 4 * 3 : most;
 	unsigned long long had = atomic_load_explicit(&q->ahead_bytes, memory_order_relaxed);
 	uint64_t got;
 	do {
@@ -52,6 +57,8 @@ static uint64_t room_try(struct engine *e, uint64_t want, bool ahead)
 	} while (!atomic_compare_exchange_weak_explicit(&q->ahead_bytes, &had, had + got,
 	                                                memory_order_relaxed,
 	                                                memory_order_relaxed));
+	if (had + got > share_held(e))
+		cache_settle(e->cache);
 	return got;
 }
 

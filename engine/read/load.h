@@ -3,7 +3,7 @@
 #define READ_LOAD_H
 #include "engine/read/read.h"
 
-enum { FRAMES_MAX = 64, SHARES_MAX = 512, FRAME_BYTES_MAX = 80 << 20 };
+enum { FRAMES_MAX = 128, SHARES_MAX = 512, FRAME_BYTES_MAX = 80 << 20 };
 
 struct load {
 	struct work work; /* first */

@@ -69,6 +69,7 @@ int read_open(struct engine *e)
 	pthread_cond_init(&q->idle, NULL);
 	pthread_condattr_destroy(&monotonic);
 	e->reads = q;
+	cache_lend(e->cache, &q->ahead_bytes, share_held(e));
 	spare_bound(e->account, e->cache_bytes);
 	if (!e->no_threads)
 		loaders_start(e);

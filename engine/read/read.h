@@ -38,7 +38,8 @@ enum {
 /* ---- memory ---- */
 
 /* The cache's share of the engine's memory, divided: positions (cursors), frames on their way to items or held
- * for them (hold.c), and the rest by use (engine/cache). What is read ahead takes nothing from what is read often. */
+ * for them (hold.c), and the rest by use (engine/cache). The cache lends what it holds nothing in that was read
+ * again: a replay alone has the most of it all, and takes nothing from what is read often. */
 static inline uint64_t share_cursors(const struct engine *e)
 {
 	return e->cache_bytes / 8;
@@ -51,6 +52,7 @@ static inline uint64_t share_cached(const struct engine *e)
 {
 	return e->cache_bytes - share_cursors(e) - share_held(e);
 }
+uint64_t held_most(struct engine *e); /* share_held(), and what the cache lends now: hold.c */
 
 /* ---- items ---- */
 

@@ -120,8 +120,10 @@ static struct firn_reader *reader_new(struct engine *e, const struct firn_reader
 	r->pin_max = o->pin_max_bytes && o->pin_max_bytes < e->pin_bytes ? o->pin_max_bytes
 	                                                                 : e->pin_bytes;
 	r->ahead_max = o->readahead_max_bytes ? o->readahead_max_bytes : READ_AHEAD_WINDOW;
-	if (r->ahead_max > share_held(e) / 2)
-		r->ahead_max = share_held(e) / 2;
+	uint64_t most = (share_held(e) + share_cached(e) / 4 * 3) /
+	                2; /* with all that is ever lent */
+	if (r->ahead_max > most)
+		r->ahead_max = most;
 	r->waits_end = &r->waits;
 	atomic_init(&r->refs, 1);
 	pthread_mutex_init(&r->serve, NULL);

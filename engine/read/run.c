@@ -52,7 +52,7 @@ static bool item_from(struct reader_item *it, const struct reader_item *own, uin
 	*from = it->ahead_to;
 	if (r == own->reader && it->ahead_window < own->ahead_window)
 		it->ahead_window = own->ahead_window;
-	bool may = it->ahead_out < it->ahead_window && it->ahead_out < share_held(r->engine) / 4;
+	bool may = it->ahead_out < it->ahead_window && it->ahead_out < held_most(r->engine) / 4;
 	pthread_mutex_unlock(&r->lock);
 	return may;
 }
@@ -110,7 +110,7 @@ static void share_copy(struct engine *e, struct run *run, const struct share *s)
 {
 	struct spot_query want = { .v = run->f.v,
 		                   .stream = s->item->stream_id,
-		                   .held_most = share_held(e) / 2 };
+		                   .held_most = held_most(e) / 2 };
 	struct reader_item *it;
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct index_extent *x = &run->f.x[s->first + i];

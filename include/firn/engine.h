@@ -82,7 +82,10 @@ struct firn_engine_opts {
 	uint64_t tail_bytes;   /* share for what is not yet stored, from 1 MiB; no write may be */
 	                       /* larger than half of it; 0 = a quarter */
 	uint64_t cache_bytes;  /* share for stored data, from 1 MiB: half of it the block cache, the */
-	                       /* rest positions of readers and what is read ahead; 0 = three 16ths */
+	                       /* rest positions of readers and what is read ahead, which also has, */
+	                       /* as long as nothing there is read again, most of the cache's half; */
+	                       /* three 16ths of it bound a GET of a replay, and 16 MiB; */
+	                       /* 0 = three 16ths of memory_bytes */
 	uint64_t pin_bytes;    /* results not yet released; 0 = a 16th. Used up: fetches */
 	                       /* wait, appends do not */
 	const struct firn_env *env; /* memory, clocks, files: see env.h; NULL = the system's */

@@ -190,3 +190,52 @@ Test(cache, one_flight_whoever_asks)
 	cache_close(r.c);
 	account_release(r.a);
 }
+
+Test(cache, what_is_lent_comes_from_what_was_read_once_and_comes_back)
+{
+	struct account *a = cache_account();
+	struct cache *c = cache_open(a, 1024 * KIB, 2);
+	struct cache_stats s;
+	atomic_ullong used = 100 * KIB;
+	cache_lend(c, &used, 100 * KIB);
+	cr_expect_eq(cache_lends(c), 768 * KIB, "nothing in it is used");
+	for (uint64_t n = 0; n < 200; n++)
+		cache_touch(a, c, n, BLOCK);
+	cache_stats(c, &s);
+	cr_expect_gt(s.bytes, 900 * KIB);
+	used += cache_lends(c);
+	cache_settle(c);
+	cache_stats(c, &s);
+	cr_expect_leq(s.bytes, 256 * KIB);
+	cache_touch(a, c, 1000, BLOCK);
+	cr_expect(cache_touch(a, c, 1000, BLOCK), "there is room for the newest");
+	used = 100 * KIB;
+	for (uint64_t n = 0; n < 200; n++)
+		cache_touch(a, c, n, BLOCK);
+	cache_stats(c, &s);
+	cr_expect_gt(s.bytes, 900 * KIB);
+	cache_close(c);
+	account_release(a);
+}
+
+Test(cache, what_was_read_again_is_not_lent)
+{
+	struct account *a = cache_account();
+	struct cache *c = cache_open(a, 1024 * KIB, 1);
+	atomic_ullong used = 0;
+	cache_lend(c, &used, 0);
+	for (int i = 0; i < 4; i++)
+		for (uint64_t n = 0; n < 30; n++)
+			cache_touch(a, c, n, BLOCK);
+	for (uint64_t n = 100; n < 200; n++) /* a scan: what is used often moves to main */
+		cache_touch(a, c, n, BLOCK);
+	cr_expect_leq(cache_lends(c), (768 - 30 * 16) * KIB);
+	used = cache_lends(c);
+	cache_settle(c);
+	for (uint64_t n = 200; n < 300; n++)
+		cache_touch(a, c, n, BLOCK);
+	for (uint64_t n = 0; n < 30; n++)
+		cr_expect(cache_touch(a, c, n, BLOCK), "%u", (unsigned)n);
+	cache_close(c);
+	account_release(a);
+}

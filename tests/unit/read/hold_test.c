@@ -28,6 +28,7 @@ static void setup(void)
 	e.account = account_new(&env);
 	e.env = &e.account->env;
 	e.cache_bytes = 64 << 20;
+	e.cache = cache_open(e.account, 1, 1); /* lends nothing */
 	e.reads = &q;
 	q.engine = &e;
 	pthread_mutex_init(&q.walk, NULL);
@@ -46,6 +47,7 @@ static void setup(void)
 static void teardown(void)
 {
 	held_drop(&item);
+	cache_close(e.cache);
 	cr_expect_eq(atomic_load(&q.ahead_bytes), 0, "memory is missing");
 	cr_expect_eq(atomic_load(&e.account->cache_bytes), 0, "a blob is left");
 	queue_remove(&r);
@@ -159,4 +161,61 @@ Test(hold, a_reader_with_a_fetch_keeps_what_it_holds)
 	now_ns += UINT64_C(50) << 30;
 	held_give(&e, fill_up());
 	cr_expect(item.held);
+}
+
+/* ---- what the cache lends ---- */
+
+static void cache_of(uint64_t bytes)
+{
+	cache_close(e.cache);
+	e.cache = cache_open(e.account, bytes, 0);
+	cr_assert(e.cache);
+	cache_lend(e.cache, &q.ahead_bytes, share_held(&e));
+}
+
+static bool touch(uint32_t i)
+{
+	struct cache_key key = key_of(i);
+	struct blob *b = cache_get(e.cache, &key);
+	bool hit = b != NULL;
+	if (!b && cache_begin(e.cache, &key, &b) == CACHE_LOAD) {
+		uint8_t *bytes;
+		b = blob_new(e.account, FRAME - sizeof(struct blob), &bytes);
+		cache_fill(e.cache, &key, b);
+	}
+	blob_release(b);
+	return hit;
+}
+
+Test(hold, with_what_the_cache_lends_it_is_more_and_the_sum_stays_within_the_share)
+{
+	cache_of(share_cached(&e));
+	for (uint32_t i = 0; i < 300; i++)
+		(void)touch(i);
+	uint64_t all = fill_up(), lent = share_cached(&e) / 4 * 3;
+	cr_expect(all > share_held(&e) + lent - (1 << 20) && all <= share_held(&e) + lent);
+	for (uint32_t i = 300; i < 600; i++) {
+		(void)touch(i);
+		cr_expect_leq(atomic_load(&e.account->cache_bytes) + all,
+		              share_held(&e) + share_cached(&e));
+	}
+	held_give(&e, all);
+}
+
+Test(hold, nothing_that_was_read_again_goes_for_what_is_read_ahead)
+{
+	enum { HOT = 80 }; /* 20 of 32 MiB */
+	cache_of(share_cached(&e));
+	for (int round = 0; round < 4; round++)
+		for (uint32_t i = 0; i < HOT; i++)
+			(void)touch(i);
+	for (uint32_t i = 1000; i < 1200; i++)
+		(void)touch(i);
+	uint64_t all = fill_up();
+	cr_expect_geq(all, share_held(&e) - (1 << 20));
+	for (uint32_t i = 2000; i < 2200; i++)
+		(void)touch(i);
+	for (uint32_t i = 0; i < HOT; i++)
+		cr_expect(touch(i), "%u", i);
+	held_give(&e, all);
 }

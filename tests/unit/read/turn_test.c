@@ -17,6 +17,7 @@ static void setup(void)
 	e.account = account_new(env_default());
 	e.env = &e.account->env;
 	e.cache_bytes = 64 << 20;
+	e.cache = cache_open(e.account, 1, 1); /* lends nothing */
 	e.reads = &q;
 	q.engine = &e;
 	pthread_mutex_init(&q.lock, NULL);
@@ -41,6 +42,7 @@ static void setup(void)
 static void teardown(void)
 {
 	map_fini(&q.spots);
+	cache_close(e.cache);
 	account_release(e.account);
 }
 
