@@ -3,6 +3,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/left.h"
 #include "engine/gc/logs.h"
 #include "engine/upload/upload.h"
 #include <stdio.h>
@@ -11,11 +12,12 @@
 
 struct sweep {
 	bool layers; /* the second part of the walk */
-	bool logs;   /* the third, of logs in a store */
+	bool left;   /* the third, of what engines leave in a store */
+	bool logs;   /* the fourth, of logs in a store */
 	bool more;   /* behind `after` there are keys */
 	bool told;
 	char after[400]; /* the last key that was looked at */
-	uint64_t n_gone, n_slot, next_segment;
+	uint64_t n_gone, n_left, n_slot, next_segment;
 	uint32_t n; /* nobody names these, of the last page */
 	struct segment_id id[SWEEP_PAGE];
 };
@@ -278,6 +280,8 @@ static int page(struct volume *v, struct sweep *s, struct firn_error *err)
 {
 	if (s->logs)
 		return logs_sweep(v, s->after, &s->more, &s->n_slot, err);
+	if (s->left)
+		return left_sweep(v, &s->n_left, err);
 	int rc = s->n ? 0 : list(v, s, err);
 	if (rc || !s->n)
 		return rc;
@@ -298,6 +302,10 @@ static void tell(struct volume *v, const struct sweep *s)
 	               (unsigned long long)s->n_gone);
 	if (s->n_gone)
 		engine_log(v->engine, FIRN_LOG_INFO, "gc", v->name, text);
+	(void)snprintf(text, sizeof text, "a sweep deleted %llu heartbeats and keys of probes",
+	               (unsigned long long)s->n_left);
+	if (s->n_left)
+		engine_log(v->engine, FIRN_LOG_INFO, "gc", NULL, text);
 	(void)snprintf(text, sizeof text, "a sweep deleted %llu slots of logs that are over",
 	               (unsigned long long)s->n_slot);
 	if (s->n_slot)
@@ -312,6 +320,10 @@ static void move_on(struct volume *v, struct sweep *s)
 	if (!s->layers) {
 		s->layers = true;
 		s->after[0] = 0;
+		return;
+	}
+	if (!s->left) {
+		s->left = true;
 		return;
 	}
 	if (!s->logs && logs_sweep_begin(v->engine)) {

@@ -8,8 +8,8 @@
  * What stands on the dead list has a grace of its own (graves.c). Nothing that is not exactly a key of this volume, with a
  * header of this volume and that number, is touched.
  *
- * Behind the volume's own objects come the slots of logs that are over, by one of the volumes of an engine with its log in a
- * store (logs.h).
+ * Behind the volume's own objects come what engines left in its store (left.h), and the slots of logs that are over, by one of
+ * the volumes of an engine with its log in a store (logs.h).
  *
  * When: once, delete_grace after the attach, and after that at most every SWEEP_EVERY_NS, if objects were written since. A
  * page of keys a second: so many requests at most, and an idle volume costs none. */

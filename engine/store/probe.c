@@ -9,14 +9,16 @@
  *	gone   put-if-match on a key that is not there: refused
  *	swap   eight put-if-match of one version at once: one wins, and its bytes are there
  *
- * A store that is away or busy has not lied: that is an error to retry, and is not remembered. Nothing is
- * tried where the caller vouches for what the store lacks (put.c). */
+ * A store that is away or busy has not lied: that is an error to retry, and is not remembered. Nor is what a process found
+ * that was stopped within the probe: a sweep may have taken the key meanwhile (gc/left.h). Nothing is tried where the caller
+ * vouches for what the store lacks (put.c). */
 #include "engine/base/error.h"
 #include "engine/store/internal.h"
+#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 
-enum { N_RACERS = 8, BODY_LEN = 48, N_ROUNDS = 5 };
+enum { N_RACERS = 8, BODY_LEN = 48, N_ROUNDS = 5, STOPPED_MS = 3600000 };
 
 _Static_assert((int)STORE_ALWAYS == (int)FIRN_STORE_ALWAYS &&
                        (int)STORE_IF_ABSENT == (int)FIRN_STORE_IF_ABSENT &&
@@ -256,9 +258,19 @@ static void probe_clean(struct probe *p, int round)
 	(void)store_delete(p->store, p->key, NULL);
 }
 
+/* Either clock may stand still while a process is stopped. */
+static bool was_stopped(const struct store *s, uint64_t mono_ns, int64_t wall_ms)
+{
+	const struct firn_env *env = s->env;
+	return (env->mono_ns(env->ctx) - mono_ns) / 1000000 > STOPPED_MS ||
+	       env->now_ms(env->ctx) - wall_ms > STOPPED_MS;
+}
+
 static int probe_run(struct store *s, struct firn_error *err)
 {
 	struct probe p = { .store = s, .err = err };
+	uint64_t began_ns = s->env->mono_ns(s->env->ctx);
+	int64_t began_ms = s->env->now_ms(s->env->ctx);
 	unsigned char random[16];
 	int rc = FIRN_OK, decided = 0;
 
@@ -269,6 +281,11 @@ static int probe_run(struct store *s, struct firn_error *err)
 		pause_before(round);
 		rc = probe_round(&p, round, &decided);
 		probe_clean(&p, round);
+	}
+	if (rc == FIRN_EUNSUPPORTED && was_stopped(s, began_ns, began_ms)) {
+		rc = fail(err, FIRN_ESTORE, 0, "store",
+		          "%.60s was not tried in time: this process was stopped", s->uri.shown);
+		rc = fail_flags(err, rc, FIRN_ERR_RETRY);
 	}
 	if (rc == FIRN_OK && !decided) {
 		rc = fail(err, FIRN_ESTORE, 0, "store",

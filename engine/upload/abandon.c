@@ -36,7 +36,8 @@ static int watch(struct attach *a)
 		memcpy(j->watch_nonce, m->nonce, 16);
 	} else if (m->seq != j->watch_seq || memcmp(m->nonce, j->watch_nonce, 16) != 0) {
 		return owner_lives(a, "committed");
-	} else if (beat != j->watch_beat) {
+	} else if (beat &&
+	           beat != j->watch_beat) { /* that it is gone says nothing: a sweep took it */
 		return owner_lives(a, "renewed its heartbeat");
 	}
 	if (now >= j->watch_until_ns)

@@ -26,6 +26,7 @@ void work_init(struct engine *e)
 void work_fini(struct engine *e)
 {
 	struct uploader *u = &e->uploads;
+	left_free(&u->left_of_log, e->env);
 	pthread_mutex_destroy(&u->lock);
 	pthread_cond_destroy(&u->work);
 	pthread_cond_destroy(&u->build);
@@ -76,6 +77,7 @@ static void put_locked(struct engine *e, struct upload_lane *lane)
 		link = &(*link)->next;
 	*link = lane->next;
 	e->uploads.n_lane--;
+	left_free(&lane->left, e->env);
 	mem_free(e->env, lane->uri);
 	mem_free(e->env, lane);
 }

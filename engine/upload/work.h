@@ -8,6 +8,7 @@
  * always run one: a store that hangs holds up nobody else. Without threads the stepper runs all itself. */
 #ifndef UPLOAD_WORK_H
 #define UPLOAD_WORK_H
+#include "engine/gc/left.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -59,6 +60,7 @@ struct upload_lane {
 	atomic_bool beating;
 	atomic_bool probed; /* the store keeps the conditions that it claims */
 	struct upload_task beat_task;
+	struct leftovers left; /* of other engines, under uploader.lock */
 };
 
 struct uploader {
@@ -69,7 +71,8 @@ struct uploader {
 	uint32_t n_queued, n_idle, n_task;
 	bool stopping;
 	struct upload_lane *lanes;
-	uint32_t n_lane;               /* ... to here */
+	uint32_t n_lane;
+	struct leftovers left_of_log;  /* in the store of the log; ... to here */
 	struct upload_worker *workers; /* only the deciding thread, and start and stop */
 	uint32_t n_worker;
 	atomic_bool building; /* the builder has its work */

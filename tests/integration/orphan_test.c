@@ -340,6 +340,86 @@ Test(orphan, what_comes_late_goes_with_the_next_sweep_and_an_idle_volume_has_non
 	site_remove(&s);
 }
 
+/* ---- what engines leave beside volumes ---- */
+
+#define HEX_A "00112233445566778899aabbccddeeff"
+#define HEX_B "ffeeddccbbaa99887766554433221100"
+
+static void beat(const struct site *s, int n)
+{
+	char text[40];
+	int len = snprintf(text, sizeof text, "firn heartbeat %d of run 1", n);
+	put(s, ".firn-beat/" HEX_B, text, (size_t)len);
+}
+
+/* A sweep goes by, behind the grace time or six hours after the last. */
+static void sweep_after(struct host *h, uint64_t stream, int64_t ms)
+{
+	work(h, stream, 1);
+	turned_by(ms);
+	turned_settle(h);
+	turned_settle(h);
+}
+
+/* A heartbeat goes that was not renewed between two sweeps, and a key of a probe that was there in both; what is renewed, and
+ * what is none of ours, stays. */
+Test(orphan, what_dead_engines_left_goes_with_the_sweep_after_the_one_that_saw_it)
+{
+	static const char *const strange[] = { ".firn-beat/notes", ".firn-probe/" HEX_A "-race1",
+		                               ".firn-beat/" HEX_A "0" };
+	static const char dead_beat[] = ".firn-beat/" HEX_A,
+	                  probe[] = ".firn-probe/" HEX_A "-race0";
+	struct site s;
+	struct host h;
+	site_make(&s);
+	begin(&h, &s, "a");
+	host_attach(&h, "v");
+	uint64_t stream = new_stream(&h, "s");
+	put(&s, dead_beat, "firn heartbeat 7 of run 3", 25);
+	put(&s, probe, "firn probe 00112233 4", 21);
+	for (int i = 0; i < 3; i++)
+		put(&s, strange[i], "somebody's text", 15);
+	beat(&s, 1);
+	sweep_after(&h, stream, 2 * GRACE);
+	cr_expect(is_there(&s, dead_beat), "it is seen for the first time");
+	cr_expect(is_there(&s, probe));
+	beat(&s, 2);
+	sweep_after(&h, stream, 7 * HOUR);
+	cr_expect(!is_there(&s, dead_beat));
+	cr_expect(!is_there(&s, probe));
+	cr_expect(is_there(&s, ".firn-beat/" HEX_B), "it was renewed");
+	for (int i = 0; i < 3; i++)
+		cr_expect(is_there(&s, strange[i]), "%s", strange[i]);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&s);
+}
+
+/* More than one sweep looks at. */
+Test(orphan, of_many_heartbeats_all_have_their_turn)
+{
+	enum { DEAD = 150 };
+	struct site s;
+	struct host h;
+	char key[80];
+	site_make(&s);
+	begin(&h, &s, "a");
+	host_attach(&h, "v");
+	uint64_t stream = new_stream(&h, "s");
+	for (int i = 0; i < DEAD; i++) {
+		(void)snprintf(key, sizeof key, ".firn-beat/%032x", i);
+		put(&s, key, "firn heartbeat 7 of run 3", 25);
+	}
+	sweep_after(&h, stream, 2 * GRACE);
+	for (int i = 0; i < 4; i++)
+		sweep_after(&h, stream, 7 * HOUR);
+	for (int i = 0; i < DEAD; i++) {
+		(void)snprintf(key, sizeof key, ".firn-beat/%032x", i);
+		cr_expect(!is_there(&s, key), "%s", key);
+	}
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&s);
+}
+
 /* What rot makes of the index, while it is open: the row of a segment that only a layer names is not there. */
 static void take_row(struct host *h, const uint8_t id[16], struct segment_id segment)
 {
