@@ -119,8 +119,10 @@ static void stop_threads(struct engine *e)
 	for (uint32_t i = 0; i < e->n_thread; i++)
 		pthread_join(e->thread[i], NULL);
 	e->n_thread = 0;
-	if (e->wal.slots)
+	if (e->wal.slots) {
 		slots_stop(&e->wal);
+		slots_end(&e->wal);
+	}
 	work_stop(e); /* behind the thread that makes workers */
 	e->wal.stopping = false;
 }

@@ -10,6 +10,7 @@
 #define API_ENGINE_H
 #include "engine/admit/volume.h"
 #include "engine/base/account.h"
+#include "engine/gc/open_logs.h"
 #include "engine/index/index.h"
 #include "engine/store/totals.h"
 #include "engine/wal/wal.h"
@@ -67,6 +68,7 @@ struct engine {
 	uint32_t n_cq, n_reader;
 	struct upload_job *job_first, *job_last; /* attaches and detaches, in order */
 	struct uploader uploads;
+	struct open_logs open_logs; /* only whoever sweeps logs (gc/logs.h) */
 	struct store_totals stores;
 	bool stopping, upload_kicked;
 	pthread_t thread[5];

@@ -3,6 +3,7 @@
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/gc/open_logs.h"
 #include "engine/gc/sweep.h"
 #include "engine/gc/volumes.h"
 #include "engine/upload/upload.h"
@@ -15,8 +16,8 @@ enum { VOLUMES_MAX = 4096, HEAD_GUESS = 4096, PREFIX_LEN = 43 /* ".firn-wal/", 3
 
 struct seen_volume {
 	uint8_t id[16];
-	uint64_t rev_last; /* of what lies there of it */
-	bool found;        /* its manifest, which has all of that in segments */
+	uint64_t rev_first, rev_last; /* of what lies there of it */
+	bool found;                   /* its manifest, which has all of that in segments */
 };
 
 /* One log. */
@@ -30,7 +31,8 @@ struct dead_log {
 	size_t n_slot, cap_slot;
 	uint64_t *seal; /* of what is as short as one */
 	size_t n_seal, cap_seal;
-	uint64_t end; /* the lowest seal; UINT64_MAX: none */
+	uint64_t
+	        end; /* the lowest seal of a taker, or a sweep's behind all slots; UINT64_MAX: none */
 	struct seen_volume *volume;
 	size_t n_volume, cap_volume;
 	bool named, failed;
@@ -46,8 +48,10 @@ bool logs_sweep_begin(struct engine *e)
 		return false;
 	pthread_mutex_lock(&w->lock);
 	bool due = now >= w->slots->sweep_ns;
-	if (due)
+	if (due) {
 		w->slots->sweep_ns = now + SWEEP_EVERY_NS;
+		open_logs_begin(&e->open_logs);
+	}
 	pthread_mutex_unlock(&w->lock);
 	return due;
 }
@@ -141,6 +145,11 @@ static int read_head(struct dead_log *l, uint64_t slot, struct slots_head *h, st
 	return rc ? fail_context(l->err, rc, "%s", key) : 0;
 }
 
+static uint64_t last_slot(const struct dead_log *l)
+{
+	return l->slot[l->n_slot - 1];
+}
+
 /* A slot of a log is never as short as a seal. */
 static int find_end(struct dead_log *l, struct buf *b)
 {
@@ -150,7 +159,8 @@ static int find_end(struct dead_log *l, struct buf *b)
 		int rc = read_head(l, l->seal[i], &h, b);
 		if (rc && rc != FIRN_ENOENT)
 			return rc;
-		if (!rc && h.kind == SLOTS_SEAL)
+		bool ends = !rc && h.kind == SLOTS_SEAL;
+		if (ends && (!slots_seal_of_sweep(&h) || h.slot > last_slot(l)))
 			l->end = h.slot;
 	}
 	return 0;
@@ -164,6 +174,8 @@ static int take_volume(struct dead_log *l, const struct slots_row *row)
 		if (memcmp(seen->id, row->id, 16) != 0)
 			continue;
 		seen->rev_last = row->rev_last > seen->rev_last ? row->rev_last : seen->rev_last;
+		seen->rev_first = row->rev_first < seen->rev_first ? row->rev_first
+		                                                   : seen->rev_first;
 		return 0;
 	}
 	if (l->n_volume == VOLUMES_MAX)
@@ -172,7 +184,7 @@ static int take_volume(struct dead_log *l, const struct slots_row *row)
 		return fail(l->err, FIRN_ENOMEM, 0, "gc", "no memory for a sweep");
 	l->volume = p;
 	struct seen_volume *seen = &l->volume[l->n_volume++];
-	*seen = (struct seen_volume){ .rev_last = row->rev_last };
+	*seen = (struct seen_volume){ .rev_first = row->rev_first, .rev_last = row->rev_last };
 	memcpy(seen->id, row->id, 16);
 	return 0;
 }
@@ -201,6 +213,18 @@ static int find_volumes(struct dead_log *l, struct buf *b)
 
 /* ---- the manifests ---- */
 
+/* None of it was given up: that was never stored, and waits for a salvage. */
+static bool all_stored(const struct manifest *m, const struct seen_volume *seen)
+{
+	bool all = m->rev_stored >= seen->rev_last;
+	for (uint32_t i = 0; i < m->n_lost && all; i++) {
+		const struct lost_entry *lost = &m->lost[i];
+		all = seen->rev_last <= lost->rev_stored ||
+		      seen->rev_first > lost->rev_stored + lost->rev_skip;
+	}
+	return all;
+}
+
 static int look_at_manifest(void *arg, const char *name)
 {
 	struct dead_log *l = arg;
@@ -222,7 +246,7 @@ static int look_at_manifest(void *arg, const char *name)
 		l->named |= m.log[i].kind == MANIFEST_LOG_STORE && !memcmp(m.log[i].id, l->id, 16);
 	for (size_t i = 0; !rc && i < l->n_volume; i++)
 		l->volume[i].found |= !memcmp(l->volume[i].id, m.volume_id, 16) &&
-		                      m.rev_stored >= l->volume[i].rev_last;
+		                      all_stored(&m, &l->volume[i]);
 out:
 	manifest_fini(&m, l->env);
 	buf_fini(&b);
@@ -293,22 +317,38 @@ static int delete_slots(struct dead_log *l, uint64_t *n)
 	return rc;
 }
 
+/* Behind what is there nothing is to be added, whoever may still write. */
+static int make_end(struct dead_log *l)
+{
+	char text[160];
+	int rc = open_logs_seal(l->store, l->env, l->id, last_slot(l), l->err);
+	if (rc)
+		return rc == FIRN_ECONFLICT ? 0 : rc; /* it moved: another time */
+	(void)snprintf(text, sizeof text, "%s: nobody needs it: sealed at %llu", l->prefix,
+	               (unsigned long long)last_slot(l) + 1);
+	engine_log(l->v->engine, FIRN_LOG_INFO, "gc", NULL, text);
+	return 0;
+}
+
 static int judge(struct dead_log *l, uint64_t *n)
 {
+	struct engine *e = l->v->engine;
 	struct slots_now own;
 	struct buf b;
-	slots_now(&l->v->engine->wal, &own);
-	if (!l->n_slot || !l->n_seal || !memcmp(own.id, l->id, 16))
+	slots_now(&e->wal, &own);
+	if (!l->n_slot || !memcmp(own.id, l->id, 16))
 		return 0;
 	buf_init(&b, l->env);
 	int rc = find_end(l, &b);
-	if (!rc && l->end != UINT64_MAX)
+	bool open = l->end == UINT64_MAX;
+	bool look = !rc && (!open || open_logs_look(&e->open_logs, l->env, l->id, last_slot(l)));
+	if (look)
 		rc = find_volumes(l, &b);
 	buf_fini(&b);
-	if (rc || l->end == UINT64_MAX)
+	rc = rc || !look ? rc : find_manifests(l);
+	if (rc || !look || l->named || !all_found(l))
 		return rc;
-	rc = find_manifests(l);
-	return rc || l->named || !all_found(l) ? rc : delete_slots(l, n);
+	return open ? make_end(l) : delete_slots(l, n);
 }
 
 /* What fails says nothing of the volume whose turn it is: the log waits for another sweep. */

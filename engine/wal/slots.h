@@ -97,6 +97,9 @@ void slots_wait(struct wal *w);
 /* slots_put.c. One attempt at the oldest slot that is due, or a slot that may be deleted. 1: did something. */
 int slots_try(struct wal *w);
 void *slots_putter(void *wal);
+/* Behind slots_stop(): of a log that no manifest may name any more what is left goes, if that takes a few seconds at most. Else
+ * a sweep finds it (gc/open_logs.h). */
+void slots_end(struct wal *w);
 
 /* slots_place.c: positions. Each takes the lock. */
 struct slots_now {

@@ -20,6 +20,11 @@ void slots_key(const uint8_t log_id[16], uint64_t slot, char key[SLOTS_KEY_MAX])
 	(void)snprintf(key + n, SLOTS_KEY_MAX - (size_t)n, "/%016llx", (unsigned long long)slot);
 }
 
+bool slots_seal_of_sweep(const struct slots_head *h)
+{
+	return h->kind == SLOTS_SEAL && h->slot && h->acked == h->slot;
+}
+
 static uint64_t head_sum(const uint8_t *at, uint32_t n_volume)
 {
 	return sum64_seed(at + SLOTS_HEAD, (size_t)n_volume * SLOTS_ROW, sum64(at, 88));
@@ -82,9 +87,13 @@ static const char *check_head(const uint8_t *data, size_t len, const struct slot
 		return "its header does not verify";
 	if (le32_get(data + 52) || le64_get(data + 80) || h->acked > h->slot)
 		return "its header makes no sense";
-	if (h->kind == SLOTS_SEAL)
-		return h->n_volume || h->group_len || h->group_sum ? "a seal has nothing in it"
-		                                                   : NULL;
+	if (h->kind == SLOTS_SEAL) {
+		bool empty = !h->n_volume && !h->group_len && !h->group_sum;
+		bool known = !h->acked || h->acked == h->slot;
+		return !empty   ? "a seal has nothing in it"
+		       : !known ? "its header makes no sense"
+		                : NULL;
+	}
 	return check_rows(data, h);
 }
 

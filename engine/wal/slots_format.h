@@ -25,7 +25,8 @@ struct slots_head {
 	uint8_t log_id[16];
 	uint32_t kind, n_volume;
 	uint64_t slot;
-	uint64_t acked;     /* slots below were known to be in the log when this was made */
+	uint64_t
+	        acked; /* slots below were known to be in the log when this was made; of a seal: see below */
 	uint64_t group_len; /* without its padding */
 	uint64_t group_sum; /* header_sum of the group: what binds it to the slot */
 };
@@ -34,6 +35,9 @@ struct slots_row {
 	uint8_t id[16];
 	uint64_t rev_first, rev_last;
 };
+
+/* A seal that a sweep put behind the last slot it saw (gc/open_logs.h): its acked is its own slot. A taker's is 0. */
+bool slots_seal_of_sweep(const struct slots_head *h);
 
 /* ".firn-wal/<log id>/<slot>": 32 and 16 hex digits. No volume's name can begin so. */
 void slots_key(const uint8_t log_id[16], uint64_t slot, char key[SLOTS_KEY_MAX]);

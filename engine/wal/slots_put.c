@@ -12,6 +12,8 @@
 #include <stdio.h>
 
 enum { BACKOFF_MS = 20, BACKOFF_MOST = 8 };
+#define END_NS UINT64_C(3000000000)
+#define END_PATIENCE_NS UINT64_C(1000000000)
 
 /* What the slot holds: a state, or SLOTS_TO_SEND: nothing. < 0: it could not be read. */
 static int look(struct wal *w, const struct slots_head *mine, const char *key,
@@ -154,6 +156,21 @@ static void delete_one(struct wal *w)
 		s->deleted = slot + 1;
 	if (rc)
 		s->delete_at_ns = w->env->mono_ns(w->env->ctx) + UINT64_C(1000000000);
+}
+
+void slots_end(struct wal *w)
+{
+	struct slots *s = w->slots;
+	uint64_t until = w->env->mono_ns(w->env->ctx) + END_NS;
+	(void)store_patience(s->store, END_PATIENCE_NS);
+	pthread_mutex_lock(&w->lock);
+	bool over = !s->n_member && !s->n && !s->held && !s->sealed && !w->poisoned;
+	while (over && s->deleted < s->acked && w->env->mono_ns(w->env->ctx) < until) {
+		uint64_t was = s->deleted;
+		delete_one(w);
+		over = s->deleted != was;
+	}
+	pthread_mutex_unlock(&w->lock);
 }
 
 /* Locked on entry and return: 1: did something. */

@@ -78,7 +78,8 @@ static int look_behind(void *arg, const char *key, uint64_t size)
 	int rc = store_get_all(l->w->store, key, SLOTS_MAX_BYTES, &b, NULL, l->err);
 	if (rc == FIRN_ENOENT)
 		rc = 0; /* it went while we looked: of no more use to anybody */
-	else if (!rc && !slots_decode(b.data, b.len, &h, &group, NULL) && h.acked > l->w->slot)
+	else if (!rc && !slots_decode(b.data, b.len, &h, &group, NULL) && h.kind == SLOTS_GROUP &&
+	         h.acked > l->w->slot)
 		(void)snprintf(l->key, sizeof l->key, "%s", key);
 	buf_fini(&b);
 	return rc;

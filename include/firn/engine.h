@@ -121,8 +121,9 @@ FIRN_API const struct firn_option *firn_options(size_t *n);
 FIRN_API int firn_engine_open(const struct firn_engine_opts *opts, struct firn_engine **out,
                               struct firn_error *err);
 
-/* [blocks] Stops the threads and gives up the locks. No store is asked. Results not yet released
- * stay valid. NULL is allowed.
+/* [blocks] Stops the threads and gives up the locks. No store is asked, but with the log in a store (wal=store:URI) and all
+ * volumes detached clean what is left of the log is deleted there: that takes 4 s at most, and a store that does
+ * not answer fails nothing. Results not yet released stay valid. NULL is allowed.
  *  FIRN_EBUSY        a volume, queue or reader is open; nothing was done, the engine goes on
  * On any other failure (FIRN_EIO while closing a file) it is closed all the same. Since 0.1. */
 FIRN_API int firn_engine_close(struct firn_engine *engine);

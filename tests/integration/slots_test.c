@@ -1,10 +1,13 @@
 /* The log in a store: what was acked is there for whoever takes the volume, without the writer's disk (P1); a writer that
  * lives on acks nothing more of it (P4), and goes on with its other volumes. PROTOCOL 3, S2, S3. */
+#include "engine/os/env.h"
+#include "engine/wal/slots_format.h"
 #include "tests/integration/turned.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 TestSuite(slots, .timeout = 60);
 
@@ -381,6 +384,148 @@ Test(slots, a_sealed_log_goes_when_all_its_volumes_are_known_to_be_done_with_it)
 	expect_joined(&w.b, named(&w.b, "room"), "one two three ");
 	cr_expect_eq(host_detach(&w.b, v, FIRN_DETACH_DRAIN, NULL), 0);
 	host_close(&w.b);
+	site_remove(&w.s);
+}
+
+/* The next sweep goes by. */
+static void sweep_once(struct host *h, uint64_t stream, int64_t ms)
+{
+	(void)say(h, stream, "more ");
+	store_all(h);
+	turned_by(ms);
+	turned_settle(h);
+}
+
+/* Dies behind a clean detach, with its slots still there. */
+static void leave_slots(void *arg)
+{
+	struct world *w = arg;
+	write_and_die(w);
+	site_run(&w->s, "cp -r log kept; ls kept/.firn-wal > dead");
+	store_all(&w->a);
+	cr_assert_eq(host_detach(&w->a, w->a.volume, FIRN_DETACH_DRAIN, NULL), 0);
+}
+
+static void begin_sweeper(struct world *w)
+{
+	w->options[3] = "delete_grace_ms=60000";
+	w->options[4] = NULL;
+	host_way(&w->b, WAY_NO_THREADS);
+	w->b.opts.options = w->options;
+	w->b.opts.env = turned_env();
+}
+
+static unsigned long objects_of_dead(const struct world *w)
+{
+	char *text = site_ask(&w->s, "ls log/.firn-wal/$(cat dead) | wc -l");
+	unsigned long n = strtoul(text, NULL, 10);
+	free(text);
+	return n;
+}
+
+/* Nobody takes a volume out of this log, so nobody seals it. A sweep does, once it stood still from one to the next, and the one
+ * behind that sweeps it. */
+Test(slots, a_log_that_nobody_needs_gets_a_seal_and_goes)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	crash_after(leave_slots, &w);
+	site_run(&w.s, "mkdir -p log/.firn-wal/$(cat dead); "
+	               "cp kept/.firn-wal/*/* log/.firn-wal/$(cat dead)/");
+	unsigned long n = objects_of_dead(&w);
+	cr_assert_gt(n, 2);
+	begin_sweeper(&w);
+	host_start(&w.b);
+	uint64_t stream = named(&w.b, "room");
+	sweep_once(&w.b, stream, 120 * 1000);
+	cr_expect_eq(objects_of_dead(&w), n, "it is seen for the first time");
+	sweep_once(&w.b, stream, 7 * 3600 * 1000);
+	cr_expect_eq(objects_of_dead(&w), n + 1, "it has a seal now");
+	sweep_once(&w.b, stream, 7 * 3600 * 1000);
+	cr_expect_eq(objects_of_dead(&w), 1, "which stays");
+	expect_joined(&w.b, stream, "one two three more more more ");
+	host_stop(&w.b, FIRN_DETACH_DRAIN);
+	site_remove(&w.s);
+}
+
+static void leave_two_stores(void *arg)
+{
+	struct world *w = arg;
+	host_start(&w->a);
+	uint64_t room = new_stream(&w->a, "room");
+	for (int i = 0; i < 5; i++)
+		(void)say(&w->a, room, "one ");
+	struct firn_volume *v = w->a.volume;
+	(void)snprintf(w->s.uri, sizeof w->s.uri, "file://%s/elsewhere", w->s.dir);
+	host_attach(&w->a, "x");
+	(void)say(&w->a, new_stream(&w->a, "room"), "two ");
+	site_run(&w->s, "ls log/.firn-wal > dead");
+	unsigned long n = objects_of_dead(w) - 5;
+	cr_assert_eq(host_detach(&w->a, v, FIRN_DETACH_DRAIN, NULL), 0);
+	for (int i = 0; i < 2000 && objects_of_dead(w) > n; i++) /* those of v go */
+		(void)usleep(10000);
+}
+
+static void put_seal_of_sweep(struct world *w, uint64_t slot)
+{
+	struct slots_head h = { .kind = SLOTS_SEAL, .slot = slot, .acked = slot };
+	struct buf b;
+	char key[SLOTS_KEY_MAX], path[400], *dead = site_ask(&w->s, "cat dead");
+	for (int i = 0; i < 16; i++)
+		(void)sscanf(dead + (size_t)i * 2, "%2hhx", &h.log_id[i]);
+	free(dead);
+	slots_key(h.log_id, slot, key);
+	buf_init(&b, env_default());
+	slots_encode(&h, NULL, &b);
+	(void)snprintf(path, sizeof path, "%s/log/%s", w->s.dir, key);
+	FILE *f = fopen(path, "we");
+	cr_assert(f && fwrite(b.data, 1, b.len, f) == b.len && !fclose(f), "%s", path);
+	buf_fini(&b);
+}
+
+/* A sweep's seal came late: its slot had been written and deleted, the writer was far above. It ends nothing, and what is above
+ * it is of a volume in a store that the sweeping engine does not know. */
+Test(slots, a_seal_of_a_sweep_that_came_late_ends_nothing)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	crash_after(leave_two_stores, &w);
+	char *first = site_ask(&w.s, "ls log/.firn-wal/$(cat dead) | head -1");
+	uint64_t lowest = strtoull(first, NULL, 16);
+	free(first);
+	cr_assert_gt(lowest, 1, "those of v are gone");
+	put_seal_of_sweep(&w, lowest - 1);
+	unsigned long n = objects_of_dead(&w);
+	begin_sweeper(&w);
+	host_start(&w.b);
+	uint64_t stream = named(&w.b, "room");
+	sweep_once(&w.b, stream, 120 * 1000);
+	sweep_once(&w.b, stream, 7 * 3600 * 1000);
+	sweep_once(&w.b, stream, 7 * 3600 * 1000);
+	cr_expect_eq(objects_of_dead(&w), n);
+	struct firn_volume *v = w.b.volume;
+	(void)snprintf(w.s.uri, sizeof w.s.uri, "file://%s/elsewhere", w.s.dir);
+	host_attach(&w.b, "x");
+	expect_joined(&w.b, named(&w.b, "room"), "two ");
+	cr_expect_eq(host_detach(&w.b, w.b.volume, FIRN_DETACH_DRAIN, NULL), 0);
+	cr_expect_eq(host_detach(&w.b, v, FIRN_DETACH_DRAIN, NULL), 0);
+	host_close(&w.b);
+	site_remove(&w.s);
+}
+
+/* Whoever ends with no volume attached leaves no slot. */
+Test(slots, an_engine_that_ends_takes_its_log_along)
+{
+	struct world w;
+	world_make(&w, "wal_slot_ms=0");
+	write_and_die(&w);
+	for (int i = 0; i < 60; i++)
+		(void)say(&w.a, named(&w.a, "room"), "more ");
+	cr_expect_gt(objects_of_logs(&w), 60);
+	host_stop(&w.a, FIRN_DETACH_DRAIN);
+	char *left = site_ask(&w.s, "find log -type f -path '*firn-wal*' ! -name '.firn~*'");
+	cr_expect_str_eq(left, "");
+	free(left);
 	site_remove(&w.s);
 }
 

@@ -548,6 +548,38 @@ static void named_and_stored(void)
 	expect_word(attach(&b[2], "w"), t, "A", "at the next owner");
 }
 
+/* A slot of v is gone, so its writer's log is given up for it; w was taken out of that log, which is sealed and all stored. What was
+ * acked of v lies there and nowhere else: it stays for a salvage. */
+static void given_up_stays(void)
+{
+	struct box b[3];
+	struct firn_error err = FIRN_ERROR_INIT;
+	sweepers(b, 3);
+	at(&b[0]);
+	struct firn_volume *v = attach(&b[0], "v");
+	uint64_t s = stream(v, "room");
+	store_now(&b[0], v);
+	wait_ms(5 * SECOND);
+	say(v, s, "abcd");
+	struct firn_volume *w = attach(&b[0], "w");
+	uint64_t t = stream(w, "room");
+	say(w, t, "A");
+	kill9(&b[0]);
+	EXPECT("script", store_lose(SLOT, 2));
+	uint64_t before = store_objects(SLOT);
+	at(&b[1]);
+	w = attach(&b[1], "w");
+	expect_word(w, t, "A", "at the next owner");
+	store_now(&b[1], w);
+	at(&b[2]);
+	MUST(try_takeover(&b[2], "v", "abandon", &v, &err));
+	say(v, s, "x");
+	store_now(&b[2], v);
+	wait_ms(30 * SECOND);
+	SIM_CHECK("P3", store_objects(SLOT) >= before, "%llu objects of logs, %llu before",
+	          (unsigned long long)store_objects(SLOT), (unsigned long long)before);
+}
+
 /* The log is swept while its old writer waits for an answer: the seal is there when that comes. */
 static void the_seal_stays_behind_a_sweep(void)
 {
@@ -598,5 +630,6 @@ const struct history slots_histories[] = {
 	{ "S17d", "P1", "nor before all that lies in it is stored: it may be named late",
 	  named_behind_its_seal },
 	{ "S17e", "P5", "and not while it is named, though all is stored", named_and_stored },
+	{ "S17f", "P3", "nor what was given up and not stored", given_up_stays },
 	{ 0 }
 };
