@@ -22,17 +22,21 @@ static void put(const struct task *t, const char *text, size_t len)
 		die("event log: %s", strerror(errno));
 }
 
+/* A kill may cut a line where a page of the file ends: it is on a line of its own, and without its end nobody believes it. */
+static const char line_start[] = "\n", line_end[] = " .\n";
+
 void loop_say(const struct task *t, const char *fmt, ...)
 {
 	char text[600];
 	va_list ap;
 	va_start(ap, fmt);
-	int len = vsnprintf(text, sizeof text - 1, fmt, ap);
+	int len = vsnprintf(text + 1, sizeof text - 1 - sizeof line_end, fmt, ap);
 	va_end(ap);
-	if (len < 0 || len >= (int)sizeof text - 1)
+	if (len < 0 || len >= (int)(sizeof text - 1 - sizeof line_end))
 		die("event log: a long line");
-	text[len] = '\n';
-	put(t, text, (size_t)len + 1);
+	text[0] = line_start[0];
+	memcpy(text + 1 + len, line_end, sizeof line_end - 1);
+	put(t, text, 1 + (size_t)len + sizeof line_end - 1);
 }
 
 _Noreturn void loop_wrong(const struct task *t, const char *what, int code, const char *text)
@@ -85,17 +89,19 @@ void line_add(const struct task *t, struct line *l, uint32_t room, const struct 
 
 void line_say(const struct task *t, struct line *l, const char *more, const char *fmt, ...)
 {
-	char head[300];
-	struct iovec iov[3] = { { head, 0 }, { l->text, l->len }, { (void *)(uintptr_t) "\n", 1 } };
+	char head[300], end[sizeof line_end];
+	memcpy(end, line_end, sizeof end);
+	struct iovec iov[3] = { { head, 0 }, { l->text, l->len }, { end, sizeof end - 1 } };
 	va_list ap;
+	head[0] = line_start[0];
 	va_start(ap, fmt);
-	int len = vsnprintf(head, sizeof head, fmt, ap);
+	int len = 1 + vsnprintf(head + 1, sizeof head - 1, fmt, ap);
 	va_end(ap);
 	len += snprintf(head + len, sizeof head - (size_t)len, " %lu %lu%s%s",
 	                (unsigned long)l->from, (unsigned long)l->next, more ? " " : "",
 	                more ? more : "");
 	iov[0].iov_len = (size_t)len;
-	if (writev(t->log, iov, 3) != (ssize_t)((size_t)len + l->len + 1))
+	if (writev(t->log, iov, 3) != (ssize_t)((size_t)len + l->len + sizeof end - 1))
 		die("event log: %s", strerror(errno));
 }
 
@@ -108,6 +114,9 @@ int line_read(const struct task *t, struct line *l, struct firn_volume *v, uint3
 		int rc = firn_stream_read(v, stream, l->next, 1 << 20, 1000, &got, &err);
 		if (rc == FIRN_EFENCED)
 			return rc;
+		if (rc ==
+		    FIRN_ETIMEDOUT) /* it was stopped meanwhile, for longer than it would have waited */
+			continue;
 		if (rc)
 			loop_wrong(t, "read", rc, err.text);
 		if (got->n_part)
