@@ -12,6 +12,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/upload/follow.h"
+#include "engine/upload/upload.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -179,6 +180,7 @@ static int code_of_part(int code)
 	switch (code) {
 	case 0:
 	case FIRN_ECORRUPT:
+	case FIRN_EFENCED:
 	case FIRN_EIO:
 	case FIRN_ENOMEM:
 	case FIRN_ESTORE:
@@ -227,11 +229,14 @@ static int want_load(struct engine *e, struct load *l, struct cursor *c, struct 
 }
 
 /* An object is gone from the store. Of a volume that follows its writer it may have left since the cut that is shown: then
- * the item looks again and finds where it is now. Under the newest manifest it is damage (PROTOCOL 22). */
+ * the item looks again and finds where it is now. Of a writer's own, another may have become the writer. Under the newest
+ * manifest it is damage (PROTOCOL 22). */
 static int load_missed(struct engine *e, const struct load *l, struct firn_error *err)
 {
-	if (!l->work.volume->follow || l->want.lsn || !(err->flags & FIRN_ERR_DATA_LOSS))
+	if (l->want.lsn || !(err->flags & FIRN_ERR_DATA_LOSS))
 		return err->code;
+	if (!l->work.volume->follow)
+		return writer_missed(l->work.volume, err);
 	if (follow_again(l->work.volume))
 		return fail(err, FIRN_ESTORE, 0, "read",
 		            "a segment is gone, and the store does not say what is in its place");

@@ -11,6 +11,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/upload/follow.h"
+#include "engine/upload/upload.h"
 #include <inttypes.h>
 
 enum { LOOKUP_TRIES = 4, OLD_PLACES = 32 };
@@ -312,8 +313,11 @@ static bool lookup_stale(struct lookup *l)
 static bool lookup_turned(struct lookup *l, int *rc, struct firn_error *err)
 {
 	uint64_t cut;
-	if (!l->v->follow)
+	if (!l->v->follow) {
+		if (*rc && !l->moved && err->flags & FIRN_ERR_DATA_LOSS)
+			*rc = writer_missed(l->v, err);
 		return false;
+	}
 	bool between = follow_between(l->v, &cut);
 	if (cut != l->cut)
 		return true;

@@ -46,6 +46,8 @@ int commit_clean(struct volume *v, struct firn_error *err);
 /* Next manifest of a volume: a copy of the settled one with seq + 1 and today's figures. */
 int commit_next(struct volume *v, struct manifest *next);
 void volume_fenced(struct volume *v);
+/* missed.c [blocks]: *err says that a segment is gone. Damage, FIRN_EFENCED, or FIRN_ESTORE: that cannot be known now. */
+int writer_missed(struct volume *v, struct firn_error *err);
 /* The store went backwards or holds something foreign: nothing is sent any more. */
 void volume_stop(struct volume *v, const struct firn_error *err);
 void volume_back(struct volume *v); /* its store is back */

@@ -156,7 +156,8 @@ enum firn_gap {
  *  FIRN_ESTORE       the store is away or refused; the next fetch tries again
  *  FIRN_EIO          the local disk failed
  *  FIRN_ETOOBIG      HARD_MAX, and the next batch does not fit
- *  FIRN_EFENCED      what is above stored belongs to another writer now
+ *  FIRN_EFENCED      what is above stored belongs to another writer now; so may what lay in an object
+ *                    that he has deleted since
  *  FIRN_ESHUTDOWN    the volume is detached: remove the slot
  * With a code there is no batch and the position has not moved. Since 0.1. */
 struct firn_part {
@@ -204,7 +205,8 @@ enum firn_by {
  * The record inside the batch is the caller's business. Reads the store if it must.
  *  FIRN_ENOENT       no such stream, or no such batch (event.stream is set then)
  *  FIRN_ELOST        the answer lies in a lost range, event.offset to event.end
- *  FIRN_EFENCED      it may lie above stored, which belongs to another writer now
+ *  FIRN_EFENCED      it may lie above stored, or in an object that is gone, and another engine is
+ *                    the writer now
  *  FIRN_ESTORE       the store is away (RETRY) or refused
  *  FIRN_ECORRUPT, FIRN_EIO    index or data cannot be read
  *  FIRN_ETIMEDOUT, FIRN_ECANCELED, FIRN_ESHUTDOWN    no answer

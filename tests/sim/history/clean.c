@@ -131,11 +131,58 @@ static void trimmed_behind_the_copy(void)
 	shut_down(&b, v, FIRN_DETACH_DRAIN);
 }
 
+static uint32_t state(struct firn_volume *v)
+{
+	struct firn_volume_info i = { .struct_size = sizeof i };
+	MUST(firn_volume_info(v, &i));
+	return i.state;
+}
+
+/* Who was replaced has not heard of it, and reads what the next writer has rewritten and deleted: that is no damage. Nor is it
+ * for who goes on without the store, and has not been told yet who the writer is. */
+static void deleted_by_the_next(void)
+{
+	struct box a, b;
+	uint64_t s;
+	boxes(&a, &b);
+	a.deadline_ms = 0; /* it has no need to look at what it has */
+	(void)live_and_delete(&a, &s);
+	kill9(&a); /* nothing of it in memory */
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	struct gate *beat = gate_set(GATE_PUT, ".firn-beat/", 0, GATE_HOLD);
+	gate_wait(beat);
+	sched_become(0);
+	power_on(&b);
+	struct firn_volume *next = abandon(&b, "v");
+	until_clean(next, s);
+	sched_become(a.node->process);
+	EXPECT("script", state(v) == FIRN_STATE_OPEN);
+	expect_code(v, s, 0, FIRN_EFENCED);
+	kill9(&a);
+	gate_open(beat);
+	store_outage(sched_now() + UINT64_C(20000000000));
+	power_on(&a);
+	v = attach(&a, "v");
+	store_outage(0);
+	struct gate *asked = gate_set(GATE_GET, "v/manifest", 0, GATE_HOLD);
+	gate_wait(asked);
+	expect_code(v, s, 0, FIRN_ESTORE);
+	gate_open(asked);
+	wait_ms(MINUTE);
+	EXPECT("script", state(v) == FIRN_STATE_FENCED);
+	expect_code(v, s, 0, FIRN_EFENCED);
+	kill9(&a);
+	kill9(&b);
+}
+
 const struct history clean_histories[] = {
 	{ "19a", "P9", "killed behind a rewrite's swap: read from the layers, and clean in time",
 	  killed_behind_the_swap },
 	{ "19b", "P9", "fenced before a rewrite's swap: nothing lost, and clean in time",
 	  fenced_before_the_swap },
 	{ "19c", "P9", "trimmed between a rewrite's copy and its swap", trimmed_behind_the_copy },
+	{ "22g", "P5", "what the next writer deletes is no damage for who was one",
+	  deleted_by_the_next },
 	{ 0 },
 };
