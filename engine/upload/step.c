@@ -190,12 +190,12 @@ static void look_at_build(struct look *l, struct volume *v)
 	l->build_lsn = u.lsn;
 }
 
-/* Locked. Not while what it would give way to has to go first. */
+/* Locked. Not while what it would give way to has to go first: a commit, which is another's to look at while he is at work. */
 static void look_at_layers(struct look *l, struct volume *v)
 {
 	bool due = v->layer_due || clean_due(v, l->now_ns, l->now_ms);
 	if (!due || v->read_only || v->resumed || v->layering || v->layered || v->draining ||
-	    v->commit || !able(l, v) || !lane_take(l->e, v->lane, TASK_LAYER))
+	    !able(l, v) || v->committing || v->commit || !lane_take(l->e, v->lane, TASK_LAYER))
 		return;
 	v->layering = true;
 	v->layer_first = v->next_segment;
