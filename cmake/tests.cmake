@@ -237,7 +237,7 @@ if(NOT FIRN_FUZZ AND NOT FIRN_SANITIZE MATCHES "thread")
   target_link_libraries(firn-sim PRIVATE firn_build firn_static)
   target_link_options(firn-sim PRIVATE ${FIRN_SIM_WRAP})
 
-  list(FILTER files EXCLUDE REGEX "/(main|run|chaos|site|term|make|write|look|cut|whatif|check|model)\\.c$")
+  list(FILTER files EXCLUDE REGEX "/(main|run|chaos|site|term|make|write|look|cut|follow|whatif|check|model)\\.c$")
   file(GLOB histories CONFIGURE_DEPENDS ${FIRN_TESTS_DIR}/sim/history/*.c)
   firn_test_program(firn-histories ${files} ${histories})
   target_link_options(firn-histories PRIVATE ${FIRN_SIM_WRAP})

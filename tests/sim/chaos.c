@@ -1,5 +1,9 @@
 #include "tests/sim/chaos.h"
 #include "tests/sim/store.h"
+#include "engine/manifest/manifest.h"
+#include "engine/wal/slots_format.h"
+#include <stdlib.h>
+#include <string.h>
 
 #define MS UINT64_C(1000000)
 #define S_NS (1000 * MS)
@@ -89,14 +93,86 @@ static enum fate befalls(struct site *s)
 	return f;
 }
 
-/* It is cut off and dies: what it finds at home is all that it knows. */
-static void restarts_alone(struct site *s)
+/* Of what the manifest of the volume names, slots of those logs. */
+static void hide_logs(const struct home *h, uint32_t from)
 {
+	struct node *n = sites[from].node;
+	struct manifest m;
+	char key[400];
+	size_t len = 0;
+	const uint8_t *bytes = manifest_key(h->m.name, key, sizeof key) ? NULL
+	                                                                : store_bytes(key, &len);
+	manifest_init(&m);
+	if (bytes && !manifest_decode(&n->env, bytes, len, &m, NULL))
+		for (uint32_t i = 0; i < m.n_log; i++) {
+			char slot[SLOTS_KEY_MAX];
+			slots_key(m.log[i].id, 0, slot);
+			strrchr(slot, '/')[1] = 0;
+			store_hide(from, slot);
+		}
+	manifest_fini(&m, &n->env);
+}
+
+struct parting {
+	struct site *site;
+	bool over; /* nobody waits for it */
+};
+
+static void parting_main(void *arg)
+{
+	struct parting *p = arg;
+	while (!p->over && !p->site->stop && p->site->n_lost) {
+		drop_lost(p->site);
+		sched_sleep(100 * MS);
+	}
+	p->site->n_client--;
+}
+
+/* It is told that another has the volume, and lets it go: from now on it knows, whatever happens to it. */
+static void is_told(struct site *s, struct home *h)
+{
+	struct fork *f = &h->fork[site_number(s)];
+	struct parting *p = calloc(1, sizeof *p);
+	uint64_t failed = W.n_fault[FAULT_EIO] + W.n_fault[FAULT_ENOSPC];
+	p->site = s;
+	s->n_client++;
+	(void)sched_spawn(s->node->process, "parting", parting_main, p);
+	W.slow = true;
+	for (uint32_t i = 0; i < 3000 && !f->fenced && s->n_lost; i++)
+		sched_sleep(100 * MS);
+	W.slow = false;
+	p->over = true;
+	sched_sleep(S_NS); /* what it writes down of it is flushed */
+	f->told = f->fenced && !s->hurt && !s->node->lied &&
+	          failed == W.n_fault[FAULT_EIO] + W.n_fault[FAULT_ENOSPC];
+	sim_trace("%s: node %u has been told: %d", h->m.name, site_number(s), f->told);
+}
+
+/* It is cut off and dies: what it finds at home is all that it knows. */
+static void restarts_alone(struct site *s, struct home *h)
+{
+	cut_off(s, UINT64_MAX / 2);
 	if (s->node->process)
 		site_kill(s, rng_one_in(&W.rng, 2));
+	h->haunted_by = site_number(s);
 	site_boot(site_number(s));
 	pass(8 * S_NS);
 	sched_sleep(a_while());
+	h->haunted_by = NOBODY;
+	h->fork[site_number(s)].told = false; /* it may hear other news from here on */
+}
+
+/* The one whose volume was taken. */
+static void comes_back(struct site *s, struct home *h, enum fate fate)
+{
+	bool lives = s->state == SITE_UP && !s->sick && s->node->process;
+	if (fate == CUT_OFF && lives && rng_one_in(&W.rng, 2)) {
+		store_cut(site_number(s), 0, 0);
+		is_told(s, h);
+	}
+	if (fate == CUT_OFF || (fate == DEAD && rng_one_in(&W.rng, 2)))
+		restarts_alone(s, h);
+	store_cut(site_number(s), 0, 0);
 }
 
 void abandon_some(void)
@@ -107,6 +183,8 @@ void abandon_some(void)
 	struct site *from = &sites[h->owner];
 	uint32_t to = elsewhere(h->owner);
 	enum fate fate = befalls(from);
+	if (from->node->slots && !rng_one_in(&W.rng, 3)) /* else it can be read: nothing is lost */
+		hide_logs(h, to);
 	bool begun = take_over(h, to, "abandon");
 	W.slow = true;
 	for (uint32_t i = 0; begun && i < 2000 && h->taker == to; i++) {
@@ -118,9 +196,9 @@ void abandon_some(void)
 			site_boot(site_number(from)), fate = ALIVE;
 	}
 	W.slow = false;
+	store_hide(to, NULL);
 	sched_sleep(a_while());
-	if (fate == CUT_OFF && rng_one_in(&W.rng, 2))
-		restarts_alone(from);
+	comes_back(from, h, fate);
 	store_cut(site_number(from), 0, 0);
 	if (!rng_one_in(&W.rng, 8))
 		site_pause(from, false);

@@ -9,6 +9,7 @@ void site_kill(struct site *s, bool power);
 uint32_t elsewhere(uint32_t site);
 /* One is stopped, or cannot reach the store, for a while; then it goes on. With luck it does not matter. */
 void trouble_some(void);
-/* With logs on disks: a volume is taken without the log of its owner, who is stopped, cut off, dead, or alive. */
+/* A volume is taken without the log of its owner, who is stopped, cut off, dead, or alive; or with it, if it lies in a store
+ * and can be read. */
 void abandon_some(void);
 #endif

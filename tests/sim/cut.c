@@ -1,6 +1,7 @@
 /* A volume attached read-only elsewhere, while its writer goes on, is one cut of it. */
 #include "tests/sim/work.h"
 #include <setjmp.h>
+#include <stdlib.h>
 
 enum { CUT_TRIES = 8 };
 
@@ -11,25 +12,35 @@ struct cut {
 
 /* The cut that is compared now. It moves when the reader comes to an object that is gone meanwhile; what was compared with
  * the old one is no sign of anything then. */
-static struct {
+struct glance {
+	struct doubt doubt;
 	struct firn_volume *volume;
 	uint64_t rev;
 	jmp_buf moved;
-} at;
+};
 
-static uint64_t cut_of(struct firn_volume *v)
+uint64_t cut_of(struct firn_volume *v)
 {
 	struct firn_volume_info info = { .struct_size = sizeof info };
 	(void)firn_volume_info(v, &info);
 	return info.rev_stored;
 }
 
-static void has_it_moved(void)
+static void has_it_moved(struct doubt *d)
 {
-	if (cut_of(at.volume) == at.rev)
-		return;
-	W.doubt = NULL;
-	_longjmp(at.moved, 1);
+	struct glance *g = (struct glance *)(void *)d;
+	if (cut_of(g->volume) != g->rev)
+		_longjmp(g->moved, 1);
+}
+
+/* Who is killed in between stays in the list, where nobody asks for its process any more. */
+static void glance_ends(struct glance *g)
+{
+	struct doubt **at = &W.doubts;
+	while (*at != &g->doubt)
+		at = &(*at)->next;
+	*at = g->doubt.next;
+	free(g);
 }
 
 /* With the abandons that came through and were not heard of yet. */
@@ -42,8 +53,10 @@ static void check_cut(struct firn_volume *v, struct home *h, uint64_t rev, uint6
 	          (unsigned long long)k);
 	SIM_CHECK("P10", is && rev >= stored, "%s: stored up to %llu, promised %llu", h->m.name,
 	          (unsigned long long)rev, (unsigned long long)stored);
-	if (!n_abandon)
+	if (!n_abandon) {
 		model_promise(&h->m, k);
+		h->m.stored = k > h->m.stored ? k : h->m.stored;
+	}
 	struct m_volume *m = model_fork(&h->m);
 	model_cut(m, k);
 	for (uint32_t i = 0; i < n_abandon; i++)
@@ -52,19 +65,20 @@ static void check_cut(struct firn_volume *v, struct home *h, uint64_t rev, uint6
 	model_drop(m);
 }
 
-/* False: it moved, and is to be compared anew. */
-static bool stays(struct firn_volume *v, struct home *h, uint64_t stored)
+bool cut_compare(struct firn_volume *v, struct home *h, uint64_t least)
 {
-	at.volume = v;
-	at.rev = cut_of(v);
-	if (_setjmp(at.moved)) {
+	struct glance *g = calloc(1, sizeof *g);
+	*g = (struct glance){ .doubt = { W.doubts, sched_process(), has_it_moved },
+		              .volume = v,
+		              .rev = cut_of(v) };
+	W.doubts = &g->doubt;
+	if (_setjmp(g->moved)) {
 		sim_trace("%s: the reader elsewhere has moved on", h->m.name);
+		glance_ends(g);
 		return false;
 	}
-	W.doubt_process = sched_process();
-	W.doubt = has_it_moved;
-	check_cut(v, h, at.rev, stored);
-	W.doubt = NULL;
+	check_cut(v, h, g->rev, least);
+	glance_ends(g);
 	return true;
 }
 
@@ -94,7 +108,7 @@ static void cut_main(void *arg)
 		struct firn_volume *v = ((const struct firn_attached *)ev.result)->volume;
 		firn_release(ev.result);
 		uint32_t tries = 0;
-		while (!stays(v, &homes[i], stored) && ++tries < CUT_TRIES)
+		while (!cut_compare(v, &homes[i], stored) && ++tries < CUT_TRIES)
 			;
 		if (tries) { /* results that were not given back: it stays attached */
 			c->done = true;

@@ -132,8 +132,9 @@ static void tell(void)
 void sim_fail(const char *promise, const char *format, ...)
 {
 	va_list ap;
-	if (W.doubt && sched_process() == W.doubt_process)
-		W.doubt();
+	for (struct doubt *d = W.doubts; d; d = d->next)
+		if (d->process == sched_process())
+			d->ask(d);
 	int at = snprintf(told->failure, sizeof told->failure, "%s: ", promise);
 	va_start(ap, format);
 	(void)vsnprintf(told->failure + at, sizeof told->failure - (size_t)at, format, ap);

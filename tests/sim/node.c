@@ -75,6 +75,7 @@ struct node *node_new(uint32_t number)
 {
 	struct node *n = calloc(1, sizeof *n);
 	n->number = n->machine = number;
+	n->slots = W.slots;
 	n->disk = disk_new(number, 3 * (uint64_t)NODE_WAL);
 	n->rng.s = W.seed ^ (UINT64_C(0xabcdef) * (number + 1));
 	(void)snprintf(n->dir, sizeof n->dir, "%.180s/n%u", W.scratch, number);
@@ -106,7 +107,7 @@ int node_open(struct node *n, struct firn_error *err)
 	char file_bytes[40], slot_ms[40];
 	(void)snprintf(file_bytes, sizeof file_bytes, "wal_file_bytes=1M");
 	(void)snprintf(slot_ms, sizeof slot_ms, "wal_slot_ms=%u",
-	               W.slots ? (uint32_t)rng_below(&W.rng, 20) : 0);
+	               n->slots ? (uint32_t)rng_below(&W.rng, 20) : 0);
 	bool soon = n->boots % 2; /* no draw: other choices stay what they were */
 	const char *options[] = {
 		file_bytes, "upload_interval_ms=2000",
@@ -115,7 +116,7 @@ int node_open(struct node *n, struct firn_error *err)
 		/* layers of layers within a run, and objects that go while it lasts */
 		rng_one_in(&W.rng, 2) ? "layer_segments=3" : "layer_segments=8",
 		rng_one_in(&W.rng, 2) ? "delete_grace_ms=20000" : "delete_grace_ms=60000",
-		W.slots ? slot_ms : NULL, "wal=store:mem:log", NULL
+		n->slots ? slot_ms : NULL, "wal=store:mem:log", NULL
 	};
 	struct firn_engine_opts o = { .struct_size = sizeof o,
 		                      .dir = n->dir,

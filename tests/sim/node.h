@@ -17,6 +17,7 @@ struct node {
 	uint64_t ahead_ns; /* and the one that never runs back: it may jump, as behind a sleep */
 	struct rng rng;    /* nonces and ids */
 	bool lying, lied;  /* may one flush lie? has it? */
+	bool slots;        /* its log lies in the store, not on its disk */
 	struct firn_engine *engine;
 };
 

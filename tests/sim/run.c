@@ -13,6 +13,7 @@ struct plan {
 	bool lying, rot;
 	bool trouble,
 	        abandons; /* machines that are stopped and cut off; volumes that are given up */
+	bool follow;      /* somebody reads all volumes elsewhere, from the first life to the end */
 	bool far; /* one volume's store is away most of the time while all write much: the log goes round beside it */
 };
 
@@ -27,6 +28,7 @@ static struct plan make_plan(void)
 	W.much = p.far;
 	p.trouble = W.n_nodes > 2 || W.seed % 7 == 3;
 	p.abandons = W.seed % 3 == 0;
+	p.follow = W.seed % 12 == 3 || W.seed % 32 == 4;
 	return p;
 }
 
@@ -47,7 +49,7 @@ static void boot_all(void)
 		struct site *s = &sites[i];
 		if (s->node->process)
 			continue;
-		if (!W.slots && fault_strikes(FAULT_MOVED, 12)) {
+		if (!s->node->slots && fault_strikes(FAULT_MOVED, 12)) {
 			s->node->machine += 1000;
 			s->moved = true;
 		}
@@ -79,12 +81,16 @@ static void move_clean(struct site *s)
 			homes[i].site = elsewhere(homes[i].site);
 }
 
-/* Nobody needs the disk of who is dead. */
+/* Nobody needs the disk of who is dead, if the log is not there. */
 static void move_any(const struct site *s)
 {
-	for (uint32_t i = 0; W.slots && W.n_nodes > 1 && i < n_homes; i++)
-		if (homes[i].site == site_number(s) && !homes[i].term && rng_one_in(&W.rng, 2))
-			homes[i].site = elsewhere(homes[i].site);
+	for (uint32_t i = 0; s->node->slots && W.n_nodes > 1 && i < n_homes; i++) {
+		struct home *h = &homes[i];
+		if (h->site != site_number(s) || h->term || !rng_one_in(&W.rng, 2))
+			continue;
+		uint32_t to = elsewhere(h->site);
+		h->site = sites[to].node->slots ? to : h->site;
+	}
 }
 
 /* From living writers, in the middle of what they do. */
@@ -144,6 +150,8 @@ static void far_life(void)
 static void one_life(const struct plan *p)
 {
 	boot_all();
+	if (p->follow)
+		follow_begin(true);
 	for (uint32_t i = 0; i < W.n_nodes; i++)
 		if (!rng_one_in(&W.rng, 5)) /* else: killed while it opens, perhaps */
 			wait_settled(&sites[i], 20000);
@@ -164,7 +172,7 @@ static void one_life(const struct plan *p)
 		take_some();
 	if (p->trouble)
 		trouble_some();
-	if (p->abandons && !W.slots && W.n_nodes > 1)
+	if (p->abandons && W.n_nodes > 1)
 		abandon_some();
 	if (rng_one_in(&W.rng, 4))
 		cut_check();
@@ -185,8 +193,11 @@ static void one_life(const struct plan *p)
 	bool all_down = true;
 	for (uint32_t i = 0; i < W.n_nodes; i++)
 		all_down &= !sites[i].node->process;
-	if (!W.slots && all_down && rng_one_in(&W.rng, 3))
+	if (!W.slots && all_down && rng_one_in(&W.rng, 3)) {
+		follow_pause(true); /* what does not happen nobody sees */
 		whatif_ask();
+		follow_pause(false);
+	}
 }
 
 static bool drained(const struct home *h)
@@ -203,11 +214,13 @@ static bool all_clean(void)
 }
 
 /* No faults any more: everything comes up, drains, and is the same for whoever looks from elsewhere. */
-static void calm_end(void)
+static void calm_end(bool follow)
 {
 	W.calm = true;
 	store_outage(0);
 	store_outage_of(NULL, 0);
+	if (follow)
+		follow_begin(false);
 	for (uint32_t i = 0; i < W.n_nodes; i++)
 		site_pause(&sites[i], false);
 	for (uint32_t i = 0; i < W.n_nodes; i++)
@@ -233,6 +246,7 @@ static void calm_end(void)
 	}
 	for (uint32_t i = 0; i < n_homes; i++)
 		SIM_CHECK("P8", drained(&homes[i]), "%s did not drain", homes[i].m.name);
+	follow_end();
 	cut_check();
 }
 
@@ -244,20 +258,21 @@ static void director(void *arg)
 	for (uint32_t i = 0; i < W.n_nodes; i++) {
 		sites[i] = (struct site){ .node = node_new(i) };
 		sites[i].node->lying = p.lying;
+		sites[i].node->slots = W.slots && !(W.mixed && i % 2);
 	}
 	for (uint32_t i = 0; i < n_homes; i++) {
 		char name[16];
 		(void)snprintf(name, sizeof name, "v%u", i);
 		model_init(&homes[i].m, name);
 		homes[i].site = i % W.n_nodes;
-		homes[i].owner = homes[i].taker = NOBODY;
+		homes[i].owner = homes[i].taker = homes[i].haunted_by = NOBODY;
 	}
 	for (uint32_t i = 0; i < p.lives; i++) {
 		one_life(&p);
 		for (uint32_t k = 0; k < W.n_nodes; k++)
 			sites[k].hurt |= sites[k].node->lied;
 	}
-	calm_end();
+	calm_end(p.follow);
 }
 
 void run_seed(void)

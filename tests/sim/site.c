@@ -10,7 +10,7 @@ bool passing(int code)
 {
 	return code == FIRN_ESTORE || code == FIRN_ETIMEDOUT || code == FIRN_EIO ||
 	       code == FIRN_ENOSPC || code == FIRN_EFULL || code == FIRN_EBUSY ||
-	       code == FIRN_ENOMEM || (code == FIRN_EFENCED && W.slots);
+	       code == FIRN_ENOMEM;
 }
 
 void user_sleep(uint64_t ns)
@@ -50,10 +50,17 @@ static int attach_once(struct site *s, struct home *h, const char *takeover,
 	return rc;
 }
 
-/* Another is the owner, and he lives or has the log. */
-static bool refused(int rc)
+/* Another is the owner, and he lives or has the log; or it is in a store and this node has files. */
+static bool refused(const struct site *s, int rc)
 {
-	return rc == FIRN_ELOST || rc == FIRN_EFENCED || rc == FIRN_EBUSY;
+	return rc == FIRN_ELOST || rc == FIRN_EFENCED || rc == FIRN_EBUSY ||
+	       (rc == FIRN_EUNSUPPORTED && W.slots && !s->node->slots);
+}
+
+/* Who takes from the living finds another who does so, too. */
+static bool again(const struct site *s, int rc)
+{
+	return passing(rc) || (rc == FIRN_EFENCED && s->node->slots);
 }
 
 static struct term *attach(struct site *s, struct home *h, const char *takeover)
@@ -63,7 +70,7 @@ static struct term *attach(struct site *s, struct home *h, const char *takeover)
 	bool clean = h->clean;
 	int rc;
 	h->clean = false; /* even an attach that fails may have made it ours */
-	while ((rc = attach_once(s, h, takeover, &volume, &err)) != 0 && passing(rc) && !s->stop) {
+	while ((rc = attach_once(s, h, takeover, &volume, &err)) != 0 && again(s, rc) && !s->stop) {
 		sim_trace("%s: attach: %s", h->m.name, err.text);
 		if (rc == FIRN_EIO)
 			s->sick = true;
@@ -79,7 +86,7 @@ static struct term *attach(struct site *s, struct home *h, const char *takeover)
 	for (uint32_t i = 0; i < W.n_nodes; i++)
 		clean &= i == site_number(s) || !h->tried[i];
 	sim_trace("%s: not attached: %s", h->m.name, err.text);
-	if (s->stop || s->sick || (refused(rc) && others && !clean))
+	if (s->stop || s->sick || (refused(s, rc) && others && !clean))
 		return NULL;
 	if (s->hurt) {
 		h->given_up |= h->owner == site_number(s);
@@ -137,7 +144,8 @@ static void attach_all(struct site *s)
 	struct term *mine[HOMES_MOST] = { 0 };
 	for (uint32_t i = 0; i < n_homes && !s->stop && !s->sick; i++) {
 		struct home *h = &homes[i];
-		mine[i] = h->site == number && !h->given_up && h->taker == NOBODY
+		bool here = h->site == number || h->haunted_by == number;
+		mine[i] = here && !h->given_up && h->taker == NOBODY
 		                  ? attach(s, h, s->moved ? "moved" : NULL)
 		                  : NULL;
 	}

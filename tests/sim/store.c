@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HIDDEN_MOST = 8 };
+
 struct object {
 	char *key;
 	uint8_t *data;
@@ -25,6 +27,8 @@ static struct {
 	uint32_t ignores;    /* conditions, 1 << FIRN_STORE_IF_... */
 	uint64_t part_until; /* an outage of some keys */
 	char part[32];
+	uint32_t n_hidden, hidden_from;
+	char hidden[HIDDEN_MOST][64];
 	struct {
 		uint64_t until;
 		enum store_cut how;
@@ -67,6 +71,16 @@ void store_outage_of(const char *prefix, uint64_t until_ns)
 {
 	(void)snprintf(store.part, sizeof store.part, "%s", prefix ? prefix : "");
 	store.part_until = prefix ? until_ns : 0;
+}
+
+void store_hide(uint32_t node, const char *prefix)
+{
+	store.hidden_from = node;
+	if (!prefix)
+		store.n_hidden = 0;
+	else if (store.n_hidden < HIDDEN_MOST)
+		(void)snprintf(store.hidden[store.n_hidden++], sizeof store.hidden[0], "%s",
+		               prefix);
 }
 
 void store_cut(uint32_t node, enum store_cut how, uint64_t until_ns)
@@ -362,9 +376,17 @@ static bool scripted(struct call *c)
 	return true;
 }
 
+static bool is_hidden(const struct call *c)
+{
+	bool is = false;
+	for (uint32_t i = 0; i < store.n_hidden && c->process / 1000 == store.hidden_from + 1; i++)
+		is |= !strncmp(c->key, store.hidden[i], strlen(store.hidden[i]));
+	return is;
+}
+
 static bool away(const struct call *c)
 {
-	return store.outage_until > sched_now() ||
+	return is_hidden(c) || store.outage_until > sched_now() ||
 	       (store.part_until > sched_now() && !strncmp(c->key, store.part, strlen(store.part)));
 }
 

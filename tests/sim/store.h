@@ -16,6 +16,8 @@ void store_outage_of(const char *prefix, uint64_t until_ns);
  * those that did not arrive some do so behind it. 0: it is not, any more. */
 enum store_cut { STORE_CUT_BOTH, STORE_CUT_ANSWERS };
 void store_cut(uint32_t node, enum store_cut how, uint64_t until_ns);
+/* The node with this number gets no answer of keys that begin so, all others do. NULL: of none any more. */
+void store_hide(uint32_t node, const char *prefix);
 /* The object with this number among those whose keys begin so is gone; false: there is none. */
 bool store_lose(const char *prefix, uint32_t number);
 /* It has lost what came after an earlier moment; false: there is no such moment. */

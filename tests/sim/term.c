@@ -43,11 +43,11 @@ static void supersede(struct home *h, uint32_t by, uint64_t cut, bool given_up)
 {
 	struct term *old = h->term;
 	h->term = NULL;
-	h->fork[by].m = NULL;
+	h->fork[by] = (struct fork){ 0 };
 	if (h->owner == NOBODY || h->owner == by)
 		return;
 	struct fork *f = &h->fork[h->owner];
-	*f = (struct fork){ model_fork(&h->m), given_up, cut };
+	*f = (struct fork){ .m = model_fork(&h->m), .given_up = given_up, .cut = cut };
 	if (!old)
 		return;
 	old->m = f->m;
@@ -133,7 +133,7 @@ static struct m_volume *own_no_more(struct site *s, struct home *h,
 	uint64_t k = 0;
 	bool away = info->state == FIRN_STATE_STORE_AWAY;
 	if (!away)
-		*f = (struct fork){ model_fork(&h->m), false, 0 };
+		*f = (struct fork){ .m = model_fork(&h->m) };
 	SIM_CHECK("P2", model_at(f->m, info->rev_durable, &k),
 	          "%s ends at %llu, which it never was", h->m.name,
 	          (unsigned long long)info->rev_durable);
@@ -163,6 +163,9 @@ static bool is_over(const struct home *h, uint32_t number, const struct firn_vol
 		return info->epoch < h->epoch;
 	}
 	bool over = h->owner != number && f->m && model_at(f->m, info->rev_durable, &k);
+	SIM_CHECK("P4", !over || !f->told,
+	          "%s: node %u goes on without the store, and was told that it was replaced",
+	          h->m.name, number);
 	SIM_CHECK("P4", over || h->owner == number || h->before[number],
 	          "%s: node %u goes on without the store, it has no right to", h->m.name, number);
 	return over;
@@ -240,6 +243,8 @@ void drop_lost(struct site *s)
 		s->lost[i] = s->lost[--s->n_lost];
 		t->leaves = true;
 		struct firn_error err = FIRN_ERROR_INIT;
+		struct firn_volume_info info = { .struct_size = sizeof info };
+		(void)firn_volume_info(t->volume, &info);
 		int rc = let_go(t, rng_one_in(&W.rng, 2) ? FIRN_DETACH_DRAIN : FIRN_DETACH_KEEP_WAL,
 		                &err);
 		sim_trace("node %u lets a lost volume go: %s %s", site_number(s),
@@ -251,6 +256,9 @@ void drop_lost(struct site *s)
 			to_be_dropped(t);
 			return;
 		}
+		struct fork *f = &t->home->fork[site_number(s)];
+		f->fenced |= f->m == t->m &&
+		             (rc == FIRN_EFENCED || (!rc && info.state == FIRN_STATE_FENCED));
 		i = 0;
 	}
 }

@@ -2,7 +2,8 @@
  *
  *   make.c   the writes: valid ones, by the model        write.c  who submits them, and what came of it
  *   look.c   who reads                                   cut.c    who reads elsewhere
- *   term.c   what an attach found, and who it replaces   site.c   a life of a node */
+ *   term.c   what an attach found, and who it replaces   follow.c and stays there
+ *   site.c   a life of a node */
 #ifndef SIM_WORK_H
 #define SIM_WORK_H
 #include "tests/sim/check.h"
@@ -32,19 +33,22 @@ struct term {
 struct fork {
 	struct m_volume *m; /* NULL: nothing */
 	bool given_up;
+	bool fenced; /* it was told, and let it go */
+	bool told;   /* and wrote that down: whatever happens at home, it does not go on */
 	uint64_t cut;
 };
 
 /* A volume. Not in the memory of a process: it outlives kills. */
 struct home {
-	struct m_volume m; /* as its owner has it */
-	struct term *term; /* the owner's, while he has it attached */
-	uint32_t owner;    /* who came through with an attach last; NOBODY */
-	uint64_t epoch;    /* of that */
-	uint32_t site;     /* who attaches it when it opens */
-	uint32_t taker;    /* who is about to take it from whoever has it; NOBODY */
-	bool given_up;     /* refused after damage that was told: no more is asked of it */
-	bool clean;        /* the last detach drained it */
+	struct m_volume m;   /* as its owner has it */
+	struct term *term;   /* the owner's, while he has it attached */
+	uint32_t owner;      /* who came through with an attach last; NOBODY */
+	uint64_t epoch;      /* of that */
+	uint32_t site;       /* who attaches it when it opens */
+	uint32_t taker;      /* who is about to take it from whoever has it; NOBODY */
+	uint32_t haunted_by; /* who attaches it when it opens, as if it still had it; NOBODY */
+	bool given_up;       /* refused after damage that was told: no more is asked of it */
+	bool clean;          /* the last detach drained it */
 	bool maybe_clean; /* the store may say so: a detach began to, no attach came through since */
 	uint64_t tries,
 	        got; /* attaches begun; which of them was the last that came through, 0 none */
@@ -103,7 +107,7 @@ struct room {
 void fill_op(struct room *r, const struct m_volume *m, const struct m_op *mo, struct firn_op *o,
              uint32_t i);
 
-/* ---- write.c, look.c, cut.c */
+/* ---- write.c, look.c, cut.c, follow.c */
 
 void start_writer(struct term *t);
 void start_looker(struct term *t);
@@ -111,6 +115,17 @@ void start_looker(struct term *t);
 void start_watcher(struct site *s);
 /* A reader elsewhere: what is stored is one cut. */
 void cut_check(void);
+/* The last write of the cut that a volume attached read-only shows. */
+uint64_t cut_of(struct firn_volume *v);
+/* What it shows is a prefix of the writes that reaches to `least`, no more and no less. False: it moved on meanwhile, and is
+ * to be compared anew; results may not have been given back. */
+bool cut_compare(struct firn_volume *v, struct home *h, uint64_t least);
+/* A reader elsewhere that follows all volumes until its end: begins or goes on, if `may_die` perhaps in a new process. */
+void follow_begin(bool may_die);
+/* Its process is stopped, or goes on. */
+void follow_pause(bool stops);
+/* The writers have drained and are gone: it must come to see all of it by itself, and ends. */
+void follow_end(void);
 
 /* ---- term.c */
 

@@ -52,6 +52,7 @@ void world_init(uint64_t seed, bool trace, const char *dir)
 	W.rng.s = seed;
 	W.trace = trace;
 	W.slots = seed % 4 == 0;
+	W.mixed = seed % 8 == 0;
 	/* Not drawn of W.rng: what one machine does is not another matter because there are more. */
 	W.n_nodes = seed % 3 ? 2 : 1 + (uint32_t)(seed / 3 % NODES_MOST);
 	sched_init(seed);

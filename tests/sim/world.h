@@ -41,6 +41,13 @@ extern const char *const fault_name[N_FAULTS];
 
 enum { NODES_MOST = 5 };
 
+/* Who compares what may move meanwhile. sim_fail() in that process asks first: returns if the promise is broken indeed. */
+struct doubt {
+	struct doubt *next;
+	uint32_t process;
+	void (*ask)(struct doubt *d);
+};
+
 struct world {
 	uint64_t seed;
 	struct rng rng; /* faults and workload; the schedule has its own */
@@ -54,10 +61,9 @@ struct world {
 	bool slow;             /* users wait for seconds between what they do: time passes */
 	uint32_t n_nodes;      /* by the seed, or as the command line says */
 	bool slots; /* the log lies in the store; by the seed, or as the command line says */
+	bool mixed; /* slots: of every second machine it lies on its disk all the same */
 	bool trace;
-	/* Asked by sim_fail() in that process first: returns if the promise is broken indeed. */
-	void (*doubt)(void);
-	uint32_t doubt_process;
+	struct doubt *doubts;
 	char scratch[256]; /* real directory, for the indexes */
 };
 extern struct world W;
@@ -71,7 +77,7 @@ void world_init(uint64_t seed, bool trace, const char *dir);
 /* Does this fault happen, one time in `n`? Counted if so. */
 bool fault_strikes(enum fault f, uint32_t n);
 __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, ...);
-/* A promise is broken, and W.doubt says so, too: told once, the run ends. */
+/* A promise is broken, and no doubt says otherwise: told once, the run ends. */
 __attribute__((format(printf, 2, 3), noreturn)) void sim_fail(const char *promise,
                                                               const char *format, ...);
 #define SIM_CHECK(promise, ok, ...)                     \
