@@ -168,9 +168,8 @@ int bare_s3_run(const struct bench *b, const struct workload *w, struct sample *
 		return rc;
 	r.noise = scratch_noise(r.len);
 	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
-	if (w->mode == BARE_PUT)
-		r.headers = curl_slist_append(NULL, "x-amz-content-sha256: UNSIGNED-PAYLOAD");
-	rc = r.noise && (r.headers || w->mode != BARE_PUT) ? 0 : bench_fail(w->name);
+	r.headers = curl_slist_append(NULL, "x-amz-content-sha256: UNSIGNED-PAYLOAD");
+	rc = r.noise && r.headers ? 0 : bench_fail(w->name);
 	for (unsigned i = 0; rc == 0 && i < w->n; i++) {
 		r.curl[i] = new_handle(&r, uri);
 		rc = r.curl[i] ? 0 : bench_fail(w->name);
