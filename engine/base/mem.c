@@ -1,5 +1,6 @@
 #include "engine/base/mem.h"
 #include <string.h>
+#include <sys/mman.h>
 
 void *mem_alloc(const struct firn_env *env, size_t len)
 {
@@ -45,6 +46,21 @@ int mem_grow(const struct firn_env *env, void **array, size_t *cap, size_t used,
 	*array = p;
 	*cap = n;
 	return 0;
+}
+
+void mem_populate(void *p, size_t len)
+{
+#ifdef MADV_POPULATE_WRITE
+	const uintptr_t page = 4096;
+	uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1);
+	uintptr_t to = ((uintptr_t)p + len) & ~(page - 1);
+	if (p &&
+	    from < to) /* a kernel before 5.14, or larger pages: they come as they are touched */
+		(void)madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+#else
+	(void)p;
+	(void)len;
+#endif
 }
 
 void mem_free(const struct firn_env *env, const void *p)

@@ -12,5 +12,7 @@ void *mem_dup(const struct firn_env *env, const void *p, size_t len);
 /* Grows an array to hold at least `need` elements (doubling); 0 or -1. */
 int mem_grow(const struct firn_env *env, void **array, size_t *cap, size_t used, size_t need,
              size_t elem);
+/* All of it will be written: the kernel gives its pages at once, instead of one at each first touch. A hint. */
+void mem_populate(void *p, size_t len);
 void mem_free(const struct firn_env *env, const void *p);
 #endif

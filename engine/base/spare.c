@@ -102,8 +102,11 @@ void *spare_alloc(struct account *a, size_t len)
 		gone = surplus(a);
 	pthread_mutex_unlock(&a->spares.lock);
 	give_back(a, gone);
-	if (!p)
-		return mem_alloc(&a->env, len);
+	if (!p) {
+		void *made = mem_alloc(&a->env, len);
+		mem_populate(made, len);
+		return made;
+	}
 	ASAN_UNPOISON_MEMORY_REGION(p, len);
 	return p;
 }
