@@ -17,10 +17,29 @@
 
 enum { LOOKS = 3 }; /* at a manifest that moves on while it is read */
 
+/* A detach gives back what the WAL holds of the volume, and needs no memory for that. */
+static int keep_place(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	size_t cap = e->scan.cap_found;
+	void *p = e->scan.found;
+	int rc = mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + e->n_joined + 1u,
+	                  sizeof *e->scan.found);
+	if (!rc) {
+		e->scan.found = p;
+		e->scan.cap_found = (uint32_t)cap;
+		e->n_joined++;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return rc;
+}
+
 static int join_engine(struct attach *a)
 {
 	struct engine *e = a->e;
 	struct volume *v = a->v;
+	if (keep_place(e))
+		return fail(a->err, FIRN_ENOMEM, 0, "attach", "no memory");
 	volume_show(v);
 	v->handle = handle_new(v);
 	pthread_rwlock_wrlock(&e->volumes_lock); /* other attaches are at this list, too */
@@ -40,6 +59,7 @@ static int join_engine(struct attach *a)
 	if (found) { /* taken or out of date: from now on the volume's own marks are the truth */
 		*found = e->scan.found[--e->scan.n_found];
 	}
+	e->n_joined -= rc != 0;
 	pthread_mutex_unlock(&e->lock);
 	if (rc)
 		handle_close(v->handle);

@@ -13,23 +13,18 @@
 #include "engine/upload/upload.h"
 #include <string.h>
 
-/* What the WAL holds of the volume goes back to the engine, for an attach on the same engine. */
+/* What the WAL holds of the volume goes back to the engine, for an attach on the same engine. Of a volume that failed
+ * more may be durable than was applied: what lay in groups behind the one that could not be. Room was made when it
+ * joined. */
 static void give_back(struct engine *e, const struct volume *v)
 {
-	struct wal_found f = { .volume_no = v->volume_no, .rev_last = v->rev_durable };
-	if (volume_unstored(v)) {
+	uint64_t last = v->rev_published > v->rev_durable ? v->rev_published : v->rev_durable;
+	struct wal_found f = { .volume_no = v->volume_no, .rev_last = last };
+	if (last > v->rev_stored) {
 		f.run_first = v->rev_stored + 1;
-		f.run_last = v->rev_durable;
+		f.run_last = last;
 	}
 	pthread_mutex_lock(&e->lock);
-	size_t cap = e->scan.cap_found;
-	void *p = e->scan.found;
-	if (mem_grow(e->env, &p, &cap, e->scan.n_found, e->scan.n_found + 1u, sizeof f)) {
-		pthread_mutex_unlock(&e->lock);
-		return; /* then this engine cannot attach it again; a new opening can */
-	}
-	e->scan.found = p;
-	e->scan.cap_found = (uint32_t)cap;
 	e->scan.found[e->scan.n_found++] = f;
 	pthread_mutex_unlock(&e->lock);
 }
@@ -61,6 +56,9 @@ static void leave_engine(struct engine *e, struct volume *v, bool keep)
 		let_go(e, v);
 	else if (keep)
 		give_back(e, v);
+	pthread_mutex_lock(&e->lock);
+	e->n_joined--;
+	pthread_mutex_unlock(&e->lock);
 	commit_free(v, v->commit);
 	layered_free(v, v->layered);
 	rounds_drop(v, 0);

@@ -152,3 +152,52 @@ Test(fault, a_wal_file_that_cannot_be_opened_now_is_no_gap)
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	site_remove(&site);
 }
+
+/* A configuration and, behind it in one group, a batch, with the n-th allocation failing; then the volume comes
+ * back to the same engine. False: there were fewer. */
+static bool back_without_memory(struct host *h, struct faulty *f, uint64_t s, long long n)
+{
+	struct firn_stream_config c = { .struct_size = sizeof c, .producer_window = 3 };
+	struct iovec iov = io_of("behind");
+	struct firn_op op[2] = { { .kind = FIRN_OP_CONFIG, .stream = s }, op_append(s, &iov) };
+	struct firn_event ev;
+	struct firn_error err = FIRN_ERROR_INIT;
+	uint64_t was = mark_of(h, s, FIRN_MARK_DURABLE), acked = was;
+	int taken = 0;
+	op[0].u.stream.config = &c;
+	faulty_arm(f, FAULT_ALLOC, -ENOMEM, n);
+	for (int i = 0; i < 2; i++)
+		taken += !submit_ops(h, &op[i], 1, 0, 0, 0, &err);
+	for (; taken; taken--) {
+		cr_assert(reap_one(h, &ev, 5000));
+		acked = ev.code == 0 && ev.end > acked ? ev.end : acked;
+		firn_release(ev.result);
+	}
+	bool failed = atomic_load(&f->n_failed) != 0;
+	faulty_arm(f, FAULT_ALLOC, -ENOMEM, 0);
+	(void)host_detach(h, h->volume, FIRN_DETACH_KEEP_WAL, &err); /* it may say that it failed */
+	int rc = host_try_attach(h, "v", 0, NULL, &h->volume, &err);
+	cr_assert_eq(rc, 0, "allocation %lld: %s", n, err.text);
+	cr_expect_geq(mark_of(h, s, FIRN_MARK_DURABLE), acked);
+	return failed;
+}
+
+Test(fault, what_could_not_be_applied_is_there_at_the_next_attach)
+{
+	struct site site;
+	struct host h;
+	struct faulty f;
+	struct firn_error err = FIRN_ERROR_INIT;
+	site_make(&site);
+	host_init(&h, &site, "a");
+	faulty_init(&f, env_default());
+	h.opts.env = &f.env;
+	h.opts.flags = FIRN_ENGINE_NO_THREADS; /* both in one group, always */
+	host_start(&h);
+	uint64_t s = new_stream(&h, "s");
+	for (long long n = 1; back_without_memory(&h, &f, s, n); n++)
+		;
+	cr_assert_eq(host_detach(&h, h.volume, FIRN_DETACH_DRAIN, &err), 0, "%s", err.text);
+	host_close(&h);
+	site_remove(&site);
+}
