@@ -29,6 +29,8 @@ static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn,
 		if (!replay || v->inheriting)
 			s->place_at = wal_place_note(&v->engine->wal, &p);
 	}
+	if (rc) /* nobody would find it: whoever reads up to there would take it for damage */
+		return rc;
 	s->durable = end;
 	s->bytes += b->payload_len;
 	s->first_ms = s->first_ms ? s->first_ms : b->append_ms;
@@ -38,7 +40,7 @@ static int apply_append(struct volume *v, const struct wal_op *op, uint64_t lsn,
 		s->last_append_ms = b->append_ms;
 		struct dedup_limits lim;
 		stream_limits(s, &lim);
-		if (!rc && (b->flags & BATCH_PRODUCER || b->key_len))
+		if (b->flags & BATCH_PRODUCER || b->key_len)
 			rc = dedup_remember(&s->dedup, v->engine->env, &lim, b);
 	}
 	stream_follow(s);

@@ -116,12 +116,16 @@ int wal_range_close(struct wal *w)
 	struct wal_file *f = &w->file[w->n_file - 1];
 	if (!rc && any && wal_range_add(w, f, w->range_from, (uint32_t)w->pos, at))
 		rc = -ENOMEM;
-	w->pos += len;
-	w->range_from = (uint32_t)w->pos;
-	w->place_bytes = 0;
-	w->n_directories += at != 0;
+	if (!rc) { /* else the WAL is poisoned, and what is durable is still found in the range that it has */
+		w->pos += len;
+		w->range_from = (uint32_t)w->pos;
+		w->place_bytes = 0;
+		w->n_directories += at != 0;
+	}
 	pthread_mutex_unlock(&w->lock);
-	p->n = 0;
-	w->places_miss = false;
+	if (!rc) {
+		p->n = 0;
+		w->places_miss = false;
+	}
 	return rc;
 }

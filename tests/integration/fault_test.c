@@ -153,32 +153,51 @@ Test(fault, a_wal_file_that_cannot_be_opened_now_is_no_gap)
 	site_remove(&site);
 }
 
-/* A configuration and, behind it in one group, a batch, with the n-th allocation failing; then the volume comes
+/* Whatever is there is read, and nothing is taken for damage. */
+static void read_all(struct host *h, long long n)
+{
+	static struct firn_stream_info in[100];
+	int k = firn_stream_list(h->volume, NULL, NULL, in, sizeof in[0], 100);
+	cr_assert_gt(k, 0);
+	for (int i = 0; i < k; i++)
+		cr_expect_eq(read_stream(h, in[i].stream, 0, NULL), 0, "allocation %lld: %s", n,
+		             in[i].name);
+}
+
+/* A configuration and, behind it in one group, batches, with the n-th allocation failing; then the volume comes
  * back to the same engine. False: there were fewer. */
 static bool back_without_memory(struct host *h, struct faulty *f, uint64_t s, long long n)
 {
 	struct firn_stream_config c = { .struct_size = sizeof c, .producer_window = 3 };
 	struct iovec iov = io_of("behind");
-	struct firn_op op[2] = { { .kind = FIRN_OP_CONFIG, .stream = s }, op_append(s, &iov) };
+	char name[24];
+	(void)snprintf(name, sizeof name, "s%lld", n);
+	struct firn_op op[4] = { op_create(name),
+		                 op_append(FIRN_STREAM_NEW, &iov),
+		                 { .kind = FIRN_OP_CONFIG, .stream = s },
+		                 op_append(s, &iov) };
 	struct firn_event ev;
 	struct firn_error err = FIRN_ERROR_INIT;
 	uint64_t was = mark_of(h, s, FIRN_MARK_DURABLE), acked = was;
 	int taken = 0;
-	op[0].u.stream.config = &c;
+	op[2].u.stream.config = &c;
 	faulty_arm(f, FAULT_ALLOC, -ENOMEM, n);
-	for (int i = 0; i < 2; i++)
+	taken += !submit_ops(h, op, 2, 0, 0, 0, &err);
+	for (int i = 2; i < 4; i++)
 		taken += !submit_ops(h, &op[i], 1, 0, 0, 0, &err);
 	for (; taken; taken--) {
 		cr_assert(reap_one(h, &ev, 5000));
-		acked = ev.code == 0 && ev.end > acked ? ev.end : acked;
+		acked = ev.code == 0 && ev.stream == s && ev.end > acked ? ev.end : acked;
 		firn_release(ev.result);
 	}
 	bool failed = atomic_load(&f->n_failed) != 0;
 	faulty_arm(f, FAULT_ALLOC, -ENOMEM, 0);
+	read_all(h, n);
 	(void)host_detach(h, h->volume, FIRN_DETACH_KEEP_WAL, &err); /* it may say that it failed */
 	int rc = host_try_attach(h, "v", 0, NULL, &h->volume, &err);
 	cr_assert_eq(rc, 0, "allocation %lld: %s", n, err.text);
 	cr_expect_geq(mark_of(h, s, FIRN_MARK_DURABLE), acked);
+	read_all(h, n);
 	return failed;
 }
 
