@@ -144,17 +144,6 @@ static bool takes(const struct clean_step *s, const struct clean *c, const struc
 	return blocks <= CLEAN_BLOCKS;
 }
 
-/* The run that holds the interval; false: none does. */
-static bool run_of(const struct manifest *m, const struct manifest_segment *s, uint32_t *run)
-{
-	for (uint32_t i = 0; i < m->n_layer; i += layer_run_parts(m, i))
-		if (m->layer[i].rev_from <= s->rev_from && s->rev_to <= m->layer[i].rev_to) {
-			*run = i;
-			return true;
-		}
-	return false;
-}
-
 struct wanted {
 	bool cover, bury;
 };
@@ -176,7 +165,7 @@ static int look(struct volume *v, const struct manifest *m, struct segment_id id
 		want->bury = true;
 		return 1;
 	}
-	if (!run_of(m, &x.s, &run))
+	if (!layer_run_of(m, x.s.rev_from, x.s.rev_to, &run))
 		return fail(err, FIRN_ECORRUPT, 0, "gc",
 		            "segment %llx-%llx of the index lies in no run of the manifest",
 		            (unsigned long long)id.epoch, (unsigned long long)id.n);

@@ -27,7 +27,7 @@ static int contradict(struct pieces *p, const struct piece *x, const char *what)
 }
 
 /* The extent is asked for before the stream: what is trimmed in between has a start that says so. */
-static int judge(struct pieces *p, struct piece *x)
+int pieces_judge(struct pieces *p, struct piece *x)
 {
 	struct volume *v = p->v;
 	struct index_extent at;
@@ -61,11 +61,10 @@ static int add(struct pieces *p, const struct piece *x)
 	return 0;
 }
 
-static int add_source(struct pieces *p, const struct manifest_segment *s)
+static int add_blocks(struct pieces *p, uint32_t source)
 {
-	uint32_t source = p->n_source++;
+	const struct manifest_segment *s = &p->source[source].s;
 	struct segment_footer *f = NULL;
-	p->source[source] = (struct source){ .s = *s };
 	int rc = volume_footer(p->v, s, &f, p->err);
 	if (!rc && !segment_id_equal(segment_footer_meta(f)->id, s->id))
 		rc = fail(p->err, FIRN_ECORRUPT, 0, "gc", "segment %llx-%llx says it is another",
@@ -73,7 +72,7 @@ static int add_source(struct pieces *p, const struct manifest_segment *s)
 	for (uint32_t i = 0; !rc && i < segment_n_blocks(f); i++) {
 		struct piece x = { .source = source };
 		segment_block_at(f, i, &x.x);
-		rc = judge(p, &x);
+		rc = pieces_judge(p, &x);
 		rc = rc ? rc : add(p, &x);
 	}
 	segment_footer_close(f);
@@ -88,11 +87,22 @@ static int by_place(const void *a, const void *b)
 	return x->x.base < y->x.base ? -1 : x->x.base > y->x.base;
 }
 
+int pieces_sources(struct pieces *p, const struct index_segment *s, uint32_t n)
+{
+	p->source = mem_zalloc(p->v->engine->env, (n + 1u) * sizeof *p->source);
+	if (!p->source)
+		return fail(p->err, FIRN_ENOMEM, 0, "gc", "no memory to rewrite");
+	for (uint32_t i = 0; i < n; i++)
+		p->source[i].s = s[i].s;
+	p->n_source = n;
+	return 0;
+}
+
 int pieces_open(struct pieces *p, const struct index_segment *s, uint32_t n)
 {
-	int rc = 0;
+	int rc = pieces_sources(p, s, n);
 	for (uint32_t i = 0; i < n && !rc; i++)
-		rc = volume_ends_now(p->v) ? FIRN_ECANCELED : add_source(p, &s[i].s);
+		rc = volume_ends_now(p->v) ? FIRN_ECANCELED : add_blocks(p, i);
 	if (!rc && p->n_piece)
 		qsort(p->piece, p->n_piece, sizeof *p->piece, by_place);
 	return rc;
@@ -105,7 +115,9 @@ void pieces_close(struct pieces *p)
 		mem_free(env, p->source[i].window);
 		mem_free(env, p->source[i].raw);
 	}
+	mem_free(env, p->source);
 	mem_free(env, p->piece);
+	p->source = NULL;
 	p->piece = NULL;
 	p->n_piece = p->cap_piece = 0;
 	p->n_source = 0;

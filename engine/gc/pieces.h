@@ -23,7 +23,7 @@ struct piece {
 
 struct pieces {
 	struct volume *v;
-	struct source source[SOURCES_AT_ONCE];
+	struct source *source;
 	uint32_t n_source;
 	struct piece *piece; /* by stream and base */
 	size_t n_piece, cap_piece;
@@ -33,6 +33,10 @@ struct pieces {
 
 /* FIRN_ECORRUPT: footer and index contradict each other. */
 int pieces_open(struct pieces *p, const struct index_segment *s, uint32_t n);
+/* The sources alone, without a look at their footers. To be closed in any case, as after pieces_open(). */
+int pieces_sources(struct pieces *p, const struct index_segment *s, uint32_t n);
+/* What the index says of the piece, whose `x` and `source` are set: the rest of it. FIRN_ECORRUPT: it contradicts. */
+int pieces_judge(struct pieces *p, struct piece *piece);
 /* A living piece in memory, verified; valid until the next call for the same source. */
 int pieces_block(struct pieces *p, const struct piece *piece, struct block *out);
 void pieces_close(struct pieces *p);

@@ -6,6 +6,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/gc/pieces.h"
+#include "engine/gc/target.h"
 #include "engine/upload/upload.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum { WINDOW_MIN = 64 << 10, WINDOW_MAX = 1 << 20, WISH_AUTO = 0, WISH_NONE = 1
 /* A block of the segments that go, by stream and base. */
 struct moved {
 	struct index_move m;
+	struct segment_id from;
 	bool dead, seen; /* seen: the old run has a row of it */
 };
 
@@ -29,11 +31,9 @@ struct rewrite {
 	struct moved *moved;
 	size_t n_moved, cap_moved;
 	size_t at; /* rows of the run rise as these do: below it all have passed */
-	struct manifest_segment *added;
-	size_t n_added, cap_added;
 	/* the segment that is written: pieces [first, last) of *p live in it, dead ones left out */
 	struct pieces p;
-	struct segment_writer *writer;
+	struct target t;
 	size_t first, last;
 	uint64_t raw_bytes;
 };
@@ -55,21 +55,6 @@ static int no_memory(struct rewrite *w)
 
 /* ---- a segment ---- */
 
-static int target_open(struct rewrite *w)
-{
-	struct volume *v = w->v;
-	struct segment_meta m = { .rev_from = w->run->meta.rev_from,
-		                  .rev_to = w->run->meta.rev_to,
-		                  .n_parts = 1,
-		                  .created_ms = w->run->meta.created_ms };
-	memcpy(m.volume_id, v->id, sizeof m.volume_id);
-	m.id = w->run->id(w->run->arg);
-	w->raw_bytes = 0;
-	int rc = segment_writer_open(v->engine->env, &m, (int)v->engine->options.zstd_level,
-	                             &w->writer);
-	return rc ? no_memory(w) : 0;
-}
-
 static int copy(struct rewrite *w, const struct piece *x)
 {
 	struct block b;
@@ -78,11 +63,11 @@ static int copy(struct rewrite *w, const struct piece *x)
 	uint32_t wish = x->x.codec == SEGMENT_RAW ? WISH_NONE : WISH_AUTO;
 	for (uint64_t at = 0; !rc && (at = block_next(&b, at, &bt)) != 0;)
 		if (bt.offset + bt.n_offsets > x->start)
-			rc = segment_writer_batch(w->writer, &bt, wish);
+			rc = segment_writer_batch(w->t.writer, &bt, wish);
 	if (rc && rc != FIRN_ECANCELED && !w->err->code)
 		(void)fail(w->err, rc, 0, "gc", "a block cannot be copied");
 	if (!rc)
-		segment_writer_cut(w->writer); /* a block stays a block */
+		segment_writer_cut(w->t.writer); /* a block stays a block */
 	w->raw_bytes += x->x.block_len;
 	return rc;
 }
@@ -107,7 +92,7 @@ static int add_moved(struct rewrite *w, const struct piece *x, struct segment_id
 	w->moved = at;
 	struct moved *m = &w->moved[w->n_moved++];
 	*m = (struct moved){ .dead = x->dead };
-	m->m.from = w->p.source[x->source].s.id;
+	m->from = w->p.source[x->source].s.id;
 	m->m.to = to;
 	m->m.base = x->x.base;
 	m->m.block = y ? *y : x->x;
@@ -115,8 +100,9 @@ static int add_moved(struct rewrite *w, const struct piece *x, struct segment_id
 }
 
 /* Footer rows and pieces are in one order. */
-static int take_over(struct rewrite *w, const struct segment_footer *f)
+static int take_over(void *rewrite, const struct segment_footer *f)
 {
+	struct rewrite *w = rewrite;
 	uint32_t row = 0, n = segment_n_blocks(f);
 	int rc = 0;
 	for (size_t i = w->first; i < w->last && !rc; i++) {
@@ -139,53 +125,11 @@ static int take_over(struct rewrite *w, const struct segment_footer *f)
 	return rc;
 }
 
-static int put(struct rewrite *w, struct segment_id id, const uint8_t *data, size_t len)
+static int end_target(struct rewrite *w)
 {
-	struct volume *v = w->v;
-	if (volume_ends_now(v))
-		return fail(w->err, FIRN_ECANCELED, 0, "gc", "the volume is detached");
-	int rc = volume_put_segment(v, id, data, len, w->err);
-	if (!rc)
-		atomic_fetch_add(&v->engine->uploads.rewritten_bytes, len);
-	return rc;
-}
-
-/* Every footer repeats the lost entries. */
-static int say_lost(struct rewrite *w)
-{
-	int rc = 0;
-	pthread_mutex_lock(&w->v->lock);
-	for (uint32_t i = 0; i < w->v->manifest.n_lost && !rc; i++)
-		rc = segment_writer_lost(w->writer, &w->v->manifest.lost[i]);
-	pthread_mutex_unlock(&w->v->lock);
-	return rc ? no_memory(w) : 0;
-}
-
-static int target_end(struct rewrite *w)
-{
-	const struct firn_env *env = w->v->engine->env;
-	struct segment_footer *f = NULL;
-	const uint8_t *data;
-	size_t len, need = 0;
-	uint64_t pos, sum;
-	void *at = w->added;
-	int rc = say_lost(w);
-	if (!rc && segment_writer_finish(w->writer, &data, &len, &pos, &sum))
-		rc = no_memory(w);
-	/* Read back as any reader would: what cannot be decoded must not be uploaded. */
-	rc = rc ? rc : segment_footer_open(env, data + pos, len - pos, len, &f, &need, w->err);
-	rc = rc ? rc : take_over(w, f);
-	if (!rc && mem_grow(env, &at, &w->cap_added, w->n_added, w->n_added + 1, sizeof *w->added))
-		rc = no_memory(w);
-	if (!rc) {
-		w->added = at;
-		layer_segment_of(f, &w->added[w->n_added++]);
-		rc = put(w, segment_footer_meta(f)->id, data, len);
-	}
-	segment_footer_close(f);
-	segment_writer_close(w->writer);
-	w->writer = NULL;
+	int rc = target_end(&w->t, false, take_over, w);
 	w->first = w->last;
+	w->raw_bytes = 0;
 	return rc;
 }
 
@@ -201,12 +145,13 @@ static int copy_pieces(struct rewrite *w)
 			rc = add_moved(w, x, (struct segment_id){ 0 }, NULL);
 			continue;
 		}
-		rc = w->writer ? 0 : target_open(w);
+		if (!w->t.writer)
+			rc = target_open(&w->t, w->run->meta.rev_from, w->run->meta.rev_to);
 		rc = rc ? rc : copy(w, x);
 		if (!rc && w->raw_bytes >= w->target_bytes)
-			rc = target_end(w);
+			rc = end_target(w);
 	}
-	return rc || !w->writer ? rc : target_end(w);
+	return rc || !w->t.writer ? rc : end_target(w);
 }
 
 static int some(struct rewrite *w, const struct index_segment *s, uint32_t n)
@@ -233,7 +178,7 @@ static void charge(struct rewrite *w, const struct clean_step *step)
 	w->p.window = w->p.window < WINDOW_MIN   ? WINDOW_MIN
 	              : w->p.window > WINDOW_MAX ? WINDOW_MAX
 	                                         : w->p.window;
-	w->target_bytes = share < w->v->segment_bytes ? share : w->v->segment_bytes;
+	w->target_bytes = target_bytes(w->v);
 	for (uint32_t i = 0; i < step->n; i++)
 		rows += step->segment[i].s.n_block;
 	w->charged = 2 * w->target_bytes + (uint64_t)SOURCES_AT_ONCE * w->p.window +
@@ -250,6 +195,7 @@ int rewrite_open(struct volume *v, const struct clean_step *step, struct layer_r
 	w->v = w->p.v = v;
 	w->err = w->p.err = err;
 	w->run = run;
+	w->t = (struct target){ .v = v, .run = run, .err = err };
 	charge(w, step);
 	for (uint32_t i = 0; i < step->n; i++)
 		w->gone[w->n_gone++] = step->segment[i].s.id;
@@ -269,21 +215,16 @@ void rewrite_close(struct rewrite *w)
 		return;
 	const struct firn_env *env = w->v->engine->env;
 	pieces_close(&w->p);
-	segment_writer_close(w->writer);
+	target_close(&w->t);
 	rounds_charge(w->v, -(int64_t)w->charged);
 	mem_free(env, w->moved);
-	mem_free(env, w->added);
 	mem_free(env, w);
 }
 
 void rewrite_forget(struct rewrite *w)
 {
-	struct firn_error err = { .struct_size = sizeof err };
-	for (size_t i = 0; w && i < w->n_added; i++) {
-		char key[OBJECT_KEY_MAX];
-		segment_object_key(w->v->name, w->added[i].id, key);
-		(void)store_delete(w->v->store, key, &err);
-	}
+	if (w)
+		target_forget(&w->t);
 }
 
 /* ---- the run of layers ---- */
@@ -309,7 +250,7 @@ static int extent_row(struct rewrite *w, const struct layer_row *row)
 			break;
 		m = below ? NULL : c;
 	}
-	if (!m || m->seen || !segment_id_equal(m->m.from, x->segment) ||
+	if (!m || m->seen || !segment_id_equal(m->from, x->segment) ||
 	    m->m.block.next != x->block.next)
 		return fail(
 		        w->err, FIRN_ECORRUPT, 0, "gc",
@@ -345,11 +286,11 @@ static int result(struct rewrite *w, struct rewritten **out)
 		*out = NULL;
 		return no_memory(w);
 	}
-	r->n_gone = w->n_gone;
-	r->added = w->added;
-	r->n_added = (uint32_t)w->n_added;
-	w->added = NULL;
-	w->n_added = w->cap_added = 0;
+	r->n_gone = (uint32_t)segment_ids_sort(r->gone, w->n_gone);
+	r->added = w->t.added;
+	r->n_added = (uint32_t)w->t.n_added;
+	w->t.added = NULL;
+	w->t.n_added = w->t.cap_added = 0;
 	for (size_t i = 0; i < w->n_moved; i++)
 		if (!w->moved[i].dead)
 			r->move[r->n_move++] = w->moved[i].m;
@@ -366,9 +307,9 @@ int rewrite_end(struct rewrite *w, struct rewritten **out)
 			            "the layers lack a block of stream %llu at %llu that lives",
 			            (unsigned long long)w->moved[i].m.block.stream,
 			            (unsigned long long)w->moved[i].m.base);
-	for (size_t i = 0; i < w->n_added && !rc; i++) {
+	for (size_t i = 0; i < w->t.n_added && !rc; i++) {
 		struct layer_row row = { .kind = LAYER_SEGMENT };
-		row.u.segment = w->added[i];
+		row.u.segment = w->t.added[i];
 		rc = layer_run_row(w->run, &row);
 	}
 	rc = rc ? rc : layer_run_end(w->run);

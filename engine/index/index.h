@@ -33,22 +33,24 @@ struct index_volume {
 int index_volume_get(struct index *ix, const uint8_t volume_id[16], struct index_volume *out,
                      struct firn_error *err); /* FIRN_ENOENT */
 
-/* A rewrite (gc/clean.h): blocks that came to lie in other segments. A move whose block is not where it was any more,
- * since it was trimmed or its stream deleted meanwhile, changes nothing. */
+/* A rewrite (gc/clean.h, gc/gather.h): blocks that came to lie in other segments, each of them in place of one or more.
+ * Of those what is not there any more, since it was trimmed or its stream deleted meanwhile, is not missed; a move none
+ * of whose blocks is there changes nothing. */
 struct index_move {
-	struct segment_id from, to;
-	uint64_t base; /* where the block began; it ends where it ended */
+	struct segment_id to;
+	uint64_t base; /* where the first of them began; the last ended where this one does */
 	struct block_entry
 	        block; /* as it lies in `to`: base is higher where trimmed batches were left out */
 };
 struct index_rewrite {
-	const struct segment_id *gone; /* all that lay in them has moved or is dead: they leave */
+	const struct segment_id
+	        *gone; /* sorted: all that lay in them has moved or is dead, they leave */
 	const struct manifest_segment *added;
 	const struct index_move *move; /* by stream and base */
 	uint32_t n_gone, n_added, n_move, _pad;
 };
-/* Before a commit says so: every extent that lies in a segment that goes is among the moves. FIRN_ECORRUPT: one is not.
- * Nothing is changed. */
+/* Before a commit says so: every extent that lies in a segment that goes is among the moves, and no other lies where one
+ * of them will. FIRN_ECORRUPT: it is not so. Nothing is changed. */
 int index_rewrite_check(struct index *ix, uint32_t number, const struct index_rewrite *rw,
                         struct firn_error *err);
 

@@ -2,27 +2,53 @@
  * transaction of the commit that says so (gc/clean.h).
  *
  *   check, before the CAS:  live extents of each segment that goes = its extents among the moves
- *   fold, behind it:        rows of the new segments, then each move whose extent is still there, then the old rows go
+ *   fold, behind it:        rows of the new segments, then each move of which an extent is still there, then the old rows go
  *
- * An extent that is not there any more was trimmed, or its stream deleted, between the copy and the commit: the copy is
- * dead from the beginning. One that is there and lies elsewhere has been moved by this very commit, which is applied once
- * more. */
+ * A move stands for the extents in [base, next) of its stream: the one that was copied, or several that became one. An extent
+ * that is not there any more was trimmed, or its stream deleted, between the copy and the commit: the copy is dead from the
+ * beginning, or begins below its stream's start. */
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/index/fold.h"
 #include <string.h>
 
-/* FIRN_ENOENT: it does not lie there any more. */
-static int extent_of(struct index_tx *tx, uint32_t number, const struct index_move *m,
-                     struct index_extent_row *out)
+/* Which of those that go; n_gone: none. */
+static uint32_t goes(const struct index_rewrite *rw, struct segment_id id)
+{
+	uint32_t lo = 0, hi = rw->n_gone;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (segment_id_compare(rw->gone[mid], id) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < rw->n_gone && segment_id_equal(rw->gone[lo], id) ? lo : rw->n_gone;
+}
+
+/* The first extent at or above *at, which is moved behind its beginning, where the move's block will lie, and which of
+ * those that go it lies in. One that lies in `to` was moved by this very commit. FIRN_ENOENT: there is none;
+ * FIRN_ECORRUPT: it is none of those that were moved. */
+static int next_of(struct index_tx *tx, uint32_t number, const struct index_rewrite *rw,
+                   const struct index_move *m, uint64_t *at, struct index_extent_row *out,
+                   uint32_t *k)
 {
 	struct index_row r;
-	index_key_u64(&tx->key, number, INDEX_EXTENT, m->block.stream, m->base);
-	int rc = index_tx_get(tx, &r);
-	rc = rc ? rc : index_extent_get(&r, out, tx->err);
-	if (rc || segment_id_equal(out->x.segment, m->from))
-		return rc;
-	return FIRN_ENOENT;
+	do {
+		index_key_u64(&tx->key, number, INDEX_EXTENT, m->block.stream, *at);
+		int rc = index_tx_ge(tx, INDEX_KEY_STREAM, &r);
+		rc = rc ? rc : index_extent_get(&r, out, tx->err);
+		if (rc || out->x.block.base >= m->block.next)
+			return rc ? rc : FIRN_ENOENT;
+		*at = out->x.block.base + 1;
+	} while (segment_id_equal(out->x.segment, m->to));
+	*k = goes(rw, out->x.segment);
+	if (*k == rw->n_gone || out->x.block.next > m->block.next)
+		return fail(tx->err, FIRN_ECORRUPT, 0, "index",
+		            "a block of stream %llu at %llu is not one that was moved",
+		            (unsigned long long)out->x.block.stream,
+		            (unsigned long long)out->x.block.base);
+	return 0;
 }
 
 /* ---- before the commit ---- */
@@ -32,19 +58,13 @@ static int count_moves(struct index_tx *tx, uint32_t number, const struct index_
 {
 	for (uint32_t i = 0; i < rw->n_move; i++) {
 		struct index_extent_row x;
-		uint32_t k = 0;
-		int rc = extent_of(tx, number, &rw->move[i], &x);
-		if (rc == FIRN_ENOENT)
-			continue;
-		if (rc)
+		uint64_t at = rw->move[i].base;
+		uint32_t k;
+		int rc;
+		while ((rc = next_of(tx, number, rw, &rw->move[i], &at, &x, &k)) == 0)
+			n[k]++;
+		if (rc != FIRN_ENOENT)
 			return rc;
-		while (k < rw->n_gone && !segment_id_equal(rw->gone[k], rw->move[i].from))
-			k++;
-		if (k == rw->n_gone || x.x.block.next != rw->move[i].block.next)
-			return fail(tx->err, FIRN_ECORRUPT, 0, "index",
-			            "a block of stream %llu is not the one that was moved",
-			            (unsigned long long)x.x.block.stream);
-		n[k]++;
 	}
 	return 0;
 }
@@ -91,22 +111,29 @@ int index_rewrite_check(struct index *ix, uint32_t number, const struct index_re
 
 /* ---- the commit ---- */
 
-/* The maximum of times that the row carries stays: it is of all offsets before, too. */
-static int fold_move(struct index_tx *tx, uint32_t number, const struct index_move *m)
+/* The maximum of times that the last of the rows carries stays: it is of all offsets before, too. */
+static int fold_move(struct index_tx *tx, uint32_t number, const struct index_rewrite *rw,
+                     const struct index_move *m)
 {
-	struct index_extent_row x;
-	int rc = extent_of(tx, number, m, &x);
-	if (rc)
-		return rc == FIRN_ENOENT ? 0 : rc;
-	struct index_extent old = x.x;
-	if (m->block.base != m->base)
+	struct index_extent_row x, now = { { m->to, m->block }, 0 };
+	uint64_t at = m->base;
+	uint32_t k, n = 0;
+	int rc;
+	while ((rc = next_of(tx, number, rw, m, &at, &x, &k)) == 0) {
+		now.running_max_ms = x.running_max_ms;
+		n++;
+		index_key_u64(&tx->key, number, INDEX_EXTENT, m->block.stream, x.x.block.base);
 		rc = index_tx_del(tx);
-	x.x = (struct index_extent){ m->to, m->block };
+		rc = rc ? rc : index_live_add(tx, number, &x.x, -1);
+		if (rc)
+			return rc;
+	}
+	if (rc != FIRN_ENOENT || !n)
+		return rc == FIRN_ENOENT ? 0 : rc;
 	index_key_u64(&tx->key, number, INDEX_EXTENT, m->block.stream, m->block.base);
-	index_extent_put(&tx->row, &x);
-	rc = rc ? rc : index_tx_put(tx);
-	rc = rc ? rc : index_live_add(tx, number, &old, -1);
-	return rc ? rc : index_live_add(tx, number, &x.x, 1);
+	index_extent_put(&tx->row, &now);
+	rc = index_tx_put(tx);
+	return rc ? rc : index_live_add(tx, number, &now.x, 1);
 }
 
 /* What was looked at before the CAS holds now, since nobody else changes the volume's rows. */
@@ -128,7 +155,7 @@ int index_fold_rewrite(struct index_tx *tx, uint32_t number, const struct index_
 	for (uint32_t i = 0; i < rw->n_added && rc == 0; i++)
 		rc = index_fold_segment(tx, number, &rw->added[i]);
 	for (uint32_t i = 0; i < rw->n_move && rc == 0; i++)
-		rc = fold_move(tx, number, &rw->move[i]);
+		rc = fold_move(tx, number, rw, &rw->move[i]);
 	rc = rc ? rc : index_live_flush(tx);
 	for (uint32_t i = 0; i < rw->n_gone && rc == 0; i++) {
 		rc = check_empty(tx, number, rw->gone[i]);

@@ -116,6 +116,25 @@ bool layer_lost_between(const struct manifest *m, uint64_t rev_to, uint64_t rev_
 	return false;
 }
 
+bool layer_run_of(const struct manifest *m, uint64_t rev_from, uint64_t rev_to, uint32_t *run)
+{
+	for (uint32_t i = 0; i < m->n_layer; i += layer_run_parts(m, i))
+		if (m->layer[i].rev_from <= rev_from && rev_to <= m->layer[i].rev_to) {
+			*run = i;
+			return true;
+		}
+	return false;
+}
+
+struct segment_id layer_newest(const struct manifest *m)
+{
+	struct segment_id newest = { 0 };
+	for (uint32_t i = 0; i < m->n_layer; i++)
+		if (segment_id_compare(m->layer[i].id, newest) > 0)
+			newest = m->layer[i].id;
+	return newest;
+}
+
 bool layer_runs_due(const struct manifest *m, uint32_t *from, uint32_t *level)
 {
 	uint32_t n = 0, i = m->n_layer;

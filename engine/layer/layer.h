@@ -176,6 +176,10 @@ void layer_run_close(struct layer_run *run);             /* frees; the parts sta
 /* ---- runs of a manifest ---- */
 /* The parts of the run that begins at row i. */
 uint32_t layer_run_parts(const struct manifest *m, uint32_t i);
+/* The first row of the run that holds the interval of writes; false: none does. */
+bool layer_run_of(const struct manifest *m, uint64_t rev_from, uint64_t rev_to, uint32_t *run);
+/* The part that was written last; { 0 }: there is none. */
+struct segment_id layer_newest(const struct manifest *m);
 /* Rows [*from, n_layer) are the newest runs, to become one of level *level: LAYER_FANOUT of a level at least.
  * False: none are due. */
 bool layer_runs_due(const struct manifest *m, uint32_t *from, uint32_t *level);

@@ -105,8 +105,7 @@ static struct index_rewrite rewrite_of(uint32_t first, uint32_t n)
 	uint64_t base[] = { 4, 10, 20 };
 	int64_t t[] = { 15, 10, 20 };
 	for (uint32_t i = 0; i < 3; i++)
-		moves[i] = (struct index_move){ .from = old_id,
-			                        .to = new_id,
+		moves[i] = (struct index_move){ .to = new_id,
 			                        .base = i * 10,
 			                        .block = block(base[i], (i + 1) * 10, t[i]) };
 	added = segment(new_id, n);
@@ -163,4 +162,74 @@ Test(index_rewrite, a_block_that_ends_elsewhere_is_another, .init = setup, .fini
 	struct index_rewrite rw = rewrite_of(0, 3);
 	moves[1].block.next = 19;
 	cr_expect_eq(index_rewrite_check(ix, NUMBER, &rw, &err), FIRN_ECORRUPT);
+}
+
+/* All three, as one block of the new segment. */
+static struct index_rewrite gather(void)
+{
+	struct index_rewrite rw = rewrite_of(0, 1);
+	moves[0].block = block(0, 30, 30);
+	moves[0].block.min_timestamp_ms = 10;
+	return rw;
+}
+
+Test(index_rewrite, several_become_one, .init = setup, .fini = teardown)
+{
+	struct index_extent x;
+	struct index_rewrite rw = gather();
+	for (int again = 0; again < 2; again++) {
+		cr_assert_eq(index_rewrite_check(ix, NUMBER, &rw, &err), 0, "%s", err.text);
+		cr_assert_eq(fold(&rw), 0, "%s", err.text);
+		for (uint64_t o = 0; o < 30; o++)
+			cr_expect(segment_id_equal(at(o).segment, new_id) && at(o).block.base == 0);
+		cr_expect_eq(live_in(old_id), UINT32_MAX);
+		cr_expect_eq(live_in(new_id), 1);
+		cr_expect_eq(index_extent_by_time(ix, NUMBER, STREAM, 0, 25, &x, &err), 0);
+		cr_expect_eq(x.block.next, 30);
+		cr_expect_eq(index_extent_by_time(ix, NUMBER, STREAM, 0, 31, &x, &err),
+		             FIRN_ENOENT);
+	}
+}
+
+Test(index_rewrite, of_several_a_part_may_have_died, .init = setup, .fini = teardown)
+{
+	struct index_rewrite rw = gather();
+	trim(12);
+	cr_assert_eq(index_rewrite_check(ix, NUMBER, &rw, &err), 0, "%s", err.text);
+	cr_assert_eq(fold(&rw), 0, "%s", err.text);
+	cr_expect_eq(at(12).block.next, 30);
+	cr_expect_eq(live_in(old_id), UINT32_MAX);
+	cr_expect_eq(live_in(new_id), 1);
+	trim(30);
+	cr_expect_eq(live_in(new_id), 0);
+}
+
+Test(index_rewrite, of_several_all_may_have_died, .init = setup, .fini = teardown)
+{
+	struct index_extent x;
+	struct index_rewrite rw = gather();
+	trim(30);
+	cr_assert_eq(index_rewrite_check(ix, NUMBER, &rw, &err), 0, "%s", err.text);
+	cr_assert_eq(fold(&rw), 0, "%s", err.text);
+	cr_expect_eq(index_extent_find(ix, NUMBER, STREAM, 0, &x, &err), FIRN_ENOENT);
+	cr_expect_eq(live_in(new_id), 0);
+}
+
+/* The one in the middle lies in a segment that stays. */
+Test(index_rewrite, a_block_is_not_put_over_another, .init = setup, .fini = teardown)
+{
+	struct index_tx tx;
+	struct segment_id other = { 1, 3 };
+	struct manifest_segment s = segment(other, 1);
+	struct block_entry e = block(10, 20, 10);
+	begin(&tx);
+	cr_assert_eq(index_fold_segment(&tx, NUMBER, &s), 0);
+	cr_assert_eq(index_fold_block(&tx, NUMBER, other, &e), 0);
+	cr_assert_eq(index_live_flush(&tx), 0);
+	cr_assert_eq(index_tx_commit(&tx), 0);
+	struct index_rewrite rw = gather();
+	cr_expect_eq(index_rewrite_check(ix, NUMBER, &rw, &err), FIRN_ECORRUPT);
+	cr_expect_eq(fold(&rw), FIRN_ECORRUPT);
+	cr_expect(segment_id_equal(at(12).segment, other));
+	cr_expect_eq(live_in(old_id), 2, "nothing was changed");
 }
