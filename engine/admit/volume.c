@@ -101,6 +101,7 @@ void volume_show(struct volume *v)
 	v->shown_commit_ms = v->manifest.committed_ms;
 	manifest_totals(&v->manifest, &v->shown_segments, &v->shown_bytes);
 	v->layer_due = layers_due(v);
+	v->layer_newest = layer_newest(&v->manifest);
 	graves_sync(v);
 }
 

@@ -151,9 +151,15 @@ struct volume {
 	struct clean *clean;               /* gc/: a cycle of cleaning; of who has `layering` */
 	uint64_t clean_at_ns;              /* no step of it before */
 	int64_t cleaned_ms;                /* what next manifests say; 0: as the settled one */
-	bool bury_due;                     /* a commit is to let go of what is wholly dead */
-	bool burying;                      /* claimed: a worker deletes objects */
-	struct grave *grave;               /* gc/: the dead list of the manifest */
+	struct segment_id layer_newest;    /* part of the manifest's layers */
+	struct segment_id compact_seen;    /* gc/: the newest of them when all were looked at ... */
+	struct segment_id
+	        compact_no[32]; /* ... and runs, by their first part, that stay as they are */
+	uint32_t n_compact_no;  /* how many were written there */
+	uint64_t compact_at_ns; /* no look before */
+	bool bury_due;          /* a commit is to let go of what is wholly dead */
+	bool burying;           /* claimed: a worker deletes objects */
+	struct grave *grave;    /* gc/: the dead list of the manifest */
 	uint32_t n_grave;
 	size_t cap_grave;
 	bool retaining;         /* claimed: a worker looks what retention trims */

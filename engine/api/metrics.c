@@ -187,6 +187,8 @@ int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **
 		  atomic_load(&e->uploads.put_bytes) },
 		{ "firn_rewritten_bytes", "Of those, bytes that were stored before: rewrites.",
 		  "bytes", FIRN_METRIC_COUNTER, atomic_load(&e->uploads.rewritten_bytes) },
+		{ "firn_compacted_blocks", "Small blocks that became parts of larger ones.", "",
+		  FIRN_METRIC_COUNTER, atomic_load(&e->uploads.n_gathered) },
 		{ "firn_pinned_bytes", "Held by results not yet released.", "bytes",
 		  FIRN_METRIC_GAUGE, atomic_load(&e->account->pin_bytes) },
 		{ "firn_place_bytes", "Memory that tells where un-stored data lies.", "bytes",

@@ -92,6 +92,12 @@ void retain_trimmed(struct stream *s)
 		s->retain->counted = false;
 }
 
+void retain_gathered(struct stream *s)
+{
+	if (s->retain)
+		s->retain->counted = false;
+}
+
 bool retain_due(const struct volume *v, int64_t now_ms)
 {
 	return v->n_retain && v->retain[0]->due_ms <= now_ms;

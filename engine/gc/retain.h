@@ -23,6 +23,8 @@ void retain_stored(struct volume *v, struct stream *s, int64_t last_append_ms, u
                    uint64_t bytes);
 /* A trim has become durable. */
 void retain_trimmed(struct stream *s);
+/* Blocks of it have become one: it may begin below what was trimmed, so what is kept is counted anew. */
+void retain_gathered(struct stream *s);
 /* It is deleted, or leaves memory. */
 void retain_gone(struct volume *v, struct stream *s);
 bool retain_due(const struct volume *v, int64_t now_ms);

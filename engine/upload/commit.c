@@ -354,6 +354,7 @@ static void finish(struct volume *v, struct commit *c)
 	v->upload_now = v->stored_first != NULL;
 	if (c->layered)
 		v->layer_first = 0;
+	layered_done(v, c->layered);
 	v->retry_n = 0;
 	pthread_mutex_unlock(&v->lock);
 	for (uint32_t i = 0; i < n; i++)

@@ -2,6 +2,7 @@
 #include "engine/upload/layered.h"
 #include "engine/api/engine.h"
 #include "engine/base/mem.h"
+#include "engine/gc/retain.h"
 #include "engine/upload/upload.h"
 #include <stdlib.h>
 
@@ -34,6 +35,19 @@ int layered_check(struct volume *v, const struct layered *l, struct firn_error *
 	if (!layered_index(l, &rw))
 		return 0;
 	return index_rewrite_check(v->engine->index, v->index_no, &rw, err);
+}
+
+void layered_done(struct volume *v, const struct layered *l)
+{
+	const struct rewritten *r = l ? l->rewritten : NULL;
+	uint64_t last = 0;
+	for (size_t i = 0; r && i < r->n_move; i++) {
+		struct stream *s = NULL;
+		if (r->move[i].block.stream != last)
+			s = volume_stream(v, last = r->move[i].block.stream);
+		if (s)
+			retain_gathered(s);
+	}
 }
 
 static bool within(const struct layered *l, uint64_t from, uint64_t to)

@@ -16,6 +16,8 @@ int layered_check(struct volume *v, const struct layered *l, struct firn_error *
 /* The manifest with what was merged in place of what it was merged from, which is dead from now on, and so are
  * segments that were rewritten. */
 int layers_swap(struct volume *v, struct manifest *next, const struct layered *l);
+/* Locked: the index has it. */
+void layered_done(struct volume *v, const struct layered *l);
 /* For the index; false: it was a merge. */
 bool layered_index(const struct layered *l, struct index_rewrite *out);
 #endif

@@ -5,15 +5,17 @@
  *   rows of segments >= layer_segments, or their footers fill the memory   -> a run of level 1
  *   LAYER_FANOUT runs of one level                                         -> a run of the next
  *   a run that names segments with dead bytes in them (gc/clean.h)         -> the same run, of rewritten segments
+ *   a run that names many segments of small blocks (gc/compact.h)          -> the same
  *
- * Of the last the interval stays. Only the newest are merged, and whole: what is merged is an interval of writes, and the manifest goes on being an
+ * Of those the interval stays. Only the newest are merged, and whole: what is merged is an interval of writes, and the manifest goes on being an
  * unbroken row of them. One merge of a volume at a time; a commit takes its result before the next begins.
  * Memory: the footers of one merge, or one part of each run, and the part that is written.
  * Lock: volume.lock for short moments, for numbers and for the claim. */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/gc/clean.h"
+#include "engine/gc/compact.h"
+#include "engine/gc/gather.h"
 #include "engine/upload/upload.h"
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +67,7 @@ struct work {
 	struct firn_error *err;
 	struct clean_step *step; /* NULL: a merge */
 	struct rewrite *rewrite;
+	struct gather *gather;
 	struct rewritten *rewritten;
 };
 
@@ -134,6 +137,7 @@ static void forget_parts(struct work *w)
 		(void)store_delete(w->v->store, key, &err);
 	}
 	rewrite_forget(w->rewrite);
+	gather_forget(w->gather);
 }
 
 static int add_source(struct work *w, struct layer_source *s)
@@ -257,6 +261,83 @@ static int clean(struct work *w)
 	return rc ? rc : 1;
 }
 
+/* The rows of the run once more, from the first. */
+static int pass(struct work *w, int (*sink)(void *arg, const struct layer_row *row))
+{
+	struct layer_source *s;
+	uint32_t from = w->step->run;
+	gather_again(w->gather);
+	layer_source_close(w->source[0]);
+	w->n_source = 0;
+	int rc = layer_source_run(w->v->engine->env, w->m.volume_id, &w->m.layer[from],
+	                          layer_run_parts(&w->m, from), fetch_for_merge, w->v, &s, w->err);
+	rc = rc ? rc : add_source(w, s);
+	w->merge.sink = sink;
+	return rc ? rc : merge_rows(w);
+}
+
+static int gather(struct work *w)
+{
+	int rc = pass(w, gather_copy);
+	rc = rc ? rc : gather_copied(w->gather);
+	rc = rc ? rc : pass(w, gather_row);
+	return rc ? rc : gather_end(w->gather, &w->rewritten);
+}
+
+/* 1: it is to be gathered; 0: it is not worth it. */
+static int gather_look(struct work *w)
+{
+	uint32_t from = w->step->run, to = from + layer_run_parts(&w->m, from);
+	int rc = open_runs(w, from, to, w->m.layer[from].level);
+	rc = rc ? rc : gather_open(w->v, w->step, &w->run, &w->gather, w->err);
+	w->merge.sink = gather_count;
+	w->merge.arg = w->gather;
+	rc = rc ? rc : merge_rows(w);
+	if (rc || gather_worth(w->gather))
+		return rc ? rc : 1;
+	gather_close(w->gather);
+	w->gather = NULL;
+	layer_source_close(w->source[0]);
+	w->n_source = 0;
+	rounds_charge(w->v, -(int64_t)w->charged);
+	w->charged = 0;
+	return 0;
+}
+
+/* 1: something was gathered; 0: there was nothing. */
+static int compact(struct work *w)
+{
+	struct compact *c;
+	w->step = mem_alloc(w->v->engine->env, sizeof *w->step);
+	if (!w->step)
+		return fail(w->err, FIRN_ENOMEM, 0, "gc", "no memory to compact");
+	int rc = compact_open(w->v, &w->m, &c, w->err);
+	bool found = false;
+	while (!rc && !found && compact_next(c, w->step)) {
+		rc = gather_look(w);
+		found = rc == 1;
+		rc = found ? gather(w) : rc;
+		if (!rc && !found)
+			compact_refuse(c, w->step);
+	}
+	if (c)
+		compact_done(c, found ? w->step : NULL, rc);
+	compact_close(c);
+	return rc ? rc : found;
+}
+
+/* What is due beside merges. */
+static int clean_or_compact(struct work *w)
+{
+	const struct firn_env *env = w->v->engine->env;
+	uint64_t now = env->mono_ns(env->ctx);
+	pthread_mutex_lock(&w->v->lock);
+	bool cleans = clean_due(w->v, now, env->now_ms(env->ctx));
+	bool compacts = !cleans && compact_due(w->v, now);
+	pthread_mutex_unlock(&w->v->lock);
+	return cleans ? clean(w) : compacts ? compact(w) : 0;
+}
+
 static struct layered *layered_of(struct work *w)
 {
 	struct layered *l = mem_zalloc(w->v->engine->env, sizeof *l);
@@ -307,6 +388,7 @@ static void work_end(struct work *w)
 	mem_free(env, w->footer);
 	layer_run_close(&w->run);
 	rewrite_close(w->rewrite);
+	gather_close(w->gather);
 	rewritten_free(env, w->rewritten);
 	mem_free(env, w->step);
 	manifest_fini(&w->m, env);
@@ -331,7 +413,7 @@ int layers_run(struct volume *v)
 	if (merges)
 		rc = merge(&w);
 	else if (!rc)
-		rc = clean(&w);
+		rc = clean_or_compact(&w);
 	made |= rc > 0;
 	rc = rc > 0 ? 0 : rc;
 	if (!rc && made && !(l = layered_of(&w)))
@@ -339,7 +421,9 @@ int layers_run(struct volume *v)
 	if (rc)
 		forget_parts(&w);
 	bool damage = rc == FIRN_ECORRUPT &&
-	              w.rewrite; /* of what is rewritten: no reason to wait */
+	              (w.rewrite || w.gather); /* of what is rewritten: no reason to wait */
+	if (damage && w.gather)                /* clean_done() tells of the other */
+		engine_log(v->engine, FIRN_LOG_ERROR, "gc", v->name, err.text);
 	work_end(&w);
 	if (rc == FIRN_ESTORE)
 		volume_away(v, &err);

@@ -14,6 +14,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/gc/clean.h"
+#include "engine/gc/compact.h"
 #include "engine/gc/gc.h"
 #include "engine/gc/retain.h"
 #include "engine/gc/sweep.h"
@@ -193,7 +194,7 @@ static void look_at_build(struct look *l, struct volume *v)
 /* Locked. Not while what it would give way to has to go first: a commit, which is another's to look at while he is at work. */
 static void look_at_layers(struct look *l, struct volume *v)
 {
-	bool due = v->layer_due || clean_due(v, l->now_ns, l->now_ms);
+	bool due = v->layer_due || clean_due(v, l->now_ns, l->now_ms) || compact_due(v, l->now_ns);
 	if (!due || v->read_only || v->resumed || v->layering || v->layered || v->draining ||
 	    !able(l, v) || v->committing || v->commit || !lane_take(l->e, v->lane, TASK_LAYER))
 		return;

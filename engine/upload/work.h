@@ -79,6 +79,7 @@ struct uploader {
 	bool short_of_memory; /* the deciding thread: a round waits for memory */
 	atomic_ullong n_segment_put, n_manifest_put, put_bytes; /* metrics: requests sent */
 	atomic_ullong rewritten_bytes; /* of put_bytes, what a rewrite put */
+	atomic_ullong n_gathered;      /* blocks that became parts of larger ones */
 };
 
 void work_init(struct engine *e);

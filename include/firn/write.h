@@ -58,7 +58,8 @@ enum firn_compression {
  * Retention: the engine that has the volume attached for writing trims, by a write of its own that takes a number like
  * any (firn_volume_info.rev_durable) and shows as FIRN_MARK_START, what is older than retention_ms or lies behind
  * retention_bytes of newer payload; where both are set, what either says. Only what is stored goes, from the oldest on,
- * in whole blocks of the store (the batches of one upload, cut at about 256 KiB): a block goes when its youngest batch is
+ * in whole blocks of the store (the batches of one upload, or of several that compaction put together: at most a 16th of
+ * retention_ms, or a week, between its first and its last, and about 256 KiB): a block goes when its youngest batch is
  * old enough, or when the blocks after it hold retention_bytes without it. Age is counted from the append time by the
  * engine's wall clock; with RETAIN_BY_TIMESTAMP from the caller's, and a timestamp in the future keeps all behind it. It is
  * looked at once a second, 1024 streams of a volume at a time; while the store is away, or the WAL nearly full, not at
