@@ -199,14 +199,17 @@ enum settled settle(struct volume *v, const struct manifest *sent, struct store_
 	manifest_init(&now);
 	(void)manifest_key(v->name, key, sizeof key);
 	int rc = store_get_all(v->store, key, MANIFEST_MAX_BYTES, &b, version, err);
+	int read = rc ? 0 : manifest_decode(v->engine->env, b.data, b.len, &now, err);
 	enum settled s = SETTLED_UNKNOWN;
+	if (read == FIRN_ENOMEM) /* says nothing of the store */
+		rc = read;
 	if (rc == FIRN_ENOENT && !sent->epoch)
 		s = SETTLED_UNCHANGED;
 	else if (rc == FIRN_ENOENT && sent->seq == 1)
 		s = SETTLED_UNCHANGED;
 	else if (rc == FIRN_ENOENT)
 		s = SETTLED_WRONG;
-	else if (!rc && manifest_decode(v->engine->env, b.data, b.len, &now, err))
+	else if (!rc && read)
 		s = SETTLED_WRONG;
 	else if (!rc && now.seq == sent->seq && !memcmp(now.nonce, sent->nonce, 16) &&
 	         now.epoch == sent->epoch)
