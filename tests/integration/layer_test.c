@@ -35,8 +35,8 @@ static long number(const struct site *s, const char *command)
 	return n;
 }
 
-#define LAYERS "find . -path '*/layer/*' -name '*-*' | wc -l"
-#define SEGMENTS "find . -path '*/seg/*' -name '*-*' | wc -l"
+#define LAYERS "find . -path '*/layer/*' -name '[0-9a-f]*-*' | wc -l"
+#define SEGMENTS "find . -path '*/seg/*' -name '[0-9a-f]*-*' | wc -l"
 #define MANIFEST "stat -c %s $(find . -name manifest -type f)"
 
 /* One round each: streams come and go, keys change, one stream is trimmed. */
@@ -153,7 +153,7 @@ Test(layer, a_flipped_bit_or_a_missing_layer_is_named_and_the_attach_refused)
 	site_run(&s, "rm -r a/index && cp -r . ../keep.$$ && rm -rf saved && mv ../keep.$$ saved");
 	for (int damage = 0; damage < 4; damage++) {
 		struct firn_error err = FIRN_ERROR_INIT;
-		char *files = site_ask(&s, "find $PWD/store -path '*/layer/*' -name '*-*'");
+		char *files = site_ask(&s, "find $PWD/store -path '*/layer/*' -name '[0-9a-f]*-*'");
 		for (char *save, *f = strtok_r(files, "\n", &save); f;
 		     f = strtok_r(NULL, "\n", &save))
 			harm(f, damage);
@@ -198,7 +198,7 @@ Test(layer, a_deleted_streams_segments_leave_the_store)
 	}
 	long left = number(
 	        &s,
-	        "find . -path '*/seg/*' -name '*-*' | xargs grep -l -- a-secret-of-the-tenant | wc -l");
+	        "find . -path '*/seg/*' -name '[0-9a-f]*-*' | xargs grep -l -- a-secret-of-the-tenant | wc -l");
 	cr_expect_eq(left, 0, "%ld segments still hold it", left);
 	long all = number(&s, SEGMENTS);
 	cr_expect_leq(all, 12, "%ld: 8 words, and what was not merged yet", all);
