@@ -73,17 +73,17 @@ enum firn_engine_flag {
 /* What an engine is opened with. Since 0.1. */
 struct firn_engine_opts {
 	uint32_t struct_size;
-	uint32_t flags;        /* enum firn_engine_flag */
-	uint32_t n_threads;    /* 0 = chosen by the engine */
-	uint32_t linger_us;    /* wait for more writes before a flush; 0 = never wait, at most 1 s */
-	const char *dir;       /* WAL and index live here; one engine at a time. Must be set */
-	uint64_t wal_bytes;    /* room for the WAL on disk, up to 16 TiB; 0 = 4 GiB */
+	uint32_t flags;     /* enum firn_engine_flag */
+	uint32_t n_threads; /* 0 = chosen by the engine */
+	uint32_t linger_us; /* wait for more writes before a flush; 0 = never wait, at most 1 s */
+	const char *dir;    /* WAL and index live here; one engine at a time. Must be set */
+	uint64_t wal_bytes; /* room for the WAL on disk, up to 16 TiB; 0 = 4 GiB */
 	uint64_t memory_bytes; /* hard bound on all memory of the engine; 0 = 512 MiB */
 	uint64_t tail_bytes;   /* share for what is not yet stored, from 1 MiB; no write may be */
 	                       /* larger than half of it; 0 = a quarter */
-	uint64_t cache_bytes;  /* share for stored data, from 1 MiB: half of it the block cache, the */
-	                       /* rest positions of readers and what is read ahead, which also has, */
-	                       /* as long as nothing there is read again, most of the cache's half; */
+	uint64_t cache_bytes;  /* share for stored data, from 1 MiB: half is the block cache, the */
+	                       /* rest positions of readers and what is read ahead, which has, as */
+	                       /* long as nothing there is read again, most of that half as well; */
 	                       /* three 16ths of it bound a GET of a replay, and 16 MiB; */
 	                       /* 0 = three 16ths of memory_bytes */
 	uint64_t pin_bytes;    /* results not yet released; 0 = a 16th. Used up: fetches */
@@ -441,7 +441,8 @@ enum firn_detach_mode {
  *  FIRN_EFENCED      detached; another engine is the writer
  *  FIRN_EIO          detached; the last record could not be written: the next attach replays
  * KEEP_WAL and ABORT always detach; with a log in a store whose writes have no outcome by the time-out:
- * FIRN_ETIMEDOUT, as above. Since 0.1. */
+ * FIRN_ETIMEDOUT, as above. A volume attached READ_ONLY goes at once, but for a look at its store
+ * that is under way: in an outage that ends after the deadline_ms of its URI. Since 0.1. */
 struct firn_detach {
 	struct firn_req req;
 	struct firn_volume *volume;
