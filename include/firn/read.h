@@ -202,9 +202,9 @@ enum firn_by {
 };
 
 /* Request: find a batch between `start` and `visible`; event.offset, end, timestamp_ms tell which.
- * The record inside the batch is the caller's business. Reads the store if it must.
+ * The record inside the batch is the caller's business. Reads the store if it must. What a takeover gave up (FIRN_ELOST to
+ * readers) holds no batch: the answer is of what is there.
  *  FIRN_ENOENT       no such stream, or no such batch (event.stream is set then)
- *  FIRN_ELOST        the answer lies in a lost range, event.offset to event.end
  *  FIRN_EFENCED      it may lie above stored, or in an object that is gone, and another engine is
  *                    the writer now
  *  FIRN_ESTORE       the store is away (RETRY) or refused
