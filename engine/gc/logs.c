@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VOLUMES_MAX = 4096, HEAD_GUESS = 4096, PREFIX_LEN = 43 /* ".firn-wal/", 32 digits, '/' */ };
+enum { VOLUMES_MAX = 4096, PREFIX_LEN = 43 /* ".firn-wal/", 32 digits, '/' */ };
 
 struct seen_volume {
 	uint8_t id[16];
@@ -68,31 +68,6 @@ static int push(struct dead_log *l, uint64_t **array, size_t *n, size_t *cap, ui
 
 /* ---- its slots ---- */
 
-static bool digits(const char *text, uint32_t n, uint64_t *out)
-{
-	*out = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		char c = text[i];
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return false;
-		*out = *out << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-	}
-	return true;
-}
-
-static bool key_parse(const char *key, uint8_t id[16], uint64_t *slot)
-{
-	if (strlen(key) != PREFIX_LEN + 16 || key[PREFIX_LEN - 1] != '/')
-		return false;
-	for (uint32_t i = 0; i < 16; i++) {
-		uint64_t byte;
-		if (!digits(key + 10 + (size_t)i * 2, 2, &byte))
-			return false;
-		id[i] = (uint8_t)byte;
-	}
-	return digits(key + PREFIX_LEN, 16, slot);
-}
-
 struct listing {
 	struct dead_log *l;
 	char *after;
@@ -105,7 +80,7 @@ static int take_key(void *arg, const char *key, uint64_t size)
 	struct dead_log *l = g->l;
 	uint64_t slot;
 	uint8_t id[16];
-	bool ours = key_parse(key, id, &slot); /* else it is none of ours, and left alone */
+	bool ours = slots_key_parse(key, id, &slot); /* else it is none of ours, and left alone */
 	bool next = ours && l->prefix[0] && strncmp(key, l->prefix, PREFIX_LEN) != 0;
 	if (next && l->n_slot)
 		return g->other = true;
@@ -121,30 +96,6 @@ static int take_key(void *arg, const char *key, uint64_t size)
 	return rc ? fail(l->err, rc, 0, "gc", "no memory for a sweep") : 0;
 }
 
-/* The object at a slot as far as its rows go. FIRN_ENOENT: it is gone. */
-static int read_head(struct dead_log *l, uint64_t slot, struct slots_head *h, struct buf *b)
-{
-	char key[SLOTS_KEY_MAX];
-	size_t want = HEAD_GUESS, got = 0;
-	slots_key(l->id, slot, key);
-	for (;;) {
-		b->len = 0;
-		uint8_t *to = buf_add(b, want);
-		int rc = to ? store_get(l->store, key, 0, to, want, &got, l->err)
-		            : fail(l->err, FIRN_ENOMEM, 0, "gc", "no memory for a sweep");
-		if (rc)
-			return rc;
-		size_t head = slots_head_len(b->data, got);
-		if (head <= got || got < want || want > HEAD_GUESS || head > SLOTS_MAX_BYTES)
-			break;
-		want = head;
-	}
-	int rc = slots_head_get(b->data, got, h, l->err);
-	if (!rc && (h->slot != slot || memcmp(h->log_id, l->id, 16) != 0))
-		rc = fail(l->err, FIRN_ECORRUPT, 0, "gc", "it belongs elsewhere");
-	return rc ? fail_context(l->err, rc, "%s", key) : 0;
-}
-
 static uint64_t last_slot(const struct dead_log *l)
 {
 	return l->slot[l->n_slot - 1];
@@ -156,7 +107,7 @@ static int find_end(struct dead_log *l, struct buf *b)
 	l->end = UINT64_MAX;
 	for (size_t i = 0; i < l->n_seal && l->end == UINT64_MAX; i++) {
 		struct slots_head h;
-		int rc = read_head(l, l->seal[i], &h, b);
+		int rc = slots_read_head(l->store, l->id, l->seal[i], &h, b, l->err);
 		if (rc && rc != FIRN_ENOENT)
 			return rc;
 		bool ends = !rc && h.kind == SLOTS_SEAL;
@@ -197,7 +148,7 @@ static int find_volumes(struct dead_log *l, struct buf *b)
 		struct slots_head h;
 		if (volume_ends_now(l->v))
 			return FIRN_ECANCELED;
-		rc = read_head(l, l->slot[i], &h, b);
+		rc = slots_read_head(l->store, l->id, l->slot[i], &h, b, l->err);
 		if (rc == FIRN_ENOENT) {
 			rc = 0;
 			continue;

@@ -338,6 +338,17 @@ static int put_in_front(struct found *f, struct manifest *m, uint64_t rev)
 	return rc == FIRN_ENOMEM ? fail(f->err, rc, 0, "rebuild", "no memory") : rc;
 }
 
+static int look_at_logs(struct found *f)
+{
+	const struct rebuild_opts *o = f->opts;
+	struct rebuild_report *r = f->report;
+	int rc = logs_look(o->env, o->store, r->volume_id, r->rev_stored, &r->logs, f->err);
+	for (uint32_t i = 0; i < o->n_log_store && !rc; i++)
+		rc = logs_look(o->env, o->log_store[i], r->volume_id, r->rev_stored, &r->logs,
+		               f->err);
+	return rc ? fail_context(f->err, rc, "logs in stores") : 0;
+}
+
 int rebuild_run(const struct rebuild_opts *opts, struct manifest *out,
                 struct rebuild_report *report, struct firn_error *err)
 {
@@ -358,6 +369,7 @@ int rebuild_run(const struct rebuild_opts *opts, struct manifest *out,
 		          "there is nothing of a volume %s that begins with its first write",
 		          opts->name);
 	rc = rc ? rc : put_in_front(&f, out, rev);
+	rc = rc ? rc : look_at_logs(&f);
 	found_fini(&f);
 	if (rc)
 		manifest_fini(out, opts->env);

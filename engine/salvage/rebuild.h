@@ -19,6 +19,7 @@
 #ifndef SALVAGE_REBUILD_H
 #define SALVAGE_REBUILD_H
 #include "engine/manifest/manifest.h"
+#include "engine/salvage/logs.h"
 #include "engine/store/store.h"
 #include "engine/wal/record.h"
 #include <firn/env.h>
@@ -43,12 +44,16 @@ struct rebuild_report {
 	uint64_t n_damaged,
 	        n_foreign; /* not used: they do not verify; are of another volume, or no objects of firn */
 	char damage[300]; /* the first of these; "": none */
+	/* Of logs in the volume's store and in those of opts: writes above rev_stored. They are not rebuilt. */
+	struct logs_report logs;
 };
 
 struct rebuild_opts {
 	const struct firn_env *env;
 	struct store *store;
-	const char *name; /* of the volume */
+	const char *name;               /* of the volume */
+	struct store *const *log_store; /* others in which engines kept their logs (wal=store:) */
+	uint32_t n_log_store;
 	uint64_t
 	        seq_min; /* a manifest that is there, and is to be replaced, has this number; 0: none */
 	/* The WAL of its last writer: its id and table; NULL: not at hand. */

@@ -64,6 +64,7 @@ struct salvage_opts {
 
 /* On return *out is filled as far as it went; salvage_report_fini() in every case.
  *  FIRN_ENOENT       no such directory, or nothing of this WAL was given up of this volume: *err says which
+ *  FIRN_EUNSUPPORTED the engine of that directory had its log in a store: it stays there (gc/logs.h)
  *  FIRN_EBUSY        in_use, and its engine does not know yet that the volume is another's, or its files moved: try again
  *  FIRN_ESTORE       the store is away; what was put back waits in this engine's WAL, run it again
  *  FIRN_EFENCED, FIRN_ESHUTDOWN, FIRN_EREADONLY    the volume takes no writes (any more)

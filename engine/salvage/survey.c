@@ -213,6 +213,21 @@ static int check_found(struct tail *t, const struct wal_report *wal)
 	            "%s: nothing of this WAL was given up of the volume", t->opts->wal_dir);
 }
 
+static int any_file(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return 0;
+}
+
+/* What an engine with its log in a store has instead. */
+static bool has_copy(const struct salvage_opts *o)
+{
+	char path[4200];
+	(void)snprintf(path, sizeof path, "%s-copy", o->wal_dir);
+	return !o->env->files->list(o->env->ctx, path, any_file, NULL);
+}
+
 int tail_survey(struct tail *t)
 {
 	struct wal_report wal;
@@ -222,6 +237,12 @@ int tail_survey(struct tail *t)
 	if ((rc == FIRN_EIO || rc == FIRN_ENOENT) && t->opts->in_use)
 		rc = fail_context(t->err, t->err->code = FIRN_EBUSY,
 		                  "its engine runs, and moved something: try again");
+	if (rc == FIRN_ENOENT && has_copy(t->opts))
+		rc = fail(
+		        t->err, FIRN_EUNSUPPORTED, 0, "salvage",
+		        "%s-copy: its engine had its log in a store (wal=store:), and directories alone are "
+		        "read. What was given up stays there, below .firn-wal/",
+		        t->opts->wal_dir);
 	if (!rc && wal.n_problems) {
 		(void)snprintf(t->out->damage, sizeof t->out->damage, "%s", t->err->text);
 		t->err->code = 0;

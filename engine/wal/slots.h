@@ -121,6 +121,9 @@ void slots_note_add(struct slots *s, uint64_t lsn, uint64_t slot); /* locked */
 uint64_t slots_lowest(const struct slots *s);                      /* locked: slots below may go */
 
 /* slots_walk.c: reading another engine's log, and ending it. */
+/* The slot's object as far as its rows go, into *b. FIRN_ENOENT: it is gone; FIRN_ECORRUPT, FIRN_EUNSUPPORTED, FIRN_ESTORE. */
+int slots_read_head(struct store *store, const uint8_t log_id[16], uint64_t slot,
+                    struct slots_head *h, struct buf *b, struct firn_error *err);
 struct slots_walk {
 	const struct firn_env *env;
 	struct store *store;

@@ -25,6 +25,34 @@ bool slots_seal_of_sweep(const struct slots_head *h)
 	return h->kind == SLOTS_SEAL && h->slot && h->acked == h->slot;
 }
 
+enum { PREFIX_LEN = 43 }; /* ".firn-wal/", 32 digits, '/' */
+
+static bool digits(const char *text, uint32_t n, uint64_t *out)
+{
+	*out = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		char c = text[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return false;
+		*out = *out << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return true;
+}
+
+bool slots_key_parse(const char *key, uint8_t log_id[16], uint64_t *slot)
+{
+	if (strlen(key) != PREFIX_LEN + 16 || strncmp(key, ".firn-wal/", 10) != 0 ||
+	    key[PREFIX_LEN - 1] != '/')
+		return false;
+	for (uint32_t i = 0; i < 16; i++) {
+		uint64_t byte;
+		if (!digits(key + 10 + (size_t)i * 2, 2, &byte))
+			return false;
+		log_id[i] = (uint8_t)byte;
+	}
+	return digits(key + PREFIX_LEN, 16, slot);
+}
+
 static uint64_t head_sum(const uint8_t *at, uint32_t n_volume)
 {
 	return sum64_seed(at + SLOTS_HEAD, (size_t)n_volume * SLOTS_ROW, sum64(at, 88));

@@ -41,6 +41,8 @@ bool slots_seal_of_sweep(const struct slots_head *h);
 
 /* ".firn-wal/<log id>/<slot>": 32 and 16 hex digits. No volume's name can begin so. */
 void slots_key(const uint8_t log_id[16], uint64_t slot, char key[SLOTS_KEY_MAX]);
+/* False: it is no slot's. */
+bool slots_key_parse(const char *key, uint8_t log_id[16], uint64_t *slot);
 /* Header and rows; the group follows. Room for h->n_volume rows is taken from row. out->failed: no memory. */
 void slots_encode(const struct slots_head *h, const struct slots_row *row, struct buf *out);
 /* All of a slot's bytes but the group, checked: sums, lengths. *group: where it begins in data. FIRN_ECORRUPT,

@@ -11,7 +11,32 @@
 #include "engine/store/store.h"
 #include <stdio.h>
 
+enum { HEAD_GUESS = 4096 };
 enum { LOOKS = 4096 }; /* at one slot: a store that changes its mind is not asked for ever */
+
+int slots_read_head(struct store *store, const uint8_t log_id[16], uint64_t slot,
+                    struct slots_head *h, struct buf *b, struct firn_error *err)
+{
+	char key[SLOTS_KEY_MAX];
+	size_t want = HEAD_GUESS, got = 0;
+	slots_key(log_id, slot, key);
+	for (;;) {
+		b->len = 0;
+		uint8_t *to = buf_add(b, want);
+		int rc = to ? store_get(store, key, 0, to, want, &got, err)
+		            : fail(err, FIRN_ENOMEM, 0, "wal", "no memory for a slot");
+		if (rc)
+			return rc;
+		size_t head = slots_head_len(b->data, got);
+		if (head <= got || got < want || want > HEAD_GUESS || head > SLOTS_MAX_BYTES)
+			break;
+		want = head;
+	}
+	int rc = slots_head_get(b->data, got, h, err);
+	if (!rc && (h->slot != slot || memcmp(h->log_id, log_id, 16) != 0))
+		rc = fail(err, FIRN_ECORRUPT, 0, "wal", "it belongs elsewhere");
+	return rc ? fail_context(err, rc, "%s", key) : 0;
+}
 
 static int read_group(struct slots_walk *w, const struct slots_head *h, const uint8_t *group,
                       uint8_t **out, struct firn_error *err)

@@ -140,6 +140,27 @@ Test(rebuild, without_its_wal_no_offset_is_given_again, .init = setup, .fini = t
 	host_stop(&b, FIRN_DETACH_DRAIN);
 }
 
+/* Nobody knows any more that there was a log in a store, nor where: who names the store hears what it holds. */
+Test(rebuild, what_logs_in_stores_hold_is_said, .init = setup, .fini = teardown)
+{
+	char wal[300], args[400];
+	const char *in_store[] = { wal, "wal_slot_ms=0", options[0], options[1], NULL };
+	(void)snprintf(wal, sizeof wal, "wal=store:file://%s/log", site.dir);
+	(void)snprintf(args, sizeof args, "--dry-run --logs file://%s/log", site.dir);
+	a.opts.options = in_store;
+	live("klm");
+	host_stop(&a, FIRN_DETACH_ABORT);
+	site_run(&site, "rm store/v/manifest");
+	says(manifest(args), "1 logs in stores hold writes 23 to 25 of it in 3 slots");
+	says(manifest(args), "1\n");
+	(void)snprintf(args, sizeof args, "--json --logs file://%s/log", site.dir);
+	says(manifest(args), "\"logs_in_stores\": {\"logs\": 1, \"slots\": 3");
+	says(site_ask(&site,
+	              "%s/firn salvage --from a -d own --wal-size 64M -s '%s' -v v 2>&1; echo $?",
+	              getenv("FIRN_BIN_DIR"), site.uri),
+	     "its engine had its log in a store");
+}
+
 Test(rebuild, a_manifest_that_is_there_is_not_touched_unasked, .init = setup, .fini = teardown)
 {
 	live("");

@@ -78,9 +78,14 @@ int rebuild_index_run(int argc, char **argv)
 
 /* ---- the manifest ---- */
 
+enum { LOGS_MAX = 16 };
+
 struct rebuild {
 	struct common common;
 	const char *from;
+	const char *log_uri[LOGS_MAX];
+	struct store *log_store[LOGS_MAX];
+	uint32_t n_log;
 	bool dry_run, replace;
 	struct wal_report wal;
 	struct manifest manifest;
@@ -91,11 +96,14 @@ struct rebuild {
 	char key[512];
 };
 
-enum { KEY_FROM = 256, KEY_DRY_RUN, KEY_REPLACE };
+enum { KEY_FROM = 256, KEY_DRY_RUN, KEY_REPLACE, KEY_LOGS };
 
 static const struct argp_option manifest_options[] = {
 	{ "from", KEY_FROM, "DIR", 0,
 	  "Directory of the last writer, if it is there: what it acked is not lost then", 0 },
+	{ "logs", KEY_LOGS, "URI", 0,
+	  "A store in which engines kept logs (wal=store:URI), if it is not that of the volume; may be given again",
+	  0 },
 	{ "dry-run", KEY_DRY_RUN, NULL, 0, "Say what would be rebuilt, and write nothing", 0 },
 	{ "replace", KEY_REPLACE, NULL, 0, "Also if there is a manifest: its writer is fenced", 0 },
 	{ 0 },
@@ -113,6 +121,11 @@ static error_t manifest_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_DRY_RUN:
 		r->dry_run = true;
+		return 0;
+	case KEY_LOGS:
+		if (r->n_log == LOGS_MAX)
+			argp_error(state, "--logs: %d stores at most", LOGS_MAX);
+		r->log_uri[r->n_log++] = arg;
 		return 0;
 	case KEY_REPLACE:
 		r->replace = true;
@@ -175,6 +188,22 @@ static int read_wal(struct rebuild *r)
 	return rc && rc != FIRN_ECORRUPT ? report(&r->common, &err) : DONE;
 }
 
+static int open_logs(struct rebuild *r)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	for (uint32_t i = 0; i < r->n_log; i++)
+		if (store_look(r->log_uri[i], &r->log_store[i], &err))
+			return report(&r->common, &err);
+	return DONE;
+}
+
+static void close_logs(struct rebuild *r)
+{
+	for (uint32_t i = 0; i < r->n_log; i++)
+		if (r->log_store[i])
+			store_close(r->log_store[i]);
+}
+
 static void tell_json(const struct rebuild *r)
 {
 	const struct rebuild_report *p = &r->report;
@@ -196,7 +225,26 @@ static void tell_json(const struct rebuild *r)
 	json_u64(&j, "damaged", p->n_damaged);
 	json_string(&j, "damage", p->damage);
 	json_u64(&j, "foreign", p->n_foreign);
+	json_object(&j, "logs_in_stores");
+	json_u64(&j, "logs", p->logs.n_log);
+	json_u64(&j, "slots", p->logs.n_slot);
+	json_u64(&j, "write_first", p->logs.rev_first);
+	json_u64(&j, "write_last", p->logs.rev_last);
+	json_u64(&j, "damaged", p->logs.n_damaged);
 	json_end(&j);
+	json_end(&j);
+}
+
+static void tell_logs(const struct logs_report *l)
+{
+	if (l->n_log)
+		printf("%" PRIu64 " logs in stores hold writes %" PRIu64 " to %" PRIu64
+		       " of it in %" PRIu64
+		       " slots, acked or not: they are not in it, and stay below .firn-wal/\n",
+		       l->n_log, l->rev_first, l->rev_last, l->n_slot);
+	if (l->n_damaged)
+		printf("%" PRIu64 " slots of logs in stores do not verify: they may hold more\n",
+		       l->n_damaged);
 }
 
 static void tell(const struct rebuild *r)
@@ -213,6 +261,7 @@ static void tell(const struct rebuild *r)
 	else
 		printf("what its last writer acked is in %s: attach the volume with that directory\n",
 		       r->from);
+	tell_logs(&p->logs);
 	if (p->n_beyond)
 		printf("%" PRIu64 " segments from write %" PRIu64
 		       " on lie behind a hole and are not in it\n",
@@ -260,6 +309,8 @@ static int rebuild(struct rebuild *r)
 	struct rebuild_opts o = { .env = env_default(),
 		                  .store = r->store,
 		                  .name = r->common.volume,
+		                  .log_store = r->log_store,
+		                  .n_log_store = r->n_log,
 		                  .seq_min = r->seq,
 		                  .wal_id = r->wal.wal_id,
 		                  .wal = r->from ? r->wal.row : NULL,
@@ -274,7 +325,9 @@ static int rebuild(struct rebuild *r)
 	else if (code == DONE)
 		tell(r);
 	manifest_fini(&r->manifest, env_default());
-	return code == DONE && (r->report.n_damaged || r->report.n_beyond) ? WRONG : code;
+	bool wrong = r->report.n_damaged || r->report.n_beyond || r->report.logs.n_log ||
+	             r->report.logs.n_damaged;
+	return code == DONE && wrong ? WRONG : code;
 }
 
 int rebuild_manifest_run(int argc, char **argv)
@@ -284,7 +337,8 @@ int rebuild_manifest_run(int argc, char **argv)
 	        "when it is gone, or damaged. Look with --dry-run first: what was trimmed or deleted lately may "
 	        "be back, and without the last writer's directory what it had acked and not stored is given up. "
 	        "No writer may be alive.\v"
-	        "Exit code 1 also if objects are damaged or missing: the rest is rebuilt.\n\n"
+	        "Exit code 1 also if objects are damaged or missing, or if logs in stores hold writes that were not stored: the "
+	        "rest is rebuilt. Logs are looked for in the volume's store and in those of --logs.\n\n"
 	        "Examples:\n"
 	        "  firn rebuild manifest --dry-run -s file:///srv/firn -v chat\n"
 	        "  firn rebuild manifest -s file:///srv/firn -v chat --from /var/lib/firn\n";
@@ -295,8 +349,10 @@ int rebuild_manifest_run(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &r);
 	int code = look(&r);
 	code = code == DONE ? read_wal(&r) : code;
+	code = code == DONE ? open_logs(&r) : code;
 	code = code == DONE ? rebuild(&r) : code;
 	wal_report_fini(&r.wal);
+	close_logs(&r);
 	if (r.store)
 		store_close(r.store);
 	return code;
