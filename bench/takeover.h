@@ -19,6 +19,7 @@ struct takeover {
 	const char *name;
 	enum takeover_kind kind;
 	unsigned n_stream, mib;
+	unsigned rounds; /* so often each stream gets a record more, and all is stored: extents */
 };
 
 /* Milliseconds from the call of the attach; requests and bytes from the opening of the engine on, without those that try

@@ -111,6 +111,36 @@ static int append_each(struct side *s, unsigned n_stream, unsigned n, size_t len
 	return write_ops(s, op, n);
 }
 
+static int flush(struct side *s)
+{
+	struct firn_flush f = FIRN_FLUSH_INIT;
+	f.req.timeout_ms = FIRN_FOREVER;
+	f.volume = s->volume;
+	f.mark = FIRN_MARK_STORED;
+	return call(s, &f.req, "flush");
+}
+
+/* A record more in each stream, which becomes an extent of its own. */
+static int append_all(struct side *s, unsigned n_stream)
+{
+	static struct firn_op op[BATCH];
+	struct iovec iov = { s->noise, RECORD };
+	char name[16];
+	int rc = 0;
+	for (unsigned i = 0, n = 0; !rc && i < n_stream; i++) {
+		uint64_t id;
+		rc = firn_stream_find(s->volume, stream_name(i, name), 7, &id);
+		if (rc)
+			return host_fail("find", rc, NULL);
+		op[n++] = append_op(id, &iov);
+		if (n == BATCH || i + 1 == n_stream) {
+			rc = write_ops(s, op, n);
+			n = 0;
+		}
+	}
+	return rc ? rc : flush(s);
+}
+
 static int fill(struct side *s, const struct takeover *t)
 {
 	int rc = 0;
@@ -118,11 +148,9 @@ static int fill(struct side *s, const struct takeover *t)
 		rc = make_streams(s, i, t->n_stream - i < BATCH ? t->n_stream - i : BATCH);
 	for (unsigned i = 0; !rc && i < t->mib; i++)
 		rc = append_each(s, t->n_stream, SIDE, LARGE);
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	f.req.timeout_ms = FIRN_FOREVER;
-	f.volume = s->volume;
-	f.mark = FIRN_MARK_STORED;
-	rc = rc ? rc : call(s, &f.req, "flush");
+	for (unsigned i = 0; !rc && i < t->rounds; i++)
+		rc = append_all(s, t->n_stream);
+	rc = rc ? rc : flush(s);
 	for (unsigned i = 0; !rc && i < TAIL_WRITES; i++)
 		rc = append_each(s, t->n_stream, TAIL_EACH, RECORD);
 	return rc;
