@@ -5,21 +5,10 @@
  * open while a layer is fetched. */
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
-#include "engine/index/fold.h"
-#include <stdbool.h>
+#include "engine/index/fill.h"
 #include <string.h>
 
 enum { FILL_ROWS = 8192 };
-
-struct index_fill {
-	struct index *ix;
-	struct index_volume v; /* number, n_streams */
-	struct index_tx tx;
-	uint32_t n_row;
-	bool open;         /* the transaction */
-	uint32_t n_lost;   /* folded, or below what was */
-	uint64_t lost_cut; /* how far the cut has come by them */
-};
 
 static int fill_row_put(struct index_tx *tx, uint32_t number)
 {
@@ -59,7 +48,7 @@ int index_fill_pause(struct index_fill *f, struct firn_error *err)
 	return index_tx_commit(&f->tx);
 }
 
-static int fill_begin(struct index_fill *f, struct firn_error *err)
+int index_fill_begin(struct index_fill *f, struct firn_error *err)
 {
 	int rc = f->open ? 0 : index_tx_write(f->ix, &f->tx, err);
 	f->open = rc == 0;
@@ -70,12 +59,12 @@ static int fill_begin(struct index_fill *f, struct firn_error *err)
 int index_fill_lost(struct index_fill *f, const struct lost_entry *lost, uint32_t n, uint64_t rev,
                     struct firn_error *err)
 {
-	int rc = 0;
+	int rc = index_base_end(f, err);
 	for (; rc == 0 && f->n_lost < n && lost[f->n_lost].rev_stored < rev; f->n_lost++) {
 		const struct lost_entry *l = &lost[f->n_lost];
 		if (l->rev_stored < f->lost_cut)
 			continue;
-		rc = fill_begin(f, err);
+		rc = index_fill_begin(f, err);
 		rc = rc ? rc : index_fold_lost(&f->tx, &f->v, l);
 		f->lost_cut = l->rev_stored + l->rev_skip;
 	}
@@ -84,9 +73,10 @@ int index_fill_lost(struct index_fill *f, const struct lost_entry *lost, uint32_
 
 int index_fill_row(struct index_fill *f, const struct layer_row *row, struct firn_error *err)
 {
-	int rc = fill_begin(f, err);
+	int rc = index_base_end(f, err);
+	rc = rc ? rc : index_fill_begin(f, err);
 	rc = rc ? rc : index_fold_row(&f->tx, &f->v, row);
-	if (rc == 0 && ++f->n_row == FILL_ROWS)
+	if (rc == 0 && ++f->n_row >= FILL_ROWS)
 		rc = index_fill_pause(f, err);
 	return rc;
 }
@@ -126,7 +116,8 @@ static int swap(struct index_tx *tx, struct index_fill *f, const struct index_co
 int index_fill_end(struct index_fill *f, const struct index_commit *commit, uint32_t kept,
                    struct firn_error *err)
 {
-	int rc = index_fill_pause(f, err);
+	int rc = index_base_end(f, err);
+	rc = rc ? rc : index_fill_pause(f, err);
 	rc = rc ? rc : index_tx_write(f->ix, &f->tx, err);
 	rc = rc ? rc : index_tx_finish(&f->tx, swap(&f->tx, f, commit, kept));
 	if (rc)
@@ -162,6 +153,7 @@ void index_fill_abort(struct index_fill *f)
 		index_tx_end(&f->tx);
 	if (index_tx_write(f->ix, &f->tx, &err) == 0)
 		(void)index_tx_finish(&f->tx, fill_to_drop(&f->tx, f->v.number));
+	mem_free(f->ix->env, f->base);
 	mem_free(f->ix->env, f);
 }
 

@@ -79,6 +79,9 @@ int index_apply(struct index *ix, const struct index_commit *commit, struct firn
  * swaps. What a crash or abort() leaves is cleared away by later applies. One thread. */
 struct index_fill;
 int index_fill_open(struct index *ix, struct index_fill **out, struct firn_error *err);
+/* The first rows of all: those of the oldest runs, merged as a base (layer_merge), in their order. Lost entries before the
+ * oldest run come first, as before any. */
+int index_fill_base(struct index_fill *f, const struct layer_row *row, struct firn_error *err);
 /* Rows of one run after the other, oldest first. After an error: abort. */
 int index_fill_row(struct index_fill *f, const struct layer_row *row, struct firn_error *err);
 /* Lost entries that stand before a rev, in their order, are folded: to be called before the run that begins there. */

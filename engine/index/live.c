@@ -54,7 +54,7 @@ static int slot_write(struct index_tx *tx, struct index_live *l)
 
 int index_live_add(struct index_tx *tx, uint32_t number, const struct index_extent *x, int sign)
 {
-	struct index_live *l = &tx->live[(x->segment.n ^ x->segment.epoch) % INDEX_LIVE_SLOTS];
+	struct index_live *l = &tx->live[(x->segment.n ^ x->segment.epoch) % tx->n_live];
 	int same = l->id.epoch == x->segment.epoch && l->id.n == x->segment.n &&
 	           l->number == number;
 	if (l->id.epoch && !same) {
@@ -72,7 +72,7 @@ int index_live_add(struct index_tx *tx, uint32_t number, const struct index_exte
 int index_live_flush(struct index_tx *tx)
 {
 	int rc = 0;
-	for (uint32_t i = 0; i < INDEX_LIVE_SLOTS && rc == 0; i++)
+	for (uint32_t i = 0; i < tx->n_live && rc == 0; i++)
 		if (tx->live[i].id.epoch)
 			rc = slot_write(tx, &tx->live[i]);
 	return rc;

@@ -26,13 +26,13 @@ enum index_table {
 	INDEX_DROP = 3,
 	INDEX_FILL = 4, /* number 0 */
 	INDEX_STREAM = 16,
-	INDEX_EXTENT = 17,
-	INDEX_GAP = 18,
-	INDEX_KV = 19,
-	INDEX_PRODUCER = 20,
-	INDEX_KEY = 21,
-	INDEX_SEGMENT = 22,
-	INDEX_EMPTY = 23,
+	INDEX_GAP = 17,
+	INDEX_KV = 18,
+	INDEX_PRODUCER = 19,
+	INDEX_KEY = 20,
+	INDEX_SEGMENT = 21,
+	INDEX_EMPTY = 22,
+	INDEX_EXTENT = 23, /* the last of a number: base.c */
 };
 
 struct index_key {

@@ -62,7 +62,9 @@ static int tx_begin(struct index *ix, struct index_tx *tx, int write, struct fir
 	tx->cursor = NULL;
 	tx->err = err;
 	tx->write = write;
-	memset(tx->live, 0, sizeof tx->live);
+	memset(tx->few, 0, sizeof tx->few);
+	tx->live = tx->few;
+	tx->n_live = INDEX_LIVE_SLOTS;
 	buf_init(&tx->row, ix->env);
 	int rc = mdb_txn_begin(ix->db, NULL, write ? 0 : MDB_RDONLY, &tx->txn);
 	if (rc) {
@@ -103,7 +105,7 @@ int index_tx_write(struct index *ix, struct index_tx *tx, struct firn_error *err
 
 int index_tx_commit(struct index_tx *tx)
 {
-	int rc = index_live_flush(tx);
+	int rc = tx->live == tx->few ? index_live_flush(tx) : 0;
 	tx->meta.txnid = mdb_txn_id(tx->txn);
 	index_key_head(&tx->key, 0, INDEX_META);
 	index_meta_put(&tx->row, &tx->meta);
@@ -147,14 +149,26 @@ static void row_of(const MDB_val *k, const MDB_val *v, struct index_row *out)
 	out->value_len = v->mv_size;
 }
 
-int index_tx_put(struct index_tx *tx)
+static int put(struct index_tx *tx, unsigned how)
 {
 	index_row_seal(&tx->row, &tx->key);
 	if (tx->row.failed)
 		return fail(tx->err, FIRN_ENOMEM, 0, "index", "no memory for a row");
 	MDB_val k = { tx->key.len, tx->key.data }, v = { tx->row.len, tx->row.data };
-	int rc = mdb_put(tx->txn, tx->ix->table, &k, &v, 0);
+	int rc = mdb_put(tx->txn, tx->ix->table, &k, &v, how);
+	if (rc == MDB_KEYEXIST) /* LMDB's word for: not above all others */
+		rc = mdb_put(tx->txn, tx->ix->table, &k, &v, 0);
 	return rc ? tx_fail(tx, rc, "write to") : 0;
+}
+
+int index_tx_put(struct index_tx *tx)
+{
+	return put(tx, 0);
+}
+
+int index_tx_append(struct index_tx *tx)
+{
+	return put(tx, MDB_APPEND);
 }
 
 int index_tx_del(struct index_tx *tx)

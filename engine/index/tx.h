@@ -33,10 +33,12 @@ struct index_tx {
 	MDB_txn *txn;
 	MDB_cursor *cursor;
 	struct firn_error *err;
-	struct buf row;                           /* the value under construction */
-	struct index_key key;                     /* scratch */
-	struct index_meta meta;                   /* writers: written back by commit */
-	struct index_live live[INDEX_LIVE_SLOTS]; /* writers: see live.c */
+	struct buf row;          /* the value under construction */
+	struct index_key key;    /* scratch */
+	struct index_meta meta;  /* writers: written back by commit */
+	struct index_live *live; /* writers: see live.c; those below, or a fill's own */
+	uint32_t n_live, _pad;
+	struct index_live few[INDEX_LIVE_SLOTS];
 	int write;
 };
 
@@ -56,6 +58,8 @@ int index_tx_finish(struct index_tx *tx, int rc);
 int index_tx_get(struct index_tx *tx, struct index_row *out);
 /* Writes tx->row, begun by a codec, under tx->key. */
 int index_tx_put(struct index_tx *tx);
+/* The same, quick if the key is above all others of the file. Searches for nothing. */
+int index_tx_append(struct index_tx *tx);
 int index_tx_del(struct index_tx *tx); /* of tx->key; an absent one is fine */
 
 /* Moves the cursor. Rows whose key does not begin with the first `prefix` bytes of tx->key do not

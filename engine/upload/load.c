@@ -95,65 +95,6 @@ static int apply_above(struct volume *v, uint64_t rev, struct firn_error *err)
 	return rc;
 }
 
-struct filling {
-	struct volume *v;
-	struct index_fill *f;
-};
-
-/* Others commit while we wait for the store. */
-static int fetch_for_fill(void *arg, const struct manifest_layer *part, struct buf *object,
-                          struct firn_error *err)
-{
-	struct filling *g = arg;
-	int rc = index_fill_pause(g->f, err);
-	return rc ? rc : layers_fetch(g->v, part, object, err);
-}
-
-static int fill_run(struct filling *g, const struct manifest_layer *part, uint32_t n,
-                    struct firn_error *err)
-{
-	struct layer_source *s;
-	const struct layer_row *row = NULL;
-	int rc = layer_source_run(g->v->engine->env, g->v->manifest.volume_id, part, n,
-	                          fetch_for_fill, g, &s, err);
-	if (rc)
-		return rc;
-	do {
-		rc = layer_source_next(s, &row, err);
-		rc = rc || !row ? rc : index_fill_row(g->f, row, err);
-	} while (!rc && row);
-	layer_source_close(s);
-	return rc;
-}
-
-/* The index does not reach to where the segments' own rows begin, or is older than the last rewrite: all of it anew, from
- * the oldest layer on. */
-static int fill_from_layers(struct volume *v, uint64_t rev, struct firn_error *err)
-{
-	const struct manifest *m = &v->manifest;
-	struct filling g = { .v = v };
-	int rc = index_fill_open(v->engine->index, &g.f, err);
-	for (uint32_t i = 0, k; i < m->n_layer && !rc; i += k) {
-		k = layer_run_parts(m, i);
-		rc = index_fill_lost(g.f, m->lost, m->n_lost, m->layer[i].rev_from, err);
-		rc = rc ? rc : fill_run(&g, &m->layer[i], k, err);
-	}
-	if (rc) {
-		index_fill_abort(g.f);
-		return fail_context(err, rc, "%s", v->name);
-	}
-	struct index_commit c = { .epoch = m->epoch,
-		                  .rev_stored = rev,
-		                  .next_stream = m->next_stream };
-	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
-	memcpy(c.nonce, m->nonce, sizeof c.nonce);
-	follow_turn(v);
-	rc = index_fill_end(g.f, &c, v->follow ? v->index_no : 0, err);
-	if (!rc && v->follow)
-		follow_refilled(v);
-	return rc;
-}
-
 /* A cut that the volume never had: the store lost what was behind it, and was rebuilt without. */
 static bool index_gave_up(const struct manifest *m, uint64_t rev)
 {
@@ -192,7 +133,7 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 		            "%s: the index is older than the layers in the store: attach it again",
 		            v->name);
 	if (behind) {
-		rc = fill_from_layers(v, covered - 1, err);
+		rc = index_fill_layers(v, covered - 1, err);
 		rev = covered - 1;
 	}
 	rc = rc ? rc : apply_above(v, rev, err);

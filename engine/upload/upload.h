@@ -76,6 +76,9 @@ enum settled settle(struct volume *v, const struct manifest *sent, struct store_
 int volume_load(struct volume *v, const struct wal_found *found, uint64_t *replayed,
                 struct firn_error *err);
 int index_catch_up(struct volume *v, struct firn_error *err);
+/* fill.c: the index does not reach to where the segments' own rows begin, or is older than the last rewrite: all of it anew
+ * from the layers, which end at `rev`. */
+int index_fill_layers(struct volume *v, uint64_t rev, struct firn_error *err);
 /* The object of a segment goes to the store, and is counted (rounds.c). */
 int volume_put_segment(struct volume *v, struct segment_id id, const uint8_t *data, size_t len,
                        struct firn_error *err);
