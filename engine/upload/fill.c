@@ -1,9 +1,10 @@
 /* An index is filled from the layers of the volume, as an empty directory needs it.
  *
- *   run, run, run ----merge----> index_fill_base()     all runs at once: each row is written once
- *   lost entry, run -----------> index_fill_lost(), index_fill_row()   what an abandon parts goes on top, run after run
+ *   run, run, run, footers --merge--> index_fill_base()   all at once: each row is written once
+ *   lost entry, run --> index_fill_lost(), index_fill_row()  what an abandon parts goes on top, run after run
  *
- * Merged are so many runs as have room for one part each. A GET happens outside of the index's transactions: others commit
+ * Merged are so many runs as have room for one part each, and, if these are all and nothing was given up since, the first
+ * batch of footers that no layer covers: on top of what is filled it would touch all pages once more. A GET happens outside of the index's transactions: others commit
  * meanwhile. Runs in an attach or in a look of who follows. Lock: none. */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
@@ -18,6 +19,7 @@ struct filling {
 	struct index_fill *f;
 	struct layer_source **source;
 	uint32_t n_source;
+	struct footers footers; /* merged with the runs, or none */
 	struct firn_error *err;
 };
 
@@ -72,6 +74,21 @@ static int base_row(void *arg, const struct layer_row *row)
 	return index_fill_base(g->f, row, g->err);
 }
 
+/* The first batch that no layer covers. */
+static int open_footers(struct filling *g, struct firn_error *err)
+{
+	const struct manifest *m = &g->v->manifest;
+	if (!m->n_segment ||
+	    (m->n_lost && m->lost[m->n_lost - 1].rev_stored + 1 >= layer_covered(m)))
+		return 0;
+	int rc = footers_open(g->v, 0, &g->footers, err);
+	rc = rc ? rc
+	        : layer_source_footers(g->v->engine->env, g->footers.footer, g->footers.n,
+	                               &g->source[g->n_source], err);
+	g->n_source += !rc;
+	return rc;
+}
+
 static int fill_base(struct filling *g, uint32_t n, struct firn_error *err)
 {
 	const struct manifest *m = &g->v->manifest;
@@ -79,6 +96,8 @@ static int fill_base(struct filling *g, uint32_t n, struct firn_error *err)
 	int rc = n ? index_fill_lost(g->f, m->lost, m->n_lost, m->layer[0].rev_from, err) : 0;
 	for (uint32_t i = 0; i < n && !rc; i += layer_run_parts(m, i))
 		rc = open_run(g, i, err);
+	if (!rc && n == m->n_layer)
+		rc = open_footers(g, err);
 	struct layer_merge merge = { .env = g->v->engine->env,
 		                     .source = g->source,
 		                     .n_source = g->n_source,
@@ -87,6 +106,7 @@ static int fill_base(struct filling *g, uint32_t n, struct firn_error *err)
 		                     .arg = g };
 	rc = rc ? rc : layer_merge(&merge, err);
 	close_runs(g);
+	footers_close(g->v, &g->footers);
 	return rc;
 }
 
@@ -111,7 +131,7 @@ static int fill_runs(struct filling *g, struct firn_error *err)
 	const struct firn_env *env = g->v->engine->env;
 	uint64_t bytes;
 	uint32_t n = base_runs(g->v, &bytes);
-	g->source = mem_zalloc(env, (m->n_layer + 1u) * sizeof(void *));
+	g->source = mem_zalloc(env, (m->n_layer + 2u) * sizeof(void *));
 	if (!g->source)
 		return fail(err, FIRN_ENOMEM, 0, "index", "no memory");
 	rounds_charge(g->v, (int64_t)bytes);
@@ -123,7 +143,7 @@ static int fill_runs(struct filling *g, struct firn_error *err)
 	return rc;
 }
 
-int index_fill_layers(struct volume *v, uint64_t rev, struct firn_error *err)
+int index_fill_layers(struct volume *v, uint64_t *rev, struct firn_error *err)
 {
 	const struct manifest *m = &v->manifest;
 	struct filling g = { .v = v, .err = err };
@@ -133,8 +153,9 @@ int index_fill_layers(struct volume *v, uint64_t rev, struct firn_error *err)
 		index_fill_abort(g.f);
 		return fail_context(err, rc, "%s", v->name);
 	}
+	*rev = g.footers.end ? g.footers.rev : layer_covered(m) - 1;
 	struct index_commit c = { .epoch = m->epoch,
-		                  .rev_stored = rev,
+		                  .rev_stored = *rev,
 		                  .next_stream = m->next_stream };
 	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
 	memcpy(c.nonce, m->nonce, sizeof c.nonce);

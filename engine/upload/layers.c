@@ -20,18 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PART_BYTES = 4 << 20, PART_BYTES_MIN = 64 << 10, FOOTER_BYTES = 16 << 20 };
-
-static uint64_t footer_bytes(const struct manifest_segment *s)
-{
-	return s->bytes - s->footer_pos;
-}
-
-static uint64_t footer_share(const struct engine *e)
-{
-	uint64_t share = e->upload_bytes / 8;
-	return share < FOOTER_BYTES ? share : FOOTER_BYTES;
-}
+enum { PART_BYTES = 4 << 20, PART_BYTES_MIN = 64 << 10 };
 
 static size_t part_bytes(const struct engine *e)
 {
@@ -49,7 +38,7 @@ bool layers_due(const struct volume *v)
 	for (uint32_t i = 0; i < m->n_segment; i++)
 		bytes += footer_bytes(&m->segment[i]);
 	return m->n_segment >= v->engine->options.layer_segments ||
-	       bytes >= 2 * footer_share(v->engine) || layer_runs_due(m, &from, &level);
+	       bytes >= 2 * footers_share(v->engine) || layer_runs_due(m, &from, &level);
 }
 
 /* ---- a merge ---- */
@@ -158,7 +147,7 @@ static uint32_t count_footers(const struct work *w, uint64_t *bytes)
 		do
 			round += footer_bytes(&m->segment[end++]);
 		while (end < m->n_segment && m->segment[end].rev_from == m->segment[n].rev_from);
-		if (n && (*bytes + round > footer_share(w->v->engine) ||
+		if (n && (*bytes + round > footers_share(w->v->engine) ||
 		          layer_lost_between(m, m->segment[n - 1].rev_to, m->segment[n].rev_from)))
 			break;
 		*bytes += round;

@@ -9,91 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TAIL_GUESS = 64 << 10, FOOTERS_AT_ONCE = 64, REPLAY_PLACES = 64 };
-
-/* The footer of one segment, from its end backwards. */
-int volume_footer(struct volume *v, const struct manifest_segment *m, struct segment_footer **out,
-                  struct firn_error *err)
-{
-	const struct firn_env *env = v->engine->env;
-	char key[OBJECT_KEY_MAX];
-	segment_object_key(v->name, m->id, key);
-	size_t want = m->bytes > m->footer_pos ? (size_t)(m->bytes - m->footer_pos) : 0, got = 0,
-	       need = 0;
-	uint8_t *tail = want && want < MANIFEST_MAX_BYTES * 4u ? mem_alloc(env, want) : NULL;
-	if (!tail)
-		return fail(err, FIRN_ENOMEM, 0, "attach", "footer of %s", key);
-	int rc = store_get(v->store, key, m->footer_pos, tail, want, &got, err);
-	if (rc == FIRN_ENOENT)
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach",
-		          "%s: the manifest names it, the store has it not", key);
-	else if (!rc && got != want)
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach", "%s: shorter than the manifest says",
-		          key);
-	rc = rc ? rc : segment_footer_open(env, tail, want, m->bytes, out, &need, err);
-	if (!rc && segment_footer_sum(*out) != m->footer_sum) {
-		segment_footer_close(*out);
-		*out = NULL;
-		rc = fail(err, FIRN_ECORRUPT, 0, "attach",
-		          "footer is not the one the manifest means");
-	}
-	mem_free(env, tail);
-	return rc ? fail_context(err, rc, "%s", key) : 0;
-}
-
-static int apply_some(struct volume *v, struct segment_footer **footer, uint32_t n,
-                      uint64_t rev_stored, bool last, struct firn_error *err)
-{
-	const struct manifest *m = &v->manifest;
-	struct index_commit c = { .epoch = m->epoch,
-		                  .seq = last ? m->seq : 0,
-		                  .rev_stored = rev_stored,
-		                  .next_stream = m->next_stream,
-		                  .n_footer = n,
-		                  .n_lost = m->n_lost,
-		                  .footer = footer,
-		                  .lost = m->lost };
-	struct resume_cut cut = { 0 };
-	memcpy(c.volume_id, m->volume_id, sizeof c.volume_id);
-	memcpy(c.nonce, m->nonce, sizeof c.nonce);
-	int rc = v->resumed ? resume_measure(v, rev_stored, &cut, err) : 0;
-	follow_turn(v);
-	rc = rc ? rc : index_apply(v->engine->index, &c, err);
-	if (!rc && v->follow)
-		follow_note(v, footer, n);
-	if (!rc && v->resumed)
-		resume_stored(v, footer, n, &cut);
-	return rc;
-}
-
-static int apply_above(struct volume *v, uint64_t rev, struct firn_error *err)
-{
-	const struct manifest *m = &v->manifest;
-	struct segment_footer *footer[FOOTERS_AT_ONCE] = { NULL };
-	uint32_t n = 0;
-	uint64_t done = rev;
-	int rc = 0;
-	for (uint32_t i = 0; i < m->n_segment && !rc; i++) {
-		const struct manifest_segment *s = &m->segment[i];
-		if (s->rev_from <= rev)
-			continue;
-		rc = volume_footer(v, s, &footer[n], err);
-		n += !rc;
-		done = s->rev_to - 1;
-		if (!rc && n + 8 > FOOTERS_AT_ONCE && s->part + 1 == s->n_parts) {
-			rc = apply_some(v, footer, n, done, false, err);
-			while (n)
-				segment_footer_close(footer[--n]);
-		} else if (!rc && n == FOOTERS_AT_ONCE) {
-			rc = fail(err, FIRN_EUNSUPPORTED, 0, "attach",
-			          "a round of more than %u segments", n);
-		}
-	}
-	rc = rc ? rc : apply_some(v, footer, n, m->rev_stored, true, err);
-	while (n)
-		segment_footer_close(footer[--n]);
-	return rc;
-}
+enum { REPLAY_PLACES = 64 };
 
 /* A cut that the volume never had: the store lost what was behind it, and was rebuilt without. */
 static bool index_gave_up(const struct manifest *m, uint64_t rev)
@@ -132,11 +48,9 @@ int index_catch_up(struct volume *v, struct firn_error *err)
 		return fail(err, FIRN_ECORRUPT, 0, "resume",
 		            "%s: the index is older than the layers in the store: attach it again",
 		            v->name);
-	if (behind) {
-		rc = index_fill_layers(v, covered - 1, err);
-		rev = covered - 1;
-	}
-	rc = rc ? rc : apply_above(v, rev, err);
+	if (behind)
+		rc = index_fill_layers(v, &rev, err);
+	rc = rc ? rc : footers_apply(v, rev, err);
 	rc = rc ? rc : index_volume_get(ix, m->volume_id, &iv, err);
 	if (v->follow)
 		follow_number(v, iv.number);

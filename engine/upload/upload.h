@@ -77,14 +77,32 @@ int volume_load(struct volume *v, const struct wal_found *found, uint64_t *repla
                 struct firn_error *err);
 int index_catch_up(struct volume *v, struct firn_error *err);
 /* fill.c: the index does not reach to where the segments' own rows begin, or is older than the last rewrite: all of it anew
- * from the layers, which end at `rev`. */
-int index_fill_layers(struct volume *v, uint64_t rev, struct firn_error *err);
+ * from the layers, and from some footers. It goes up to *rev then. */
+int index_fill_layers(struct volume *v, uint64_t *rev, struct firn_error *err);
 /* The object of a segment goes to the store, and is counted (rounds.c). */
 int volume_put_segment(struct volume *v, struct segment_id id, const uint8_t *data, size_t len,
                        struct firn_error *err);
+
+/* ---- footers.c ---- */
 /* The footer of a segment that the manifest names. */
 int volume_footer(struct volume *v, const struct manifest_segment *m, struct segment_footer **out,
                   struct firn_error *err);
+/* Of a batch: whole rounds, from a row of the manifest on, as many as have room; one at least, if there is one. After an
+ * error, too, to be closed. */
+enum { FOOTERS_AT_ONCE = 64 };
+struct footers {
+	struct segment_footer *footer[FOOTERS_AT_ONCE];
+	uint32_t n, end; /* the row behind them */
+	uint64_t rev;    /* the last write that they tell of */
+	uint64_t charged;
+};
+int footers_open(struct volume *v, uint32_t from, struct footers *f, struct firn_error *err);
+void footers_close(struct volume *v, struct footers *f);
+/* Those of the segments above `rev` become rows of the index, which is then at the manifest's cut. */
+int footers_apply(struct volume *v, uint64_t rev, struct firn_error *err);
+uint64_t footer_bytes(const struct manifest_segment *s);
+uint64_t footers_share(
+        const struct engine *e); /* of memory, for the footers of one batch or merge */
 
 /* ---- layers.c ---- */
 /* A task's work: merges what is due, or cleans (gc/clean.h), and puts it into the store. 1: progress. */
