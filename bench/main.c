@@ -1,4 +1,5 @@
-/* firn-bench append|read|upload: see bench.h. */
+/* firn-bench append|read|upload|takeover|day: see bench.h. */
+#include "bench/day.h"
 #include "bench/takeover.h"
 #include <argp.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@ static const char doc[] =
         "  append   durable appends, many volumes, recovery\n"
         "  read     replay from the cache and from a file: store\n"
         "  upload   from a full WAL into a file: store, and appends beside that\n"
-        "  takeover until another process has a volume, writes and reads\v"
+        "  takeover until another process has a volume, writes and reads\n"
+        "  day      100 000 slow rooms in turned time: blocks, requests, bytes\v"
         "Examples:\n"
         "  firn-bench append                 in a fresh directory in TMPDIR or .\n"
         "  firn-bench append --dir /nvme --runs 5 --json\n"
@@ -38,7 +40,7 @@ static const struct argp_option options[] = {
 	{ "dir", KEY_DIR, "DIR", 0,
 	  "Measure in a fresh directory below DIR (default: TMPDIR, else .)", 0 },
 	{ "store", KEY_STORE, "URI", 0,
-	  "upload, read, takeover: measure this store, below a prefix that is removed (default: file: in DIR)",
+	  "upload, read, takeover, day: measure this store, below a prefix that is removed (default: file: in DIR)",
 	  0 },
 	{ "server", KEY_SERVER, "PID", 0,
 	  "read, upload with --store: the store's server is this process here; tell its CPU, too",
@@ -96,12 +98,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (a->command)
-			argp_error(state, "one of append, read, upload, takeover; not also %s",
+			argp_error(state, "one of append, read, upload, takeover, day; not also %s",
 			           arg);
 		a->command = arg;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "say what to measure: append, read, upload or takeover");
+		argp_error(state, "say what to measure: append, read, upload, takeover or day");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -120,6 +122,14 @@ static const struct suite *suite_of(const struct args *a)
 	return NULL;
 }
 
+/* What reports in a table of its own. */
+static int (*bench_of(const char *command))(const struct bench *b)
+{
+	return strcmp(command, "takeover") == 0 ? takeover_bench
+	       : strcmp(command, "day") == 0    ? day_bench
+	                                        : NULL;
+}
+
 static int measure(struct args *a, const struct suite *s)
 {
 	char dir[2048];
@@ -131,7 +141,7 @@ static int measure(struct args *a, const struct suite *s)
 		return 1;
 	a->b.dir = dir;
 	if (!s) {
-		int failed = takeover_bench(&a->b);
+		int failed = bench_of(a->command)(&a->b);
 		scratch_remove(dir);
 		return failed ? 1 : 0;
 	}
@@ -148,14 +158,16 @@ static int measure(struct args *a, const struct suite *s)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "append|read|upload|takeover", doc, NULL,
-		                          NULL,    NULL };
+	static const struct argp argp = { options, parse, "append|read|upload|takeover|day",
+		                          doc,     NULL,  NULL,
+		                          NULL };
 	struct args a = { .b = { .quiet = !isatty(STDERR_FILENO) } };
 	argp_err_exit_status = 2;
 	(void)argp_parse(&argp, argc, argv, 0, NULL, &a);
 	const struct suite *s = suite_of(&a);
-	if (!s && strcmp(a.command, "takeover") != 0) {
-		(void)fprintf(stderr, "firn-bench: %s%s: say append, read, upload or takeover\n",
+	if (!s && !bench_of(a.command)) {
+		(void)fprintf(stderr,
+		              "firn-bench: %s%s: say append, read, upload, takeover or day\n",
 		              a.command, a.b.store ? " --store" : "");
 		return 2;
 	}

@@ -300,6 +300,67 @@ Test(attach, the_manifest_of_a_clean_volume_is_not_made_anew, .init = setup, .fi
 	manifest_removed(FIRN_DETACH_DRAIN);
 }
 
+/* The volume "v" of a store, at a host that may know another of that name. */
+static void attach_in(struct host *h, const struct site *where)
+{
+	h->site = where;
+	host_attach(h, "v");
+}
+
+/* What an engine keeps of a volume goes by its id, and not by its name (PROTOCOL S22). */
+Test(attach, volumes_of_one_name_in_two_stores_share_nothing, .init = setup, .fini = teardown)
+{
+	static const char *const said[] = { "here", "there" };
+	struct site other;
+	site_make(&other);
+	const struct site *const where[] = { &site, &other };
+	uint64_t s[2];
+	host_open(&a);
+	for (int i = 0; i < 2; i++) {
+		attach_in(&a, where[i]);
+		s[i] = new_stream(&a, "s");
+		(void)say(&a, s[i], said[i]);
+		cr_assert_eq(host_detach(&a, a.volume, FIRN_DETACH_KEEP_WAL, NULL), 0);
+	}
+	host_close(&a);
+	host_open(&a);
+	for (int i = 2; i-- > 0;) {
+		attach_in(&a, where[i]);
+		has_all(&a, s[i], said[i]);
+		cr_assert_eq(host_detach(&a, a.volume, FIRN_DETACH_DRAIN, NULL), 0);
+	}
+	host_close(&a);
+	host_open(&b); /* it has to ask the stores */
+	for (int i = 0; i < 2; i++) {
+		attach_in(&b, where[i]);
+		has_all(&b, s[i], said[i]);
+		cr_assert_eq(host_detach(&b, b.volume, FIRN_DETACH_DRAIN, NULL), 0);
+	}
+	host_close(&b);
+	site_remove(&other);
+}
+
+/* All objects of a volume were removed by hand, and one of its name was made anew, elsewhere (PROTOCOL S22). */
+Test(attach, a_volume_made_anew_has_nothing_of_the_one_before, .init = setup, .fini = teardown)
+{
+	struct host c;
+	host_init(&c, &site, "c");
+	host_start(&a);
+	uint64_t s = some_work(&a);
+	host_stop(&a, FIRN_DETACH_DRAIN);
+	site_change_store(&site, "rm -r store/v");
+	host_start(&c);
+	uint64_t t = new_stream(&c, "s");
+	(void)say(&c, t, "new");
+	host_stop(&c, FIRN_DETACH_DRAIN);
+	cr_expect_eq(s, t, "the ids are the same, and only they");
+	host_start(&a);
+	has_all(&a, t, "new");
+	(void)say(&a, t, "er");
+	has_all(&a, t, "newer");
+	host_stop(&a, FIRN_DETACH_DRAIN);
+}
+
 Test(attach, a_missing_wal_is_told, .init = setup, .fini = teardown)
 {
 	host_start(&a);

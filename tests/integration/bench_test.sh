@@ -14,3 +14,8 @@ jq -e '[.results[].name] == ["bare", "clean-10", "killed-10", "slots-10"] and
 	all(.results[1:][]; .cas_ms > 0 and .first_ack_ms > .attach_ms and .puts >= 1)' "$scratch/takeover.json" >/dev/null
 [[ -z $(ls -d "$scratch"/firn-bench-* 2>/dev/null) ]] || { echo "takeover: left files behind" >&2; exit 1; }
 echo "ok: firn-bench takeover --small --json"
+"$FIRN_BIN_DIR/firn-bench" day --small --json --dir "$scratch" >"$scratch/day.json"
+jq -e '.results | length == 8 and (.[5].lines == .[7].lines) and
+	.[5].blocks_a_room > 0 and .[7].commits - .[6].commits == 0' "$scratch/day.json" >/dev/null
+[[ -z $(ls -d "$scratch"/firn-bench-* 2>/dev/null) ]] || { echo "day: left files behind" >&2; exit 1; }
+echo "ok: firn-bench day --small --json"

@@ -159,6 +159,43 @@ static void clone_in_an_outage(void)
 	shut_down(&a, v, FIRN_DETACH_DRAIN);
 }
 
+/* What the operator says of one volume is not said of the other, which its machine still has. */
+static void not_said_of(struct box *b, const char *name)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_volume *none;
+	int rc = try_attach(b, name, 0, &none, &err);
+	EXPECT("P5", rc == FIRN_ELOST && strstr(err.text, "takeover=moved"));
+}
+
+static void moved_is_said_of_one(void)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct box a, b;
+	uint64_t s, t;
+	struct firn_volume *v = open_first(&a, &b, &s), *w = attach(&a, "w");
+	t = stream(w, "hall");
+	say(v, s, "abc");
+	say(w, t, "xy");
+	kill9(&a);
+	node_restore(b.node, node_shot(a.node));
+	power_on(&b);
+	MUST(try_takeover(&b, "v", "moved", &v, &err));
+	not_said_of(&b, "w");
+	say(v, s, "d");
+	kill9(&b);
+	power_on(&b); /* the directory knows its new machine by now, for one of them */
+	v = attach(&b, "v");
+	expect_word(v, s, "abcd", "the one that moved");
+	not_said_of(&b, "w");
+	shut_down(&b, v, FIRN_DETACH_DRAIN);
+	power_on(&a);
+	w = attach(&a, "w");
+	expect_word(w, t, "xy", "the one that did not");
+	say(w, t, "z");
+	shut_down(&a, w, FIRN_DETACH_DRAIN);
+}
+
 /* A copy with its own copy of the store went its own way: same numbers, other bytes, all sums right. What is grafted from
  * it into the original does not follow what stands before it, or what stands behind does not follow it. */
 static void files_of_a_copy(void)
@@ -301,6 +338,8 @@ const struct history copy_histories[] = {
 	{ "12c", "P4",
 	  "a clone is refused until the original is said to be gone, and then the original is",
 	  clone },
+	{ "S18", "P5", "moved is said of one volume, and of no other in that directory",
+	  moved_is_said_of_one },
 	{ "12e", "P4", "a clone does not resume in an outage", clone_in_an_outage },
 	{ "12d", "P5", "groups and files of a copy that went its own way are no part of the log",
 	  files_of_a_copy },
