@@ -75,6 +75,8 @@ static int submit_attach(struct engine *e, const struct firn_attach *a, const st
 		            "store and name (1 to 255 bytes) must be set");
 	if (a->attach_flags & ~known)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "attach", "unknown attach flag");
+	if (a->segment_bytes && (a->segment_bytes < 4096 || a->segment_bytes > 1u << 30))
+		return fail(err, FIRN_EINVAL, 0, "attach", "segment_bytes: 4 KiB to 1 GiB");
 	bool abandon = a->takeover && !strcmp(a->takeover, "abandon");
 	if (a->takeover && strcmp(a->takeover, "moved") != 0 && !abandon)
 		return fail(err, FIRN_EUNSUPPORTED, 0, "attach",

@@ -350,7 +350,8 @@ struct firn_attach {
 	const char *store;      /* URI: "file:///srv/firn", "s3://bucket/prefix?region=..." */
 	const char *name;       /* 1 to 200 bytes of [A-Za-z0-9._-/], no empty or dot part */
 	const char *node;       /* who you are, for the messages of others; NULL = host name */
-	uint64_t segment_bytes; /* un-stored bytes that start an upload; 0 = default */
+	uint64_t segment_bytes; /* un-stored bytes that start an upload, 4 KiB to 1 GiB; 0 = */
+	                        /* default */
 	uint32_t
 	        upload_interval_ms; /* age of the oldest that does; READ_ONLY: of the oldest look; */
 	                            /* 0 = default */

@@ -90,6 +90,30 @@ Test(hostile, options_of_a_newer_release_are_taken_only_if_they_say_nothing)
 	site_remove(&s);
 }
 
+Test(hostile, an_attach_that_cannot_work_is_refused)
+{
+	const uint64_t sizes[] = { 1, 4095, (1u << 30) + 1, UINT64_MAX };
+	struct site s;
+	struct host h;
+	site_make(&s);
+	host_init(&h, &s, "a");
+	host_open(&h);
+	for (int i = 0; i < 4; i++) {
+		struct firn_error err = FIRN_ERROR_INIT;
+		struct firn_event ev = { 0 };
+		struct firn_attach a = FIRN_ATTACH_INIT;
+		a.store = s.uri;
+		a.name = "v";
+		a.attach_flags = FIRN_ATTACH_CREATE;
+		a.segment_bytes = sizes[i];
+		cr_expect_eq(firn_engine_call(h.engine, &a.req, &ev, &err), FIRN_EINVAL);
+		cr_expect(strstr(err.text, "segment_bytes"), "%s", err.text);
+		firn_release(ev.result);
+	}
+	host_close(&h);
+	site_remove(&s);
+}
+
 Test(hostile, operations_of_a_newer_release_are_taken_only_if_they_say_nothing)
 {
 	struct site s;

@@ -121,7 +121,7 @@ static void attach(struct site *s, uint32_t i)
 	a.name = name;
 	a.node = one_in(c, 2) ? "" : NULL;
 	a.attach_flags = FIRN_ATTACH_CREATE;
-	a.segment_bytes = one_in(c, 2) ? between(c, 0, UINT64_MAX - 1) : 0;
+	a.segment_bytes = one_in(c, 2) ? between(c, 4096, 1 << 30) : 0;
 	a.upload_interval_ms = one_in(c, 2) ? (uint32_t)between(c, 0, UINT32_MAX) : 0;
 	size_t n = strlen(any_story);
 	(void)snprintf(any_story + n, sizeof any_story - n, "\n%s: segment_bytes %llu interval %u",
