@@ -148,6 +148,12 @@ static int copy(void *arg, const struct wal_record *r, const uint8_t *group)
 	if (rc || r->rev <= in->last)
 		return rc;
 	rc = reserve(in, r, &slot);
+	if (rc == FIRN_ETOOBIG)
+		return fail(
+		        in->err, rc, 0, "attach",
+		        "the writer before left a write of %u bytes in its log, and this engine's takes "
+		        "%u: give it wal_bytes and memory_bytes as that one had",
+		        r->len, wal_record_max(w, r->n_ops));
 	if (rc)
 		return fail(in->err, rc, 0, "attach",
 		            "no room in the log for what the writer before left");

@@ -339,6 +339,8 @@ enum firn_survives {
  *                    Or the store of a log is, its own or that of the writer before: of the latter it is known behind
  *                    the update of the manifest, and nothing is lost by that
  *  FIRN_EFULL        no room in the WAL for the volume
+ *  FIRN_ETOOBIG      the log in a store holds a write that is larger than this engine's WAL takes; the epoch was
+ *                    raised, and an engine with more wal_bytes and memory_bytes can attach it
  *  FIRN_EIO, FIRN_ENOSPC    the local disk failed or is full
  *  FIRN_EUNSUPPORTED the store has no compare-and-swap and its URI does not say
  *                    exclusive=trust-me, the URI has no backend, the volume a newer format, or

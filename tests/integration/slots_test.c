@@ -11,6 +11,8 @@
 
 TestSuite(slots, .timeout = 60);
 
+enum { BYTES_LARGE = 1 << 20 }; /* of a write */
+
 struct world {
 	struct site s;
 	struct host a, b;
@@ -110,6 +112,39 @@ Test(slots, a_living_writer_loses_one_volume_and_goes_on_with_the_other)
 	rc = host_detach(&w.a, other, FIRN_DETACH_DRAIN, &err);
 	cr_assert(rc == FIRN_EFENCED || rc == 0, "%s %s", firn_code_name(rc), err.text);
 	host_close(&w.a);
+	site_remove(&w.s);
+}
+
+static void write_large_and_die(void *arg)
+{
+	struct world *w = arg;
+	char *large = malloc(BYTES_LARGE + 1);
+	memset(large, 'x', BYTES_LARGE);
+	large[BYTES_LARGE] = 0;
+	host_start(&w->a);
+	(void)say(&w->a, new_stream(&w->a, "room"), large);
+	free(large);
+}
+
+Test(slots, a_write_that_is_too_large_for_who_takes_it_is_not_lost)
+{
+	struct world w;
+	struct firn_error err = FIRN_ERROR_INIT;
+	world_make(&w, "wal_slot_ms=0");
+	w.options[2] = "wal_file_bytes=4M";
+	crash_after(write_large_and_die, &w);
+	w.options[2] = "wal_file_bytes=1M";
+	host_open(&w.b);
+	cr_expect_eq(host_try_attach(&w.b, "v", 0, NULL, &w.b.volume, &err), FIRN_ETOOBIG);
+	cr_expect(strstr(err.text, "wal_bytes"), "%s", err.text);
+	host_close(&w.b);
+	w.options[2] = "wal_file_bytes=4M";
+	host_start(&w.b);
+	char *joined = NULL;
+	cr_assert_eq(read_stream(&w.b, named(&w.b, "room"), 0, &joined), 0);
+	cr_expect_eq(strlen(joined), (size_t)BYTES_LARGE);
+	free(joined);
+	host_stop(&w.b, FIRN_DETACH_DRAIN);
 	site_remove(&w.s);
 }
 
