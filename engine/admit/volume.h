@@ -237,6 +237,19 @@ int admit_write(struct volume *v, const struct firn_write *w, const struct compl
 /* fill.c: a write of one FILL, whose outcome is that of a flush behind it. The payload is copied. FIRN_ENOENT: no stream
  * with these offsets; FIRN_ETOOBIG; FIRN_EFULL: later; as admit_may_write(). */
 int admit_fill(struct volume *v, const struct batch *b, struct firn_error *err);
+/* A stream that is to be: `start` is above `at` if its first batch, which comes with it, begins below. */
+struct admit_made {
+	const char *name;
+	const uint8_t *config; /* as encoded */
+	uint32_t name_len, config_len;
+	uint64_t at, start;
+};
+/* back.c: one write, whose outcome is that of a flush behind it: of a stream that comes back m makes it, and *stream is its
+ * new number, or m is NULL and *stream says it; and a batch of it (may be NULL), which keeps its offset. FIRN_EEXIST: the
+ * name; FIRN_ECONFLICT: the stream has gone further; FIRN_ENOENT; FIRN_ERANGE; FIRN_ECORRUPT: m's configuration; else as
+ * admit_fill(). *stream is not touched then. */
+int admit_back(struct volume *v, const struct admit_made *m, const struct batch *b,
+               uint64_t *stream, struct firn_error *err);
 /* Locked: 0, or why the volume takes no writes. */
 int admit_may_write(const struct volume *v, struct firn_error *err);
 /* Bounds and shape of a write, without the volume's state. */

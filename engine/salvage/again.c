@@ -107,12 +107,13 @@ static void mark(struct tail *t, const struct tail_stream *ts, const struct firn
 }
 
 /* One fetch; *at moves on. */
-static int look(struct tail *t, const struct tail_stream *ts, struct firn_reader *r, uint64_t *at)
+static int look(struct tail *t, struct firn_reader *r, uint64_t stream, uint16_t flags,
+                uint64_t *at, tail_part_fn each, void *arg)
 {
 	struct firn_fetch f = FIRN_FETCH_INIT;
 	struct firn_event ev = { 0 };
 	struct firn_item item = {
-		.volume = t->volume, .stream = ts->id, .offset = *at, .up_to = FIRN_MARK_STORED
+		.volume = t->volume, .stream = stream, .offset = *at, .up_to = FIRN_MARK_STORED
 	};
 	int rc = firn_reader_set(r, &item, sizeof item, 1);
 	if (rc)
@@ -120,7 +121,7 @@ static int look(struct tail *t, const struct tail_stream *ts, struct firn_reader
 	f.reader = r;
 	f.max_bytes = FETCH_BYTES;
 	f.max_wait_ms = 1000;
-	f.req.flags = FIRN_FETCH_HEADERS;
+	f.req.flags = flags;
 	f.req.cls = FIRN_CLASS_BULK;
 	f.req.timeout_ms = FIRN_FOREVER;
 	rc = firn_engine_call(t->engine, &f.req, &ev, t->err);
@@ -130,27 +131,46 @@ static int look(struct tail *t, const struct tail_stream *ts, struct firn_reader
 		*at = p->gap_to;
 	else if (p && p->code)
 		rc = fail(t->err, p->code, 0, "salvage", "stream %llu cannot be read from %llu on",
-		          (unsigned long long)ts->id, (unsigned long long)*at);
+		          (unsigned long long)stream, (unsigned long long)*at);
 	else if (p) {
-		mark(t, ts, p);
+		rc = each(arg, p);
 		*at = p->next_offset;
 	}
 	firn_release(ev.result);
 	return rc;
 }
 
-static int look_through(struct tail *t, const struct tail_stream *ts)
+int tail_read(struct tail *t, uint64_t stream, uint64_t from, uint64_t to, uint16_t flags,
+              tail_part_fn each, void *arg)
 {
 	struct firn_reader_opts opts = { .struct_size = sizeof opts, .cls = FIRN_CLASS_BULK };
 	struct firn_reader *r;
-	uint64_t at = ts->lowest > ts->start ? ts->lowest : ts->start;
 	int rc = firn_reader_open(t->engine, &opts, &r, t->err);
 	if (rc)
 		return rc;
-	while (!rc && at < ts->stored)
-		rc = look(t, ts, r, &at);
+	while (!rc && from < to)
+		rc = look(t, r, stream, flags, &from, each, arg);
 	firn_reader_close(r);
 	return rc;
+}
+
+struct looking {
+	struct tail *t;
+	const struct tail_stream *ts;
+};
+
+static int mark_part(void *arg, const struct firn_part *p)
+{
+	const struct looking *l = arg;
+	mark(l->t, l->ts, p);
+	return 0;
+}
+
+static int look_through(struct tail *t, const struct tail_stream *ts)
+{
+	struct looking l = { t, ts };
+	return tail_read(t, ts->id, ts->lowest > ts->start ? ts->lowest : ts->start, ts->stored,
+	                 FIRN_FETCH_HEADERS, mark_part, &l);
 }
 
 static int note_range(void *arg, const struct gap_entry *g)

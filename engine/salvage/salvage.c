@@ -40,14 +40,26 @@ static int room(struct tail *t, const struct batch *b, enum salvage_fate *fate)
 	return rc == FIRN_EEXIST || rc == FIRN_ENOENT ? 0 : rc;
 }
 
-static int judge(struct tail *t, const struct tail_stream *ts, const struct batch *b,
+/* Of a stream that comes back, or came back before: by what it has there. */
+static enum salvage_fate judge_made(const struct tail_stream *ts, const struct batch *b, bool there)
+{
+	if (there)
+		return SALVAGE_THERE;
+	if (!ts->row.back || b->offset >= ts->back_next)
+		return SALVAGE_PUT;
+	return b->offset + b->n_offsets <= ts->back_start ? SALVAGE_TRIMMED : SALVAGE_ELSEWHERE;
+}
+
+static int judge(struct tail *t, const struct tail_stream *ts, const struct batch *b, bool there,
                  enum salvage_fate *fate)
 {
 	uint64_t end = b->offset + b->n_offsets;
 	if (ts->deleted || end <= ts->trim)
 		*fate = SALVAGE_UNWANTED;
+	else if (ts->back)
+		*fate = judge_made(ts, b, there);
 	else if (!ts->live)
-		*fate = ts->made ? SALVAGE_UNKNOWN : SALVAGE_TRIMMED;
+		*fate = t->out->n_missing ? SALVAGE_UNKNOWN : SALVAGE_TRIMMED;
 	else if (end <= ts->start)
 		*fate = SALVAGE_TRIMMED;
 	else if (tail_was_sent_again(t, ts, b))
@@ -57,15 +69,21 @@ static int judge(struct tail *t, const struct tail_stream *ts, const struct batc
 	return 0;
 }
 
-static int put(struct tail *t, const struct batch *b)
+static int fill(struct tail *t, const struct batch *b)
+{
+	struct volume *v = volume_enter(t->volume);
+	if (!v)
+		return fail(t->err, FIRN_ESHUTDOWN, 0, "salvage", "the volume is detached");
+	int rc = admit_fill(v, b, t->err);
+	volume_leave(t->volume);
+	return rc;
+}
+
+static int put(struct tail *t, struct tail_stream *ts, const struct batch *b)
 {
 	int rc;
 	do {
-		struct volume *v = volume_enter(t->volume);
-		if (!v)
-			return fail(t->err, FIRN_ESHUTDOWN, 0, "salvage", "the volume is detached");
-		rc = admit_fill(v, b, t->err);
-		volume_leave(t->volume);
+		rc = ts->back ? tail_made_put(t, ts, b) : fill(t, b);
 		if (rc == FIRN_EFULL) {
 			int flushed = flush_stored(t);
 			if (flushed)
@@ -79,15 +97,25 @@ static int take_batch(struct tail *t, struct tail_stream *ts, const struct batch
 {
 	struct batch b = *from;
 	enum salvage_fate fate = SALVAGE_PUT;
-	int rc = judge(t, ts, &b, &fate);
+	const struct tail_made *m = ts->back ? tail_made_turn(t, ts, from) : NULL;
+	if (ts->back && !m) {
+		t->n_waiting += tail_made_waits(t, ts, from);
+		return 0;
+	}
+	ts->turn += m != NULL;
+	int rc = judge(t, ts, &b, m && m->there, &fate);
 	/* What was skipped on purpose is told as that only next to what stood before it. */
 	if (ts->holes || !t->in_order)
 		b.flags &= (uint16_t)~BATCH_SKIPPED_BEFORE;
 	ts->holes = fate != SALVAGE_PUT && fate != SALVAGE_THERE;
 	if (!rc && fate == SALVAGE_PUT && !t->opts->dry_run)
-		rc = put(t, &b);
+		rc = put(t, ts, &b);
 	if (rc)
 		return rc;
+	if (ts->back && !ts->holes) {
+		ts->row.from = ts->row.to ? ts->row.from : b.offset;
+		ts->row.to = b.offset + b.n_offsets;
+	}
 	count(&ts->row.of[fate], &b);
 	count(&t->out->of[fate], &b);
 	return 0;
@@ -105,8 +133,10 @@ static int take_write(void *arg, const struct wal_report *wal, const struct wal_
 	for (const uint8_t *at = NULL; !seen && !t->rc && (at = wal_op_next(r, at, &op)) != NULL;) {
 		struct tail_stream *ts = wal_op_has_batch(op.kind) ? tail_stream(t, op.stream)
 		                                                   : NULL;
-		if (ts)
+		if (ts && (ts->back || !t->again))
 			t->rc = take_batch(t, ts, &op.batch);
+		else if (ts)
+			continue;
 		else if (wal_op_has_batch(op.kind))
 			t->rc = fail(t->err, FIRN_ENOMEM, 0, "salvage", "no memory");
 	}
@@ -115,17 +145,58 @@ static int take_write(void *arg, const struct wal_report *wal, const struct wal_
 	return t->rc ? 1 : 0;
 }
 
-static int put_back(struct tail *t)
+static int read_once(struct tail *t)
 {
 	struct wal_report wal;
 	t->n_span = 0;
+	t->n_waiting = 0;
 	int rc = wal_read(t->opts->env, t->opts->wal_dir, &wal, take_write, t, t->err);
 	wal_report_fini(&wal);
 	if (rc > 0)
 		rc = t->rc;
 	if (!rc)
 		t->err->code = 0;
-	return rc || t->opts->dry_run ? rc : flush_stored(t);
+	t->again = true;
+	return rc;
+}
+
+/* Those of which no batch is wanted: by their names. */
+static int put_empty(struct tail *t)
+{
+	struct tail_stream *ts;
+	int rc = 0;
+	for (uint32_t at = 0; !rc && (ts = map_next(&t->streams, &at)) != NULL;)
+		if (ts->back && !ts->row.back && ts->row.back_name[0])
+			rc = put(t, ts, NULL);
+	return rc;
+}
+
+static bool all_had_their_turn(const struct tail *t)
+{
+	const struct tail_stream *ts;
+	for (uint32_t at = 0; (ts = map_next(&t->streams, &at)) != NULL;)
+		if (ts->turn < ts->turn_end)
+			return false;
+	return true;
+}
+
+/* A stream that comes back is written in order, and what was moved aside comes late in the directory: it is read until there is
+ * no batch whose turn is to come. */
+static int put_back(struct tail *t)
+{
+	uint64_t before = UINT64_MAX;
+	int rc = read_once(t);
+	while (!rc && t->n_waiting && t->n_waiting < before) {
+		before = t->n_waiting;
+		rc = read_once(t);
+	}
+	if (!rc && (t->n_waiting || !all_had_their_turn(t)))
+		rc = fail(t->err, FIRN_EBUSY, 0, "salvage",
+		          "%s changed while it was read: try again", t->opts->wal_dir);
+	if (rc || t->opts->dry_run)
+		return rc;
+	rc = put_empty(t);
+	return rc ? rc : flush_stored(t);
 }
 
 static int by_id(const void *a, const void *b)
@@ -147,7 +218,7 @@ static int rows(struct tail *t)
 		uint64_t n = 0;
 		for (int f = 0; f < SALVAGE_FATES; f++)
 			n += ts->row.of[f].batches;
-		if (n)
+		if (n || ts->row.back_name[0])
 			out->stream[out->n_stream++] = ts->row;
 	}
 	if (out->n_stream)
@@ -179,12 +250,15 @@ static int begin(struct tail *t)
 static void end(struct tail *t)
 {
 	struct tail_stream *ts;
-	for (uint32_t at = 0; (ts = map_next(&t->streams, &at)) != NULL;)
+	for (uint32_t at = 0; (ts = map_next(&t->streams, &at)) != NULL;) {
+		mem_free(t->env, ts->config);
 		mem_free(t->env, ts);
+	}
 	map_fini(&t->streams);
 	mem_free(t->env, t->lost);
 	mem_free(t->env, t->sent);
 	mem_free(t->env, t->key);
+	mem_free(t->env, t->made);
 	mem_free(t->env, t->span);
 }
 
@@ -207,6 +281,7 @@ int salvage_run(struct firn_engine *engine, struct firn_volume *volume,
 		rc = flush_stored(&t);
 	rc = rc ? rc : tail_survey(&t);
 	rc = rc ? rc : tail_again(&t);
+	rc = rc ? rc : tail_made_place(&t);
 	rc = rc ? rc : put_back(&t);
 	int told = rows(&t);
 	end(&t);

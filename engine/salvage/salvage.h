@@ -9,8 +9,16 @@
  * or keys. Offsets in between stay lost. Nothing but the lost range is touched (P10), and an offset that holds
  * something is left alone: so a salvage may end anywhere and be run again, and the second run finds nothing to do.
  *
- * Blocks: reads the directory twice, and headers of the volume above the range where producers or keys are in the tail.
- * Memory goes by the batches of the tail that have a producer or a key. No other salvage of this volume at the same time,
+ * A stream that the tail made is not known to the volume, and no range was given up for it. It is made again, under a new number
+ * (S21) and by its name, or by another one if that is taken (made.c): with the configuration that it had last, from its start
+ * on, its batches with offset, times, tag, attributes, key and producer; rev and epoch are of today, and producers and keys are
+ * known by it as if they had sent to it. It is known again by what it holds; one that was deleted since, or trimmed to its end under
+ * its old name, is not, and comes back once more. What is missing between two writes that were found reads as skipped there, and
+ * what was sent to another stream of the name since is not compared.
+ *
+ * Blocks: reads the directory twice, more often if it has aside files, headers of the volume above the range where producers or
+ * keys are in the tail, and what streams that were made again hold. Memory goes by the batches of the tail that have a producer or a
+ * key, or are of a stream that the volume does not know. No other salvage of this volume at the same time,
  * and the volume is not detached meanwhile. */
 #ifndef SALVAGE_SALVAGE_H
 #define SALVAGE_SALVAGE_H
@@ -25,8 +33,8 @@ enum salvage_fate {
 	SALVAGE_AGAIN,    /* its producer or its key sent it again since */
 	SALVAGE_UNWANTED, /* the tail itself trimmed it or deleted its stream */
 	SALVAGE_TRIMMED,  /* the volume has trimmed it or deleted its stream since */
-	SALVAGE_UNKNOWN, /* its stream was made in the tail and never stored: the volume does not know it */
-	SALVAGE_ELSEWHERE, /* its offsets were not given up */
+	SALVAGE_UNKNOWN, /* nothing says what stream it was of: the volume has none, and writes of the tail are missing */
+	SALVAGE_ELSEWHERE, /* its offsets were not given up; of a stream that came back: they hold something else now */
 	SALVAGE_FATES
 };
 
@@ -38,6 +46,10 @@ struct salvage_stream {
 	uint64_t id;
 	char name[256]; /* "" if it is not known any more */
 	struct salvage_count of[SALVAGE_FATES];
+	/* of one that was never stored: the stream that it is now, its name ("": the stream does not come back), and the offsets
+	 * [from, to) of its batches there (0, 0: none). back 0: it would be made, dry_run */
+	uint64_t back, from, to;
+	char back_name[256];
 };
 
 struct salvage_report {
@@ -66,6 +78,7 @@ struct salvage_opts {
  *  FIRN_ENOENT       no such directory, or nothing of this WAL was given up of this volume: *err says which
  *  FIRN_EUNSUPPORTED the engine of that directory had its log in a store: it stays there (gc/logs.h)
  *  FIRN_EBUSY        in_use, and its engine does not know yet that the volume is another's, or its files moved: try again
+ *  FIRN_ECONFLICT, FIRN_EEXIST    somebody writes a stream that is made again, or makes one of its name: run it again
  *  FIRN_ESTORE       the store is away; what was put back waits in this engine's WAL, run it again
  *  FIRN_EFENCED, FIRN_ESHUTDOWN, FIRN_EREADONLY    the volume takes no writes (any more)
  *  FIRN_ECORRUPT, FIRN_EIO, FIRN_ENOMEM, FIRN_ETOOBIG, FIRN_ENOSPC */

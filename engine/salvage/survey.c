@@ -16,6 +16,20 @@ struct tail_stream *tail_stream_find(const struct tail *t, uint64_t id)
 	return map_get(&t->streams, hash_u64(id), same_stream, &id);
 }
 
+/* Does the volume have it now? */
+static bool known(const struct tail *t, uint64_t id)
+{
+	struct volume *v = volume_enter(t->volume);
+	if (!v)
+		return false;
+	pthread_mutex_lock(&v->lock);
+	const struct stream *s = volume_stream_live(v, id);
+	bool live = s && !s->deleting;
+	pthread_mutex_unlock(&v->lock);
+	volume_leave(t->volume);
+	return live;
+}
+
 struct tail_stream *tail_stream(struct tail *t, uint64_t id)
 {
 	struct tail_stream *s = tail_stream_find(t, id);
@@ -28,6 +42,7 @@ struct tail_stream *tail_stream(struct tail *t, uint64_t id)
 	}
 	s->id = s->row.id = id;
 	s->lowest = UINT64_MAX;
+	s->live = known(t, id);
 	return s;
 }
 
@@ -87,9 +102,9 @@ static int push(const struct firn_env *env, void *array, size_t *cap, size_t *n,
 
 static int take_batch(struct tail *t, struct tail_stream *s, const struct batch *b)
 {
-	int rc = 0;
+	int rc = s->live ? 0 : tail_made_note(t, b);
 	s->lowest = b->offset < s->lowest ? b->offset : s->lowest;
-	if (b->flags & BATCH_PRODUCER && !(b->flags & BATCH_SEQ_NONE)) {
+	if (!rc && b->flags & BATCH_PRODUCER && !(b->flags & BATCH_SEQ_NONE)) {
 		struct tail_sent sent = { b->stream,         b->producer_id, b->producer_seq,
 			                  b->producer_epoch, b->n_offsets,   false };
 		s->asks = true;
@@ -107,21 +122,52 @@ static int take_batch(struct tail *t, struct tail_stream *s, const struct batch 
 	return rc;
 }
 
-static int take_op(struct tail *t, const struct wal_op *op)
+/* What was moved aside comes late: the newest write says how the stream is kept. */
+static int take_config(struct tail *t, struct tail_stream *s, const struct wal_op *op, uint64_t rev)
 {
-	bool of_stream = op->kind == WAL_OP_TRIM || op->kind == WAL_OP_DELETE ||
-	                 op->kind == WAL_OP_CREATE;
+	if (rev < s->shape_rev)
+		return 0;
+	uint8_t *copy = op->config_len ? mem_dup(t->env, op->config, op->config_len) : NULL;
+	if (op->config_len && !copy)
+		return FIRN_ENOMEM;
+	mem_free(t->env, s->config);
+	s->config = copy;
+	s->config_len = op->config_len;
+	s->shape_rev = rev;
+	return 0;
+}
+
+static int take_shape(struct tail *t, struct tail_stream *s, const struct wal_op *op, uint64_t rev)
+{
+	s->n_shape++;
+	if (op->kind == WAL_OP_TRIM) {
+		s->trim = op->at > s->trim ? op->at : s->trim;
+		return 0;
+	}
+	if (op->kind == WAL_OP_CREATE) {
+		uint32_t len = op->name_len < sizeof s->row.name ? op->name_len
+		                                                 : sizeof s->row.name - 1;
+		memcpy(s->row.name, op->name, len);
+		s->at = op->at;
+		s->made = true;
+	}
+	return take_config(t, s, op, rev);
+}
+
+static int take_op(struct tail *t, const struct wal_op *op, uint64_t rev)
+{
+	bool shape = op->kind == WAL_OP_TRIM || op->kind == WAL_OP_CONFIG ||
+	             op->kind == WAL_OP_CREATE;
 	bool batch = wal_op_has_batch(op->kind);
-	t->out->n_left += !batch;
-	if (!batch && !of_stream)
+	t->out->n_left += !batch && !shape;
+	if (!batch && !shape && op->kind != WAL_OP_DELETE)
 		return 0;
 	struct tail_stream *s = tail_stream(t, op->stream);
 	if (!s)
 		return FIRN_ENOMEM;
-	s->made |= op->kind == WAL_OP_CREATE;
 	s->deleted |= op->kind == WAL_OP_DELETE;
-	if (op->kind == WAL_OP_TRIM && op->at > s->trim)
-		s->trim = op->at;
+	if (shape)
+		return take_shape(t, s, op, rev);
 	return batch ? take_batch(t, s, &op->batch) : 0;
 }
 
@@ -135,7 +181,7 @@ static int take_write(void *arg, const struct wal_report *wal, const struct wal_
 	int seen = tail_seen(t, r->rev);
 	t->rc = seen < 0 ? seen : 0;
 	for (const uint8_t *at = NULL; !seen && !t->rc && (at = wal_op_next(r, at, &op)) != NULL;)
-		t->rc = take_op(t, &op);
+		t->rc = take_op(t, &op, r->rev);
 	return t->rc ? 1 : 0;
 }
 
@@ -150,6 +196,9 @@ static void meet(struct tail *t)
 	for (uint32_t at = 0; (ts = map_next(&t->streams, &at)) != NULL;) {
 		struct stream *s = volume_stream_live(v, ts->id);
 		ts->live = s && !s->deleting;
+		ts->back = ts->made && !ts->deleted && !ts->live;
+		if (!ts->back)
+			t->out->n_left += ts->n_shape;
 		if (!ts->live)
 			continue;
 		ts->start = s->start;
@@ -157,6 +206,7 @@ static void meet(struct tail *t)
 		stream_limits(s, &ts->limits);
 		uint32_t len = s->name_len < sizeof ts->row.name ? s->name_len
 		                                                 : sizeof ts->row.name - 1;
+		memset(ts->row.name, 0, sizeof ts->row.name);
 		memcpy(ts->row.name, s->name, len);
 	}
 	pthread_mutex_unlock(&v->lock);

@@ -362,7 +362,9 @@ Test(salvage, what_nobody_wants_any_more_stays_lost, .init = setup, .fini = tear
 	say(&a, left, "0");
 	wrote(&a, (struct firn_op[]){ op_trim(s, 1) }, 1, NULL);
 	wrote(&a, (struct firn_op[]){ op_delete(left) }, 1, NULL);
-	say(&a, new_stream(&a, "new"), "0");
+	uint64_t brief = new_stream(&a, "brief");
+	say(&a, brief, "0");
+	wrote(&a, (struct firn_op[]){ op_delete(brief) }, 1, NULL);
 	wrote(&a, (struct firn_op[]){ op_kv(FIRN_OP_KV_PUT, s, "k", "v") }, 1, NULL);
 	host_stop(&a, FIRN_DETACH_ABORT);
 	abandon();
@@ -371,10 +373,9 @@ Test(salvage, what_nobody_wants_any_more_stays_lost, .init = setup, .fini = tear
 	host_stop(&b, FIRN_DETACH_DRAIN);
 	host_start(&c);
 	cr_expect_eq(salvage(&c, &r), 1);
-	cr_expect_eq(r.of[SALVAGE_UNWANTED].batches, 2);
+	cr_expect_eq(r.of[SALVAGE_UNWANTED].batches, 3);
 	cr_expect_eq(r.of[SALVAGE_TRIMMED].batches, 2);
-	cr_expect_eq(r.of[SALVAGE_UNKNOWN].batches, 1);
-	cr_expect_eq(r.n_left, 4, "%lu", r.n_left);
+	cr_expect_eq(r.n_left, 5, "%lu", r.n_left);
 	lost(&c, s, 0, 0, 1);
 	reads(&c, s, 1, "1");
 	lost(&c, left, 0, 0, SKIP);
@@ -448,6 +449,229 @@ Test(salvage, the_old_writer_may_live_once_it_knows, .init = setup, .fini = tear
 	host_stop(&c, FIRN_DETACH_DRAIN);
 }
 
+/* Stored: nothing of it. "room": 0 1, skipped up to 5, 5 of three offsets, 8 with a producer. */
+static uint64_t never_stored(void)
+{
+	struct iovec x = io_of("abc"), y = io_of("y");
+	host_start(&a);
+	uint64_t s = new_stream(&a, "room");
+	say(&a, s, "0");
+	say(&a, s, "1");
+	struct firn_op at = op_append(s, &x);
+	at.flags |= FIRN_APPEND_AT;
+	at.u.append.expect = 5;
+	at.u.append.n_offsets = 3;
+	at.u.append.timestamp_ms = 12345;
+	at.u.append.tag = 77;
+	at.u.append.attr = "attr";
+	at.u.append.attr_len = 4;
+	at.u.append.key = "key";
+	at.u.append.key_len = 3;
+	wrote(&a, &at, 1, NULL);
+	wrote(&a, (struct firn_op[]){ sent(s, &y, 7, 40) }, 1, NULL);
+	return s;
+}
+
+static uint64_t named(struct host *h, const char *name)
+{
+	uint64_t id = 0;
+	cr_assert_eq(firn_stream_find(h->volume, name, strlen(name), &id), 0, "no %s", name);
+	return id;
+}
+
+static struct firn_batch batch_at(struct host *h, uint64_t s, uint64_t at,
+                                  const struct firn_fetched **f)
+{
+	cr_assert_eq(firn_stream_read(h->volume, s, at, 1, 5000, f, NULL), 0);
+	cr_assert((*f)->n_part && (*f)->part->n_batch);
+	return (*f)->part->batch[0];
+}
+
+static void room_is_back(struct host *h, uint64_t s)
+{
+	const struct firn_fetched *f = NULL;
+	reads(h, s, 0, "0");
+	reads(h, s, 1, "1");
+	struct firn_batch g = batch_at(h, s, 2, &f);
+	cr_expect(f->part->gap == FIRN_GAP_SKIPPED && f->part->gap_from == 2 &&
+	          f->part->gap_to == 5);
+	cr_expect(g.offset == 5 && g.n_offsets == 3 && g.timestamp_ms == 12345 && g.tag == 77);
+	cr_expect(g.len == 3 && !memcmp(g.data, "abc", 3));
+	cr_expect(g.key_len == 3 && !memcmp(g.key, "key", 3));
+	cr_expect(g.attr_len == 4 && !memcmp(g.attr, "attr", 4));
+	firn_release(f);
+	g = batch_at(h, s, 8, &f);
+	cr_expect(g.offset == 8 && g.flags & FIRN_BATCH_PRODUCER && g.producer_id == 7 &&
+	          g.producer_seq == 40);
+	firn_release(f);
+}
+
+Test(salvage, a_stream_that_was_never_stored_comes_back_under_a_new_number, .init = setup,
+     .fini = teardown)
+{
+	struct firn_stream_config config = { .struct_size = sizeof config,
+		                             .key_window_n = 100,
+		                             .account = 9 },
+	                          now = { .struct_size = sizeof now };
+	struct salvage_report r;
+	struct firn_event ev = { 0 };
+	struct iovec y = io_of("y");
+	uint64_t old = never_stored(), next = 0;
+	struct firn_op op = { .kind = FIRN_OP_CONFIG, .stream = old };
+	op.u.stream.config = &config;
+	wrote(&a, &op, 1, NULL);
+	(void)new_stream(&a, "empty");
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&c);
+	cr_expect_eq(salvage(&c, &r), 4);
+	cr_expect_eq(r.n_left, 0, "%lu", r.n_left);
+	uint64_t s = named(&c, "room");
+	(void)named(&c, "empty");
+	cr_expect_neq(s, old);
+	room_is_back(&c, s);
+	cr_expect_eq(firn_stream_config_get(c.volume, s, &now), 0);
+	cr_expect(now.key_window_n == 100 && now.account == 9);
+	wrote(&c, (struct firn_op[]){ sent(s, &y, 7, 40) }, 1, &ev);
+	cr_expect(ev.flags & FIRN_F_DUPLICATE && ev.offset == 8, "its producers are known");
+	char *was = volume_text(&c, c.volume);
+	cr_expect_eq(salvage(&c, &r), 0, "a second time there is nothing to do");
+	cr_expect_eq(r.of[SALVAGE_THERE].batches, 4);
+	expect_text(was, volume_text(&c, c.volume), "after the second run");
+	free(was);
+	cr_expect_eq(say(&c, s, "9"), 9);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+	host_start(&b);
+	room_is_back(&b, s);
+	reads(&b, s, 9, "9");
+	cr_expect_eq(firn_stream_mark(b.volume, s, FIRN_MARK_ASSIGNED, &next), 0);
+	cr_expect_eq(next, 10);
+	host_stop(&b, FIRN_DETACH_DRAIN);
+}
+
+static char suffixed[64];
+
+static const char *second_name(uint64_t old)
+{
+	(void)snprintf(suffixed, sizeof suffixed, "room.salvaged-%lx", old);
+	return suffixed;
+}
+
+Test(salvage, a_stream_whose_name_is_taken_gets_another_and_both_stay_whole, .init = setup,
+     .fini = teardown)
+{
+	struct salvage_report r;
+	uint64_t old = never_stored(), first = 0;
+	(void)new_stream(&a, "empty");
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	uint64_t other = new_stream(&b, "room");
+	uint64_t empty = new_stream(&b, "empty");
+	say(&b, other, "0"); /* the same bytes, and another time */
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&c);
+	for (int run = 0; run < 2; run++) {
+		cr_expect_eq(salvage(&c, &r), run ? 0 : 4);
+		cr_expect_eq(r.of[SALVAGE_THERE].batches, run ? 4 : 0);
+		uint64_t s = named(&c, second_name(old));
+		cr_expect(run ? s == first : s != other);
+		first = s;
+		room_is_back(&c, s);
+		cr_expect_eq(named(&c, "room"), other);
+		cr_expect_eq(named(&c, "empty"), empty, "it was empty: nobody misses it");
+		cr_expect_eq(say(&c, other, "b"), 1u + (uint64_t)run, "not written to");
+	}
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+Test(salvage, a_stream_that_came_back_keeps_what_happened_to_it_since, .init = setup,
+     .fini = teardown)
+{
+	struct salvage_report r;
+	(void)never_stored();
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&c);
+	cr_expect_eq(salvage(&c, &r), 4);
+	uint64_t s = named(&c, "room");
+	wrote(&c, (struct firn_op[]){ op_trim(s, 2) }, 1, NULL);
+	say(&c, s, "9");
+	cr_expect_eq(salvage(&c, &r), 0);
+	cr_expect_eq(r.of[SALVAGE_TRIMMED].batches, 2);
+	cr_expect_eq(r.of[SALVAGE_THERE].batches, 2);
+	cr_expect_eq(say(&c, s, "10"), 10);
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+/* [0, 4) [4, 8), and its own writer trimmed it to 5. */
+Test(salvage, a_stream_comes_back_from_its_start_on, .init = setup, .fini = teardown)
+{
+	struct salvage_report r;
+	struct iovec x = io_of("x"), y = io_of("y");
+	uint64_t start = 0;
+	host_start(&a);
+	uint64_t s = new_stream(&a, "room");
+	struct firn_op op[2] = { op_append(s, &x), op_append(s, &y) };
+	op[0].u.append.n_offsets = op[1].u.append.n_offsets = 4;
+	wrote(&a, op, 2, NULL);
+	wrote(&a, (struct firn_op[]){ op_trim(s, 5) }, 1, NULL);
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	host_start(&c);
+	for (int run = 0; run < 2; run++) {
+		cr_expect_eq(salvage(&c, &r), !run);
+		cr_expect_eq(r.of[SALVAGE_UNWANTED].batches, 1);
+		s = named(&c, "room");
+		cr_expect_eq(firn_stream_mark(c.volume, s, FIRN_MARK_START, &start), 0);
+		cr_expect_eq(start, 5);
+		const struct firn_fetched *f = NULL;
+		struct firn_batch g = batch_at(&c, s, 5, &f);
+		cr_expect(g.offset == 4 && g.n_offsets == 4 && *(const char *)g.data == 'y');
+		firn_release(f);
+	}
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+static void crash_and_go_on(const char *name, uint64_t taken)
+{
+	struct salvage_report r;
+	for (die_at = 0; die_at < 5; die_at++) {
+		n_progress = 0;
+		crash_after(salvage_and_die, NULL);
+	}
+	host_start(&c);
+	(void)salvage(&c, &r);
+	cr_expect_eq(r.of[SALVAGE_PUT].batches + r.of[SALVAGE_THERE].batches, 4);
+	room_is_back(&c, named(&c, name));
+	struct firn_stream_info info[4];
+	cr_expect_eq(firn_stream_list(c.volume, "", NULL, info, sizeof info[0], 4), taken ? 2 : 1,
+	             "once");
+	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+Test(salvage, a_crash_at_any_write_of_a_stream_that_comes_back_makes_no_second, .init = setup,
+     .fini = teardown)
+{
+	(void)never_stored();
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	crash_and_go_on("room", 0);
+}
+
+Test(salvage, nor_where_its_name_is_taken, .init = setup, .fini = teardown)
+{
+	uint64_t old = never_stored();
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	uint64_t other = new_stream(&b, "room");
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	crash_and_go_on(second_name(old), other);
+}
+
 /* The command's answer; `args` behind --from, --store and --volume. Its exit code is in front. */
 static char *command(const char *args)
 {
@@ -484,4 +708,23 @@ Test(salvage, the_command_tells_what_came_back, .init = setup, .fini = teardown)
 	host_start(&c);
 	is_back(&c, s);
 	host_stop(&c, FIRN_DETACH_DRAIN);
+}
+
+Test(salvage, the_command_tells_what_a_stream_is_called_now, .init = setup, .fini = teardown)
+{
+	(void)never_stored();
+	host_stop(&a, FIRN_DETACH_ABORT);
+	abandon();
+	host_stop(&b, FIRN_DETACH_DRAIN);
+	char *text = command("--dry-run");
+	says(text, "0\nroom (");
+	says(text, "  was never stored; would be room, offsets 0 to 8\n");
+	free(text);
+	text = command("--json");
+	says(text, "\"name\": \"room\", \"from\": 0, \"to\": 9}");
+	free(text);
+	text = command("");
+	says(text, "  was never stored; now room (");
+	says(text, "), offsets 0 to 8\n");
+	free(text);
 }

@@ -29,8 +29,9 @@ static const struct {
 	[SALVAGE_AGAIN] = { "again", "stay lost: their producer or key sent them again" },
 	[SALVAGE_UNWANTED] = { "unwanted", "stay lost: trimmed or deleted by their own writer" },
 	[SALVAGE_TRIMMED] = { "trimmed", "stay lost: trimmed or deleted in the volume since" },
-	[SALVAGE_UNKNOWN] = { "unknown", "stay lost: their stream was never stored" },
-	[SALVAGE_ELSEWHERE] = { "elsewhere", "left alone: their offsets were not given up" },
+	[SALVAGE_UNKNOWN] = { "unknown", "stay lost: nothing says what stream they were of" },
+	[SALVAGE_ELSEWHERE] = { "elsewhere",
+	                        "left alone: their offsets were not given up, or hold something else" },
 };
 
 enum { KEY_FROM = 256, KEY_DRY_RUN };
@@ -97,6 +98,18 @@ static void count_json(struct json *j, enum salvage_fate f, const struct salvage
 	json_end(j);
 }
 
+static void back_json(struct json *j, const struct salvage_stream *st)
+{
+	if (!st->back_name[0])
+		return;
+	json_object(j, "back_as");
+	json_u64(j, "stream", st->back);
+	json_bytes(j, "name", st->back_name, strlen(st->back_name));
+	json_u64(j, "from", st->from);
+	json_u64(j, "to", st->to);
+	json_end(j);
+}
+
 static void tell_json(const struct salvage *s)
 {
 	const struct salvage_report *r = &s->report;
@@ -121,6 +134,7 @@ static void tell_json(const struct salvage *s)
 		for (enum salvage_fate f = 0; f < SALVAGE_FATES; f++)
 			if (r->stream[i].of[f].batches)
 				count_json(&j, f, &r->stream[i].of[f]);
+		back_json(&j, &r->stream[i]);
 		json_end(&j);
 	}
 	json_end(&j);
@@ -137,6 +151,15 @@ static void tell_stream(const struct salvage_stream *st)
 			                      text_count(st->of[f].records).s);
 	printf("%s (%" PRIu64 ")%s\n", st->name[0] ? text_name(st->name, strlen(st->name)).s : "?",
 	       st->id, text);
+	if (!st->back_name[0])
+		return;
+	printf("  was never stored; %s %s", st->back ? "now" : "would be",
+	       text_name(st->back_name, strlen(st->back_name)).s);
+	if (st->back)
+		printf(" (%" PRIu64 ")", st->back);
+	if (st->to)
+		printf(", offsets %" PRIu64 " to %" PRIu64, st->from, st->to - 1);
+	printf("\n");
 }
 
 static void tell(const struct salvage *s)
@@ -150,7 +173,7 @@ static void tell(const struct salvage *s)
 			       text_count(r->of[f].records).s, text_count(r->of[f].batches).s,
 			       text_bytes(r->of[f].bytes).s, fates[f].text);
 	if (r->n_left)
-		printf("%s operations that are no batches are left out: pairs, trims, streams made, changed "
+		printf("%s operations that are no batches are left out: pairs, trims, streams changed "
 		       "or deleted\n",
 		       text_count(r->n_left).s);
 	if (r->n_missing)

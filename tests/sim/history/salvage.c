@@ -1,21 +1,31 @@
 /* Histories of what was given up and is put back. */
 #include "engine/salvage/rebuild.h"
 #include "engine/salvage/salvage.h"
+#include "engine/wal/inspect.h"
 #include "tests/sim/history/history.h"
 #include <stdio.h>
 
+static const uint64_t DAY = UINT64_C(86400) * 1000000000u;
+
 /* From the disk of a machine on which no engine runs. */
-static uint64_t salvage(struct box *to, struct firn_volume *v, struct box *from,
-                        struct salvage_report *r)
+static uint64_t salvage_with(struct box *to, struct firn_volume *v, struct box *from,
+                             struct salvage_opts o, struct salvage_report *r)
 {
 	char dir[256];
 	struct firn_error err = FIRN_ERROR_INIT;
-	struct salvage_opts o = { .env = &from->node->env, .wal_dir = dir };
+	o.env = &from->node->env;
+	o.wal_dir = dir;
 	(void)snprintf(dir, sizeof dir, "%s/wal", from->node->dir);
 	int rc = salvage_run(to->node->engine, v, &o, r, &err);
 	SIM_CHECK("P3", rc == 0, "nothing is put back: %s: %s", firn_code_name(rc), err.text);
 	salvage_report_fini(r);
 	return r->of[SALVAGE_PUT].batches;
+}
+
+static uint64_t salvage(struct box *to, struct firn_volume *v, struct box *from,
+                        struct salvage_report *r)
+{
+	return salvage_with(to, v, from, (struct salvage_opts){ 0 }, r);
 }
 
 static void expect_back(struct firn_volume *v, uint64_t s, uint64_t q)
@@ -33,12 +43,23 @@ struct attempt {
 	struct box *to, *from;
 	struct firn_volume *v;
 	struct salvage_report r;
+	uint32_t n_write, stop_at; /* 0: nowhere */
 };
+
+static void stop(void *arg, const struct salvage_report *so_far)
+{
+	struct attempt *t = arg;
+	(void)so_far;
+	t->n_write++;
+	while (t->n_write == t->stop_at)
+		wait_ms(1000);
+}
 
 static void attempt(void *arg)
 {
 	struct attempt *t = arg;
-	(void)salvage(t->to, t->v, t->from, &t->r);
+	struct salvage_opts o = { .progress = t->stop_at ? stop : NULL, .arg = t };
+	(void)salvage_with(t->to, t->v, t->from, o, &t->r);
 	sim_fail("script", "the salvage was not cut off");
 }
 
@@ -57,6 +78,18 @@ static void salvage_that_dies(struct box *to, struct box *from, bool lands)
 	gate_open(asked);
 	gate_open(late);
 	wait_ms(100);
+}
+
+/* Behind so many writes of the tail, which have reached the log. */
+static void salvage_that_dies_at(struct box *to, struct box *from, uint32_t n)
+{
+	static struct attempt t;
+	power_on(to);
+	t = (struct attempt){ .to = to, .from = from, .v = attach(to, "v"), .stop_at = n };
+	(void)sched_spawn(to->node->process, "salvage", attempt, &t);
+	wait_ms(500);
+	EXPECT("script", t.n_write >= n);
+	kill9(to);
 }
 
 /* B gave up what A acked, and went on. C puts it back and dies before that is stored: its log has it, another salvage finds nothing
@@ -151,6 +184,114 @@ static void two_tails(void)
 	}
 }
 
+static void expect_made(struct firn_volume *v, uint64_t old)
+{
+	char second[64];
+	uint64_t s = find(v, "room"), t = find(v, "taken");
+	(void)snprintf(second, sizeof second, "taken.salvaged-%llx", (unsigned long long)(old + 1));
+	EXPECT("P3", s && s != old);
+	EXPECT("P1", find(v, "empty"));
+	expect_word(v, s, "abc", "a stream that was never stored");
+	expect_word(v, t, "z", "a stream of the same name");
+	expect_word(v, find(v, second), "xy", "what was never stored of that name");
+	EXPECT("P2", mark(v, s, FIRN_MARK_ASSIGNED) == 3);
+	(void)snprintf(second, sizeof second, "room.salvaged-%llx", (unsigned long long)old);
+	EXPECT("P2", !find(v, second));
+}
+
+/* A made streams and died before any of it was stored; B made one of the same name. C puts them back under new numbers and dies
+ * behind each of the writes in turn: what the next run finds is not made again. */
+static void streams_that_were_never_stored(void)
+{
+	struct salvage_report r;
+	struct box a, b, c, d;
+	box_init(&a, 0);
+	box_init(&b, 1);
+	box_init(&c, 2);
+	box_init(&d, 3);
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v");
+	store_now(&a, v);
+	uint64_t s = stream(v, "room"), q = stream(v, "taken");
+	EXPECT("script", q == s + 1);
+	say(v, s, "ab");
+	say(v, q, "x");
+	(void)stream(v, "empty");
+	say(v, q, "y");
+	say(v, s, "c");
+	kill9(&a);
+	power_on(&b);
+	v = abandon(&b, "v");
+	say(v, stream(v, "taken"), "z");
+	shut_down(&b, v, FIRN_DETACH_DRAIN);
+	node_boot(a.node);
+	for (uint32_t n = 1; n <= 8; n++)
+		salvage_that_dies_at(&c, &a, n);
+	salvage_that_dies(&c, &a, true);
+	power_on(&c);
+	v = attach(&c, "v");
+	EXPECT("P2", salvage(&c, v, &a, &r) == 0);
+	EXPECT("P2", r.n_missing == 0 && r.of[SALVAGE_THERE].batches == 5 && r.n_left == 0);
+	expect_made(v, s);
+	shut_down(&c, v, FIRN_DETACH_DRAIN);
+	power_on(&d);
+	v = attach(&d, "v");
+	expect_made(v, s);
+	shut_down(&d, v, FIRN_DETACH_DRAIN);
+	node_down(a.node);
+	power_on(&a);
+	v = attach(&a, "v");
+	expect_made(v, s);
+	shut_down(&a, v, FIRN_DETACH_DRAIN);
+}
+
+static uint64_t files_aside(struct box *b)
+{
+	char dir[256];
+	struct wal_report r;
+	(void)snprintf(dir, sizeof dir, "%s/wal", b->node->dir);
+	MUST(wal_verify(&b->node->env, dir, &r, NULL, NULL, NULL));
+	wal_report_fini(&r);
+	return r.n_aside;
+}
+
+/* The store of A's volume was away so long that the begin of its stream lies in aside files, which are read last. */
+static void made_and_moved_aside(void)
+{
+	struct salvage_report r;
+	struct box a, b;
+	char word[64] = "";
+	box_init(&a, 0);
+	box_init(&b, 1);
+	a.upload_interval_ms = SECOND;
+	power_on(&a);
+	struct firn_volume *v = attach(&a, "v"), *w = attach(&a, "w");
+	uint64_t t = stream(w, "busy");
+	store_now(&a, v);
+	store_outage_of("v/", sched_now() + DAY);
+	uint64_t s = stream(v, "room");
+	for (uint32_t i = 0; i < 60; i++) {
+		const char letter[2] = { (char)('a' + i % 26), 0 };
+		say_bytes(w, t, 'w', 256 << 10);
+		say_bytes(w, t, 'w', 256 << 10);
+		say(v, s, letter);
+		word[i] = letter[0];
+		if (i % 4 == 3)
+			store_now(&a, w);
+	}
+	kill9(&a);
+	store_outage_of(NULL, 0);
+	node_boot(a.node);
+	EXPECT("script", files_aside(&a) > 0);
+	power_on(&b);
+	v = abandon(&b, "v");
+	EXPECT("P1", salvage(&b, v, &a, &r) == 60);
+	EXPECT("P1", r.n_missing == 0 && r.of[SALVAGE_ELSEWHERE].batches == 0);
+	expect_word(v, find(v, "room"), word, "what lay aside");
+	EXPECT("P2", salvage(&b, v, &a, &r) == 0 && r.of[SALVAGE_THERE].batches == 60);
+	shut_down(&b, v, FIRN_DETACH_DRAIN);
+}
+
 /* From what the store has, put where the manifest was. */
 static void rebuild(struct box *b, const char *name, struct rebuild_report *r)
 {
@@ -217,6 +358,10 @@ static void from_the_bucket_alone(void)
 const struct history salvage_histories[] = {
 	{ "S13", "P3", "what was given up goes back where it was, once", put_back_where_it_was },
 	{ "S13b", "P3", "two tails that were given up go back into their own ranges", two_tails },
+	{ "S13c", "P2", "streams that were given up before they were stored come back, once",
+	  streams_that_were_never_stored },
+	{ "S13d", "P1", "what of such a stream lay aside comes back in front of the rest",
+	  made_and_moved_aside },
 	{ "19", "P3", "from the bucket alone comes what was stored, and nothing that was given up",
 	  from_the_bucket_alone },
 	{ 0 },
