@@ -47,7 +47,8 @@ struct engine {
 	uint64_t upload_bytes; /* share of segments on their way */
 	struct engine_options options;
 	struct wal wal;
-	struct wal_scan scan; /* what recovery found; a volume's part goes when it is attached, and comes back */
+	struct wal_scan
+	        scan; /* what recovery found; a volume's part goes when it is attached, and comes back */
 	struct index *index;
 	struct cache *cache;
 	struct read_queue *reads;
@@ -66,7 +67,7 @@ struct engine {
 	uint32_t n_volume, cap_volume;
 	struct firn_cq *cqs; /* list */
 	uint32_t n_cq, n_reader;
-	uint32_t n_joined; /* volumes, each with room in scan.found */
+	uint32_t n_joined;                       /* volumes, each with room in scan.found */
 	struct upload_job *job_first, *job_last; /* attaches and detaches, in order */
 	struct uploader uploads;
 	struct open_logs open_logs; /* only whoever sweeps logs (gc/logs.h) */

@@ -4,8 +4,9 @@
  *   lost entry, run --> index_fill_lost(), index_fill_row()  what an abandon parts goes on top, run after run
  *
  * Merged are so many runs as have room for one part each, and, if these are all and nothing was given up since, the first
- * batch of footers that no layer covers: on top of what is filled it would touch all pages once more. A GET happens outside of the index's transactions: others commit
- * meanwhile. Runs in an attach or in a look of who follows. Lock: none. */
+ * batch of footers that no layer covers: on top of what is filled it would touch all pages once more. A GET happens outside of the
+ * index's transactions: others commit meanwhile, and a place in a lane is not waited for by who holds up those who have one.
+ * Runs in an attach or in a look of who follows. Lock: none. */
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
@@ -81,7 +82,8 @@ static int open_footers(struct filling *g, struct firn_error *err)
 	if (!m->n_segment ||
 	    (m->n_lost && m->lost[m->n_lost - 1].rev_stored + 1 >= layer_covered(m)))
 		return 0;
-	int rc = footers_open(g->v, 0, &g->footers, err);
+	int rc = index_fill_pause(g->f, err);
+	rc = rc ? rc : footers_open(g->v, 0, &g->footers, err);
 	rc = rc ? rc
 	        : layer_source_footers(g->v->engine->env, g->footers.footer, g->footers.n,
 	                               &g->source[g->n_source], err);

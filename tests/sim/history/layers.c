@@ -141,10 +141,52 @@ static void merged_under_a_reader(void)
 	shut_down(&a, v, FIRN_DETACH_DRAIN);
 }
 
+/* An index is filled from layers that an abandon stands before, and the store hangs at a footer behind them: other volumes
+ * of the engine commit meanwhile. */
+static void filled_beside_a_commit(void)
+{
+	struct firn_attach to_v = FIRN_ATTACH_INIT;
+	const struct firn_req *r = &to_v.req;
+	struct box a, b, c;
+	uint64_t s;
+	struct firn_volume *v = open_first(&a, &b, &s);
+	box_init(&c, 2);
+	say(v, s, "ab");
+	kill9(&a);
+	b.layer_segments = 2;
+	power_on(&b);
+	v = abandon(&b, "v");
+	s = stream(v, "hall");
+	store_each(&b, v, s, "klmno");
+	shut_down(&b, v, FIRN_DETACH_DRAIN);
+	power_on(&c);
+	struct firn_volume *w = attach(&c, "w");
+	say(w, stream(w, "own"), "x");
+	struct gate *g = gate_set(GATE_GET, "v/seg/", 0, GATE_HOLD);
+	to_v.store = "mem:";
+	to_v.name = "v";
+	to_v.req.cq = c.cq;
+	EXPECT("script", firn_engine_submit(c.node->engine, &r, 1, NULL) == 1);
+	gate_wait(g);
+	store_now(&c, w);
+	gate_open(g);
+	struct firn_event ev = { 0 };
+	while (ev.kind != FIRN_REQ_ATTACH)
+		EXPECT("P8", firn_cq_reap(c.cq, &ev, sizeof ev, 1, 60 * SECOND) == 1);
+	EXPECT("P8", ev.code == 0);
+	v = ((const struct firn_attached *)ev.result)->volume;
+	firn_release(ev.result);
+	expect_word(v, s, "klmno", "filled");
+	MUST(detach(&c, w, FIRN_DETACH_DRAIN));
+	shut_down(&c, v, FIRN_DETACH_DRAIN);
+}
+
 const struct history layer_histories[] = {
 	{ "22a", "P9", "what left a volume stays for the grace time, and then goes", grace_time },
 	{ "22c", "P9", "and no later, whatever was committed meanwhile", gone_in_time },
 	{ "9", "P5", "a segment that the manifest names is not deleted", named_by_the_manifest },
+	{ "S19d", "P8", "an index is filled, the store hangs, and other volumes commit",
+	  filled_beside_a_commit },
 	{ "22b", "P5", "a layer that is gone under a reader is not damage", merged_under_a_reader },
 	{ 0 },
 };
