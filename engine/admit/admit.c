@@ -95,17 +95,23 @@ static int written_of(struct plan *p, struct firn_event *ev)
 	return 0;
 }
 
+int admit_room(struct volume *v, uint32_t len, uint32_t n_ops, struct wal_slot *slot, bool *refused)
+{
+	*refused = volume_refuses(v) || v->rev_assigned - v->rev_stored >= LOST_SKIP;
+	return *refused ? FIRN_EFULL
+	                : wal_reserve(&v->engine->wal, len, n_ops, v, v->volume_no,
+	                              v->rev_assigned + 1, slot);
+}
+
 static int reserve(struct plan *p, struct wal_slot *slot, struct firn_error *err)
 {
 	struct volume *v = p->v;
+	bool refused;
 	uint64_t len = WAL_RECORD_HEADER + p->meta_len + p->payload_len;
 	uint32_t max = wal_record_max(&v->engine->wal, p->n_write);
 	if (len > max || p->n_write > UINT16_MAX)
 		return plan_refuse(p, 0, FIRN_ETOOBIG, max);
-	bool refused = volume_refuses(v) || v->rev_assigned - v->rev_stored >= LOST_SKIP;
-	int rc = refused ? FIRN_EFULL
-	                 : wal_reserve(&v->engine->wal, (uint32_t)len, p->n_write, v, v->volume_no,
-	                               v->rev_assigned + 1, slot);
+	int rc = admit_room(v, (uint32_t)len, p->n_write, slot, &refused);
 	if (rc == FIRN_EIO)
 		return fail_flags(err,
 		                  fail(err, rc, 0, "admit", "the WAL failed; reopen the engine"),

@@ -2,10 +2,9 @@
  * stored. Its CREATE and its batches are writes as any, with revs, an epoch and an id of today; but the batches keep
  * offset, times, key and producer, and nothing of that is judged again. What producers and keys are to be known by
  * later is remembered, as a replay would. Never blocks. */
+#include "engine/admit/put_back.h"
 #include "engine/api/engine.h"
 #include "engine/base/error.h"
-#include "engine/base/mem.h"
-#include <string.h>
 
 enum { CREATE, APPEND, TRIM, OPS };
 
@@ -78,21 +77,6 @@ static int take(struct back *k, const struct batch *from, struct firn_error *err
 	return 0;
 }
 
-static int reserve(struct back *k, struct wal_slot *slot, struct firn_error *err)
-{
-	struct volume *v = k->v;
-	uint64_t len = WAL_RECORD_HEADER + k->meta + k->payload;
-	if (len > wal_record_max(&v->engine->wal, k->n))
-		return fail(err, FIRN_ETOOBIG, 0, "admit",
-		            "%s: a batch of %llu bytes does not fit this engine's WAL", v->name,
-		            (unsigned long long)len);
-	bool refused = volume_refuses(v) || v->rev_assigned - v->rev_stored >= LOST_SKIP;
-	int rc = refused ? FIRN_EFULL
-	                 : wal_reserve(&v->engine->wal, (uint32_t)len, k->n, v, v->volume_no,
-	                               v->rev_assigned + 1, slot);
-	return rc ? fail(err, rc, 0, "admit", "%s: the WAL takes no more now", v->name) : 0;
-}
-
 /* Positions, back links, and the assigned state. Cannot fail: who is short of memory here knows a producer less. */
 static void assign(struct back *k, const struct wal_slot *slot)
 {
@@ -135,7 +119,7 @@ static int admit_locked(struct back *k, const struct admit_made *m, const struct
 	rc = rc || !b ? rc : take(k, b, err);
 	if (!rc) {
 		count(k);
-		rc = reserve(k, slot, err);
+		rc = put_back_reserve(v, WAL_RECORD_HEADER + k->meta + k->payload, k->n, slot, err);
 	}
 	if (!rc) {
 		assign(k, slot);
@@ -149,7 +133,6 @@ static int admit_locked(struct back *k, const struct admit_made *m, const struct
 int admit_back(struct volume *v, const struct admit_made *m, const struct batch *b,
                uint64_t *stream, struct firn_error *err)
 {
-	const struct firn_env *env = v->engine->env;
 	struct back k = { .v = v };
 	struct wal_slot slot = { 0 };
 	pthread_mutex_lock(&v->lock);
@@ -159,25 +142,6 @@ int admit_back(struct volume *v, const struct admit_made *m, const struct batch 
 	pthread_mutex_unlock(&v->lock);
 	if (rc)
 		return rc;
-	uint8_t *group = slot.group->data;
-	uint32_t meta = WAL_RECORD_HEADER + k.meta;
-	for (int i = 0; i < OPS; i++)
-		if (k.op[i].kind)
-			wal_op_put(group, k.op[i].pos, &k.op[i],
-			           i == APPEND && k.payload ? slot.pos + meta - k.op[i].pos : 0);
-	if (k.payload)
-		memcpy(group + slot.pos + meta, b->payload, b->payload_len);
-	struct wal_record r = { .len = meta + (uint32_t)k.payload,
-		                .meta_len = meta,
-		                .volume_no = v->volume_no,
-		                .pos = slot.pos,
-		                .type = WAL_WRITE,
-		                .n_ops = (uint16_t)k.n,
-		                .nonce = v->nonce64,
-		                .rev = rev,
-		                .epoch = v->epoch,
-		                .append_ms = env->now_ms(env->ctx) };
-	wal_record_put(group, &r);
-	wal_filled(&v->engine->wal, &slot);
+	put_back_write(v, rev, k.op, OPS, b, &slot);
 	return 0;
 }

@@ -250,6 +250,10 @@ struct admit_made {
  * admit_fill(). *stream is not touched then. */
 int admit_back(struct volume *v, const struct admit_made *m, const struct batch *b,
                uint64_t *stream, struct firn_error *err);
+/* Locked: room in the log for the next write, n_ops operations of `len` bytes in all. *refused: FIRN_EFULL not for the log,
+ * but for what the volume or its store has in it. */
+int admit_room(struct volume *v, uint32_t len, uint32_t n_ops, struct wal_slot *slot,
+               bool *refused);
 /* Locked: 0, or why the volume takes no writes. */
 int admit_may_write(const struct volume *v, struct firn_error *err);
 /* Bounds and shape of a write, without the volume's state. */

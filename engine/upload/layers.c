@@ -222,10 +222,16 @@ static int merge(struct work *w)
 	return rc ? rc : layer_run_end(&w->run);
 }
 
+/* The run of the step, and the one that takes its place. */
+static int open_step(struct work *w)
+{
+	uint32_t from = w->step->run;
+	return open_runs(w, from, from + layer_run_parts(&w->m, from), w->m.layer[from].level);
+}
+
 static int rewrite(struct work *w)
 {
-	uint32_t from = w->step->run, to = from + layer_run_parts(&w->m, from);
-	int rc = open_runs(w, from, to, w->m.layer[from].level);
+	int rc = open_step(w);
 	rc = rc ? rc : rewrite_open(w->v, w->step, &w->run, &w->rewrite, w->err);
 	w->merge.sink = rewrite_row;
 	w->merge.arg = w->rewrite;
@@ -276,8 +282,7 @@ static int gather(struct work *w)
 /* 1: it is to be gathered; 0: it is not worth it. */
 static int gather_look(struct work *w)
 {
-	uint32_t from = w->step->run, to = from + layer_run_parts(&w->m, from);
-	int rc = open_runs(w, from, to, w->m.layer[from].level);
+	int rc = open_step(w);
 	rc = rc ? rc : gather_open(w->v, w->step, &w->run, &w->gather, w->err);
 	w->merge.sink = gather_count;
 	w->merge.arg = w->gather;
