@@ -49,25 +49,6 @@ static uint64_t draw(struct day *d)
 	return z ^ z >> 31;
 }
 
-static int call(struct day *d, const struct firn_req *req, const char *what)
-{
-	struct firn_error err = FIRN_ERROR_INIT;
-	struct firn_event ev = { 0 };
-	int rc = firn_engine_call(d->host.engine, req, &ev, &err);
-	firn_release(ev.result);
-	return rc ? host_fail(what, rc, &err) : 0;
-}
-
-static int write_ops(struct day *d, const struct firn_op *op, uint32_t n)
-{
-	struct firn_write w = FIRN_WRITE_INIT;
-	w.req.timeout_ms = FIRN_FOREVER;
-	w.volume = d->host.volume[0];
-	w.op = op;
-	w.n_op = n;
-	return call(d, &w.req, "write");
-}
-
 static int make_rooms(struct day *d)
 {
 	for (unsigned i = 0; i < d->n_room; i++) {
@@ -90,12 +71,9 @@ static int say_lines(struct day *d, unsigned n)
 	for (unsigned i = 0, k = 0; !rc && i < n; i++) {
 		uint64_t z = draw(d);
 		iov[k] = (struct iovec){ d->noise + (z >> 32) % (1u << 20), LINE };
-		op[k] = (struct firn_op){ .kind = FIRN_OP_APPEND,
-			                  .stream = d->room[z % d->n_room] };
-		op[k].u.append.iov = &iov[k];
-		op[k].u.append.n_iov = 1;
+		op[k] = host_append_op(d->room[z % d->n_room], &iov[k]);
 		if (++k == BATCH || i + 1 == n) {
-			rc = write_ops(d, op, k);
+			rc = host_write(d->host.engine, d->host.volume[0], op, k);
 			k = 0;
 		}
 	}

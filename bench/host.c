@@ -88,16 +88,11 @@ int host_open(struct host *h)
 
 static int detach_one(struct host *h, unsigned i, uint32_t mode)
 {
-	struct firn_event ev = { 0 };
-	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_detach d = FIRN_DETACH_INIT;
 	d.volume = h->volume[i];
 	d.mode = mode;
-	d.req.timeout_ms = FIRN_FOREVER;
-	int rc = firn_engine_call(h->engine, &d.req, &ev, &err);
-	firn_release(ev.result);
 	h->volume[i] = NULL;
-	return rc ? host_fail("detach", rc, &err) : 0;
+	return host_call(h->engine, &d.req, "detach");
 }
 
 int host_close(struct host *h, uint32_t detach_mode)
@@ -122,6 +117,42 @@ void host_remove(struct host *h)
 	if (h->foreign)
 		store_clear(h->store);
 	scratch_remove(h->dir);
+}
+
+int host_call(struct firn_engine *engine, struct firn_req *req, const char *what)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev = { 0 };
+	req->timeout_ms = FIRN_FOREVER;
+	int rc = firn_engine_call(engine, req, &ev, &err);
+	firn_release(ev.result);
+	return rc ? host_fail(what, rc, &err) : 0;
+}
+
+int host_write(struct firn_engine *engine, struct firn_volume *volume, const struct firn_op *op,
+               uint32_t n)
+{
+	struct firn_write w = FIRN_WRITE_INIT;
+	w.volume = volume;
+	w.op = op;
+	w.n_op = n;
+	return host_call(engine, &w.req, "write");
+}
+
+int host_flush(struct firn_engine *engine, struct firn_volume *volume)
+{
+	struct firn_flush f = FIRN_FLUSH_INIT;
+	f.volume = volume;
+	f.mark = FIRN_MARK_STORED;
+	return host_call(engine, &f.req, "flush");
+}
+
+struct firn_op host_append_op(uint64_t stream, struct iovec *iov)
+{
+	struct firn_op op = { .kind = FIRN_OP_APPEND, .stream = stream };
+	op.u.append.iov = iov;
+	op.u.append.n_iov = 1;
+	return op;
 }
 
 uint64_t host_metric(struct host *h, const char *name, const char *label)

@@ -29,6 +29,13 @@ int host_close(struct host *h, uint32_t detach_mode);
 void host_remove(struct host *h);
 int host_fail(const char *what, int code, const struct firn_error *err); /* says why; the code */
 
+/* A request, waited for however long it takes; its result is given back. 0, or a code that has been told. */
+int host_call(struct firn_engine *engine, struct firn_req *req, const char *what);
+int host_write(struct firn_engine *engine, struct firn_volume *volume, const struct firn_op *op,
+               uint32_t n);
+int host_flush(struct firn_engine *engine, struct firn_volume *volume); /* to STORED */
+struct firn_op host_append_op(uint64_t stream, struct iovec *iov);
+
 /* The sum of a metric over those of its labels that contain `label`. */
 uint64_t host_metric(struct host *h, const char *name, const char *label);
 

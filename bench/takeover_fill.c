@@ -45,34 +45,7 @@ static int attach(struct side *s, const struct takeover_place *p)
 	return rc ? host_fail("attach", rc, &err) : 0;
 }
 
-static int call(struct side *s, const struct firn_req *req, const char *what)
-{
-	struct firn_error err = FIRN_ERROR_INIT;
-	struct firn_event ev = { 0 };
-	int rc = firn_engine_call(s->engine, req, &ev, &err);
-	firn_release(ev.result);
-	return rc ? host_fail(what, rc, &err) : 0;
-}
-
-static int write_ops(struct side *s, const struct firn_op *op, uint32_t n)
-{
-	struct firn_write w = FIRN_WRITE_INIT;
-	w.req.timeout_ms = FIRN_FOREVER;
-	w.volume = s->volume;
-	w.op = op;
-	w.n_op = n;
-	return call(s, &w.req, "write");
-}
-
 /* ---- who leaves something ---- */
-
-static struct firn_op append_op(uint64_t stream, struct iovec *iov)
-{
-	struct firn_op op = { .kind = FIRN_OP_APPEND, .stream = stream };
-	op.u.append.iov = iov;
-	op.u.append.n_iov = 1;
-	return op;
-}
 
 static const char *stream_name(unsigned i, char name[16])
 {
@@ -90,9 +63,9 @@ static int make_streams(struct side *s, unsigned from, unsigned n)
 		op[2 * i] = (struct firn_op){ .kind = FIRN_OP_CREATE };
 		op[2 * i].u.stream.name = stream_name(from + i, name[i]);
 		op[2 * i].u.stream.name_len = (uint32_t)strlen(name[i]);
-		op[2 * i + 1] = append_op(FIRN_STREAM_NEW, &iov);
+		op[2 * i + 1] = host_append_op(FIRN_STREAM_NEW, &iov);
 	}
-	return write_ops(s, op, 2 * n);
+	return host_write(s->engine, s->volume, op, 2 * n);
 }
 
 static int append_each(struct side *s, unsigned n_stream, unsigned n, size_t len)
@@ -106,18 +79,9 @@ static int append_each(struct side *s, unsigned n_stream, unsigned n, size_t len
 		int rc = firn_stream_find(s->volume, stream_name(i % n_stream, name), 7, &id);
 		if (rc)
 			return host_fail("find", rc, NULL);
-		op[i] = append_op(id, &iov[i]);
+		op[i] = host_append_op(id, &iov[i]);
 	}
-	return write_ops(s, op, n);
-}
-
-static int flush(struct side *s)
-{
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	f.req.timeout_ms = FIRN_FOREVER;
-	f.volume = s->volume;
-	f.mark = FIRN_MARK_STORED;
-	return call(s, &f.req, "flush");
+	return host_write(s->engine, s->volume, op, n);
 }
 
 /* A record more in each stream, which becomes an extent of its own. */
@@ -132,13 +96,13 @@ static int append_all(struct side *s, unsigned n_stream)
 		rc = firn_stream_find(s->volume, stream_name(i, name), 7, &id);
 		if (rc)
 			return host_fail("find", rc, NULL);
-		op[n++] = append_op(id, &iov);
+		op[n++] = host_append_op(id, &iov);
 		if (n == BATCH || i + 1 == n_stream) {
-			rc = write_ops(s, op, n);
+			rc = host_write(s->engine, s->volume, op, n);
 			n = 0;
 		}
 	}
-	return rc ? rc : flush(s);
+	return rc ? rc : host_flush(s->engine, s->volume);
 }
 
 static int fill(struct side *s, const struct takeover *t)
@@ -150,7 +114,7 @@ static int fill(struct side *s, const struct takeover *t)
 		rc = append_each(s, t->n_stream, SIDE, LARGE);
 	for (unsigned i = 0; !rc && i < t->rounds; i++)
 		rc = append_all(s, t->n_stream);
-	rc = rc ? rc : flush(s);
+	rc = rc ? rc : host_flush(s->engine, s->volume);
 	for (unsigned i = 0; !rc && i < TAIL_WRITES; i++)
 		rc = append_each(s, t->n_stream, TAIL_EACH, RECORD);
 	return rc;
@@ -165,9 +129,8 @@ int takeover_fill(const struct takeover *t, const struct takeover_place *p)
 	if (rc || t->kind != TAKE_CLEAN)
 		return rc; /* the process ends, and that is all */
 	struct firn_detach d = FIRN_DETACH_INIT;
-	d.req.timeout_ms = FIRN_FOREVER;
 	d.volume = s.volume;
-	rc = call(&s, &d.req, "detach");
+	rc = host_call(s.engine, &d.req, "detach");
 	return rc ? rc : firn_engine_close(s.engine);
 }
 

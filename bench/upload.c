@@ -85,19 +85,6 @@ static int begin_uploads(struct host *h, const struct bench *b, const struct wor
 	return rc;
 }
 
-static int store_all(struct host *h)
-{
-	struct firn_flush f = FIRN_FLUSH_INIT;
-	struct firn_event ev = { 0 };
-	struct firn_error err = FIRN_ERROR_INIT;
-	f.volume = h->volume[0];
-	f.mark = FIRN_MARK_STORED;
-	f.req.timeout_ms = FIRN_FOREVER;
-	int rc = firn_engine_call(h->engine, &f.req, &ev, &err);
-	firn_release(ev.result);
-	return rc ? host_fail("flush", rc, &err) : 0;
-}
-
 int upload_run(const struct bench *b, const struct workload *w, struct sample *out)
 {
 	struct host *h = calloc(1, sizeof *h);
@@ -107,7 +94,7 @@ int upload_run(const struct bench *b, const struct workload *w, struct sample *o
 	if (rc == 0) {
 		double cpu = cpu_seconds();
 		uint64_t begin = now_ns();
-		rc = store_all(h);
+		rc = host_flush(h->engine, h->volume[0]);
 		out->seconds = (double)(now_ns() - begin) / 1e9;
 		out->cpu_s = cpu_seconds() - cpu;
 		out->records = host_metric(h, "firn_segment_puts", "");
