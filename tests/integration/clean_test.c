@@ -73,16 +73,6 @@ static struct scan scan(const struct site *site, const char *word)
 	return s;
 }
 
-static void expect_sound(const struct site *s, const char *when)
-{
-	char *told = site_ask(s,
-	                      "$FIRN_BIN_DIR/firn verify -s '%s' -v v --json | jq -c "
-	                      "'[.ok, .volumes[0].unreferenced, .problems]'",
-	                      s->uri);
-	cr_expect_str_eq(told, "[true,0,[]]\n", "%s: %s", when, told);
-	free(told);
-}
-
 /* ---- a history ---- */
 
 struct rooms {
@@ -462,32 +452,22 @@ Test(clean, gc_tells_what_will_be_rewritten)
 
 /* ---- a crash behind every request ---- */
 
-static void rest(struct host *h)
-{
-	int steps = 0;
-	while (firn_engine_step(h->engine, 0) == 1)
-		cr_assert_lt(++steps, 10000, "it never comes to rest");
-}
-
 /* How many requests it took. */
 static uint64_t live_and_die(const struct site *plain, int at)
 {
-	struct site s = *plain;
+	struct site s = site_cut(plain, at);
 	struct host h;
 	struct firn_error err = FIRN_ERROR_INIT;
-	int len = snprintf(s.uri, sizeof s.uri, "fault:cut=%d:%s%cdeadline_ms=1", at, plain->uri,
-	                   strchr(plain->uri, '?') ? '&' : '?');
-	cr_assert(len > 0 && (size_t)len < sizeof s.uri);
 	begin(&h, &s, "a");
 	uint64_t n = 0;
 	if (!host_try_attach(&h, "v", 0, NULL, &h.volume, &err)) {
 		turned_by(DEADLINE);
 		for (int i = 0; i < 8; i++) {
-			rest(&h);
+			turned_rest(&h);
 			turned_by(3 * SECOND);
 		}
 		turned_by(GRACE + MINUTE);
-		rest(&h);
+		turned_rest(&h);
 		n = metric_of(h.engine, "firn_store_requests", "");
 		(void)host_detach(&h, h.volume, FIRN_DETACH_ABORT, &err);
 	}

@@ -49,13 +49,6 @@ static struct rooms rooms(struct host *h)
 	return r;
 }
 
-static void rest(struct host *h)
-{
-	int steps = 0;
-	while (firn_engine_step(h->engine, 0) == 1)
-		cr_assert_lt(++steps, 100000, "it never comes to rest");
-}
-
 static void line(char text[40], int room, int round)
 {
 	(void)snprintf(text, 40, "<%d: what was said in round %d>", room, round);
@@ -76,7 +69,7 @@ static void talk(struct host *h, struct rooms *r, int n, bool loud)
 			(void)say(h, r->loud, big);
 		store_all(h);
 		turned_by(MINUTE);
-		rest(h);
+		turned_rest(h);
 	}
 	free(big);
 }
@@ -129,16 +122,6 @@ static struct extents extents(struct host *h, uint64_t stream)
 	                           stream, 0, count_extent, &e, NULL),
 	             0);
 	return e;
-}
-
-static void expect_sound(const struct site *s, const char *when)
-{
-	char *told = site_ask(s,
-	                      "$FIRN_BIN_DIR/firn verify -s '%s' -v v --json | jq -c "
-	                      "'[.ok, .volumes[0].unreferenced, .problems]'",
-	                      s->uri);
-	cr_expect_str_eq(told, "[true,0,[]]\n", "%s: %s", when, told);
-	free(told);
 }
 
 static void later(struct host *h, int64_t ms)
@@ -344,7 +327,7 @@ Test(compact, what_is_trimmed_behind_the_copy_is_gone)
 	struct firn_op ops[] = { op_trim(r.room[0], 5), op_delete(r.room[1]) };
 	wrote(&h, ops, 2, NULL);
 	store_all(&h);
-	rest(&h);
+	turned_rest(&h);
 	cr_expect_eq(extents(&h, r.room[0]).n, 1);
 	cr_expect_eq(extents(&h, r.room[1]).n, 0);
 	char *was = volume_text(&h, h.volume), *text = NULL;
@@ -417,21 +400,18 @@ Test(compact, nor_one_that_it_forgets_meanwhile)
 /* How many requests it took. */
 static uint64_t live_and_die(const struct site *plain, int at)
 {
-	struct site s = *plain;
+	struct site s = site_cut(plain, at);
 	struct host h;
 	struct firn_error err = FIRN_ERROR_INIT;
-	int len = snprintf(s.uri, sizeof s.uri, "fault:cut=%d:%s%cdeadline_ms=1", at, plain->uri,
-	                   strchr(plain->uri, '?') ? '&' : '?');
-	cr_assert(len > 0 && (size_t)len < sizeof s.uri);
 	turned_open(&h, &s, "a", few);
 	uint64_t n = 0;
 	if (!host_try_attach(&h, "v", 0, NULL, &h.volume, &err)) {
 		for (int i = 0; i < 6; i++) {
-			rest(&h);
+			turned_rest(&h);
 			turned_by(3 * SECOND);
 		}
 		turned_by(GRACE + MINUTE);
-		rest(&h);
+		turned_rest(&h);
 		n = metric_of(h.engine, "firn_store_requests", "");
 		(void)host_detach(&h, h.volume, FIRN_DETACH_ABORT, &err);
 	}

@@ -144,13 +144,6 @@ static void expect_would_go(const struct site *s, const char *filter, const char
 
 enum { WORDS = 6 };
 
-static void rest(struct host *h)
-{
-	int steps = 0;
-	while (firn_engine_step(h->engine, 0) == 1)
-		cr_assert_lt(++steps, 10000, "it never comes to rest");
-}
-
 /* Rounds go up, layers replace footers and layers, segments die and are deleted, a sweep goes by. */
 static void history(struct host *h, uint64_t stream)
 {
@@ -160,7 +153,7 @@ static void history(struct host *h, uint64_t stream)
 			wrote(h, (struct firn_op[]){ op_trim(stream, 3) }, 1, NULL);
 		for (int k = 0; k < 3; k++) {
 			turned_by(i == 4 && !k ? GRACE + MINUTE : 3 * SECOND);
-			rest(h);
+			turned_rest(h);
 		}
 	}
 }
@@ -168,12 +161,9 @@ static void history(struct host *h, uint64_t stream)
 /* How many requests it took. */
 static uint64_t live_and_die(const struct site *plain, int cut)
 {
-	struct site s = *plain;
+	struct site s = site_cut(plain, cut);
 	struct host h;
 	struct firn_error err = FIRN_ERROR_INIT;
-	int len = snprintf(s.uri, sizeof s.uri, "fault:cut=%d:%s%cdeadline_ms=1", cut, plain->uri,
-	                   strchr(plain->uri, '?') ? '&' : '?');
-	cr_assert(len > 0 && (size_t)len < sizeof s.uri);
 	begin(&h, &s, "a");
 	uint64_t n = 0, stream;
 	if (!host_try_attach(&h, "v", 0, NULL, &h.volume, &err)) {
@@ -266,7 +256,7 @@ Test(orphan, only_what_can_never_be_named_goes_and_not_before_the_grace_time)
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	begin(&h, &s, "a");
 	host_attach(&h, "v");
-	rest(&h);
+	turned_rest(&h);
 	id_of(&h, id, &epoch);
 	put_segment(&s, id, epoch - 1, 77, older);
 	put_segment(&s, id, epoch, 77, own); /* its number may yet be given */
@@ -332,7 +322,7 @@ Test(orphan, what_comes_late_goes_with_the_next_sweep_and_an_idle_volume_has_non
 	uint64_t before = metric_of(h.engine, "firn_store_requests", "");
 	for (int i = 0; i < 10; i++) {
 		turned_by(24 * HOUR);
-		rest(&h);
+		turned_rest(&h);
 	}
 	cr_expect_leq(metric_of(h.engine, "firn_store_requests", "") - before, 10);
 	host_stop(&h, FIRN_DETACH_DRAIN);

@@ -80,6 +80,8 @@ bool reap_one(struct host *h, struct firn_event *ev, uint32_t ms);
 /* ---- everything that a volume shows: streams, marks, batches, gaps, pairs, producers ---- */
 char *volume_text(struct host *h, struct firn_volume *v); /* to be freed */
 void expect_text(const char *was, const char *now, const char *when);
+/* `firn verify` finds nothing wrong with "v", and no object that its manifest does not name. */
+void expect_sound(const struct site *s, const char *when);
 /* Reads [from, end) of a stream: 0, or the first code that a part or fetch gave. Payloads are joined in
  * *joined (may be NULL; to be freed). */
 int read_stream(struct host *h, uint64_t stream, uint64_t from, char **joined);

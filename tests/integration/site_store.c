@@ -30,6 +30,15 @@ void site_uri(const struct site *s, const char *name, char *out, size_t cap)
 	cr_assert(n > 0 && (size_t)n < cap, "%s is too long", base);
 }
 
+struct site site_cut(const struct site *s, int n)
+{
+	struct site cut = *s;
+	int len = snprintf(cut.uri, sizeof cut.uri, "fault:cut=%d:%s%cdeadline_ms=1", n, s->uri,
+	                   strchr(s->uri, '?') ? '&' : '?');
+	cr_assert(len > 0 && (size_t)len < sizeof cut.uri);
+	return cut;
+}
+
 void site_uri_add(struct site *s, const char *param)
 {
 	size_t len = strlen(s->uri), cap = sizeof s->uri - len;

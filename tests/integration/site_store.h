@@ -30,6 +30,8 @@ char *site_ask(const struct site *s, const char *fmt, ...) __attribute__((format
 void site_uri(const struct site *s, const char *name, char *out, size_t cap);
 /* One parameter more in the URI of the site: name=value. */
 void site_uri_add(struct site *s, const char *param);
+/* The site as who has it whose first `n` requests come through, and none behind them (0: all do); he soon gives up. */
+struct site site_cut(const struct site *s, int n);
 /* As site_uri(), of one that site_store_leaves() can send away, and fetch back. */
 void site_uri_mortal(const struct site *s, const char *name, char *out, size_t cap);
 void site_store_leaves(const struct site *s, const char *name);

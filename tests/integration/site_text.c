@@ -191,3 +191,13 @@ int read_stream(struct host *h, uint64_t stream, uint64_t from, char **joined)
 	free(mine);
 	return rc;
 }
+
+void expect_sound(const struct site *s, const char *when)
+{
+	char *told = site_ask(s,
+	                      "$FIRN_BIN_DIR/firn verify -s '%s' -v v --json | jq -c "
+	                      "'[.ok, .volumes[0].unreferenced, .problems]'",
+	                      s->uri);
+	cr_expect_str_eq(told, "[true,0,[]]\n", "%s: %s", when, told);
+	free(told);
+}

@@ -38,12 +38,17 @@ void turned_open(struct host *h, const struct site *s, const char *name, const c
 	host_open(h);
 }
 
+void turned_rest(struct host *h)
+{
+	int steps = 0;
+	while (firn_engine_step(h->engine, 0) == 1)
+		cr_assert_lt(++steps, 10000, "it never comes to rest");
+}
+
 void turned_settle(struct host *h)
 {
 	for (int i = 0; i < 5; i++) {
-		int steps = 0;
-		while (firn_engine_step(h->engine, 0) == 1)
-			cr_assert_lt(++steps, 10000, "it never comes to rest");
+		turned_rest(h);
 		turned_by(1100);
 	}
 }

@@ -10,7 +10,8 @@ void turned_by(int64_t ms); /* so much further */
 /* Opens a host that runs without threads, under that clock. */
 void turned_open(struct host *h, const struct site *s, const char *name,
                  const char *const *options);
-/* A host that runs without threads: all that is due is done, and goes on being done while the clock is turned a
- * little. */
+/* A host that runs without threads: all that is due is done. */
+void turned_rest(struct host *h);
+/* The same, and goes on being done while the clock is turned a little. */
 void turned_settle(struct host *h);
 #endif
