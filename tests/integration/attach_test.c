@@ -1,6 +1,6 @@
 /* Who may attach, with which WAL, to which manifest (P4, P5): all that must be refused is refused, says
  * why, and has changed nothing of the volume. */
-#include "tests/integration/site.h"
+#include "tests/integration/turned.h"
 #include "engine/os/env.h"
 #include "engine/wal/inspect.h"
 #include <criterion/criterion.h>
@@ -37,10 +37,19 @@ static void teardown(void)
 	site_remove(&site);
 }
 
-/* Every byte of store, WALs and indexes, without lock files, files that hold nothing yet, and what the
- * store's own probe leaves. */
-static char *bytes_of_site(void)
+/* Opened to be watched: it does nothing of its own while its files are looked at. */
+static void open_watched(struct host *h)
 {
+	h->opts.flags = FIRN_ENGINE_NO_THREADS;
+	host_open(h);
+	h->opts.flags = 0;
+}
+
+/* Every byte of store, WALs and indexes, when all that is due at `h`, which is watched, is done; without lock
+ * files, files that hold nothing yet, and what the store's own probe leaves. */
+static char *bytes_of_site(struct host *h)
+{
+	turned_rest(h);
 	site_pull(&site);
 	return site_ask(&site, "find . -type f ! -name 'lock*' ! -name '*.spare' ! -path '*/.firn*'"
 	                       " -print0 | sort -z | xargs -0 md5sum");
@@ -51,7 +60,7 @@ static void is_refused(struct host *h, const char *takeover, int code, const cha
 {
 	const uint32_t flags[] = { FIRN_ATTACH_CHECK, FIRN_ATTACH_CREATE | FIRN_ATTACH_CHECK,
 		                   FIRN_ATTACH_CREATE, 0 };
-	char *was = bytes_of_site();
+	char *was = bytes_of_site(h);
 	for (int i = 0; i < 4; i++) {
 		struct firn_error err = FIRN_ERROR_INIT;
 		struct firn_volume *v;
@@ -59,7 +68,7 @@ static void is_refused(struct host *h, const char *takeover, int code, const cha
 		cr_assert(rc == code && !v, "flags %u: %s: %s", flags[i], firn_code_name(rc),
 		          err.text);
 		cr_expect(strstr(err.text, words), "no word of `%s`: %s", words, err.text);
-		char *now = bytes_of_site();
+		char *now = bytes_of_site(h);
 		expect_text(was, now, "a refused attach");
 		free(now);
 	}
@@ -68,7 +77,7 @@ static void is_refused(struct host *h, const char *takeover, int code, const cha
 
 static void is_refused_at(struct host *h, int code, const char *words)
 {
-	host_open(h);
+	open_watched(h);
 	is_refused(h, NULL, code, words);
 	host_close(h);
 }
@@ -78,10 +87,10 @@ static void is_refused_and_fenced_at(struct host *h, const char *words)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_volume *v;
-	host_open(h);
-	char *was = bytes_of_site();
+	open_watched(h);
+	char *was = bytes_of_site(h);
 	cr_assert_eq(host_try_attach(h, "v", FIRN_ATTACH_CHECK, NULL, &v, &err), FIRN_ELOST);
-	char *now = bytes_of_site();
+	char *now = bytes_of_site(h);
 	expect_text(was, now, "a check");
 	free(was);
 	free(now);
@@ -127,16 +136,16 @@ static uint32_t row_flags(const struct host *h)
 
 Test(attach, a_volume_is_made_when_asked_and_attached_once, .init = setup, .fini = teardown)
 {
-	host_open(&a);
+	open_watched(&a);
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_volume *v;
-	char *was = bytes_of_site();
+	char *was = bytes_of_site(&a);
 	cr_expect_eq(host_try_attach(&a, "v", 0, NULL, &v, &err), FIRN_ENOENT);
 	cr_expect_eq(host_try_attach(&a, "v", FIRN_ATTACH_CREATE | FIRN_ATTACH_CHECK, NULL, &v,
 	                             &err),
 	             0);
 	cr_expect_null(v);
-	char *now = bytes_of_site();
+	char *now = bytes_of_site(&a);
 	expect_text(was, now, "CHECK of a volume that is not there");
 	host_attach(&a, "v");
 	cr_expect_eq(host_try_attach(&a, "v", FIRN_ATTACH_CREATE, NULL, &v, &err), FIRN_EBUSY);
@@ -152,14 +161,14 @@ Test(attach, a_check_of_a_good_attach_changes_nothing, .init = setup, .fini = te
 	host_start(&a);
 	uint64_t s = some_work(&a);
 	host_stop(&a, FIRN_DETACH_KEEP_WAL);
-	host_open(&a);
+	open_watched(&a);
 	struct firn_error err = FIRN_ERROR_INIT;
 	struct firn_volume *v;
-	char *was = bytes_of_site();
+	char *was = bytes_of_site(&a);
 	cr_expect_eq(host_try_attach(&a, "v", FIRN_ATTACH_CHECK, NULL, &v, &err), 0, "%s",
 	             err.text);
 	cr_expect_null(v);
-	char *now = bytes_of_site();
+	char *now = bytes_of_site(&a);
 	expect_text(was, now, "CHECK");
 	host_attach(&a, "v");
 	has_all(&a, s, "12345");
@@ -191,7 +200,7 @@ Test(attach, the_wrong_directory_is_told_which_node_has_the_wal, .init = setup, 
 {
 	host_start(&a);
 	uint64_t s = some_work(&a);
-	host_open(&b);
+	open_watched(&b);
 	is_refused(&b, NULL, FIRN_ELOST, "node a");
 	host_stop(&a, FIRN_DETACH_KEEP_WAL);
 	is_refused(&b, NULL, FIRN_ELOST, "node a");
@@ -258,13 +267,13 @@ Test(attach, a_store_that_went_backwards_is_refused, .init = setup, .fini = tear
 		site_pull(&site);
 		site_run(&site, "cp %s store/v/manifest", older[i]);
 		site_push(&site);
-		host_open(&a);
+		open_watched(&a);
 		struct firn_error err = FIRN_ERROR_INIT;
 		struct firn_volume *v;
-		char *was = bytes_of_site();
+		char *was = bytes_of_site(&a);
 		int rc = host_try_attach(&a, "v", 0, NULL, &v, &err);
 		cr_expect(rc == FIRN_ECORRUPT || rc == FIRN_ELOST, "%s", firn_code_name(rc));
-		char *now = bytes_of_site();
+		char *now = bytes_of_site(&a);
 		expect_text(was, now, "a refused attach");
 		free(was);
 		free(now);
