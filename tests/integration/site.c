@@ -327,6 +327,23 @@ bool reap_one(struct host *h, struct firn_event *ev, uint32_t ms)
 	return true;
 }
 
+/* Tries are counted, not time: while this process stands still nobody makes room. */
+int write_if_room(struct host *h, struct firn_op op)
+{
+	enum { TRIES = 75, PAUSE_MS = 20 };
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	int rc, tries = 0;
+	while ((rc = submit_ops(h, &op, 1, 0, 0, 0, &err)) == FIRN_EFULL && tries++ < TRIES)
+		(void)reap_one(h, &ev, PAUSE_MS);
+	if (rc)
+		return rc == FIRN_EFULL ? FIRN_ETIMEDOUT : rc;
+	do
+		cr_assert(reap_one(h, &ev, 120000), "the outcome of a write never came");
+	while (ev.kind != FIRN_REQ_WRITE);
+	return ev.code;
+}
+
 uint64_t metric_of(struct firn_engine *e, const char *name, const char *label)
 {
 	const struct firn_metrics *m = NULL;

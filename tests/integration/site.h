@@ -76,6 +76,9 @@ uint64_t metric_of(struct firn_engine *e, const char *name, const char *label);
 int submit_ops(struct host *h, const struct firn_op *op, uint32_t n, uint32_t ack, uint16_t flags,
                uint64_t user_data, struct firn_error *err);
 bool reap_one(struct host *h, struct firn_event *ev, uint32_t ms);
+/* One write, tried again while there is no room for it: FIRN_ETIMEDOUT if none comes for so long that none will. What was
+ * taken is waited for, however slow the disk is. Nothing else is in flight in h->cq. */
+int write_if_room(struct host *h, struct firn_op op);
 
 /* ---- everything that a volume shows: streams, marks, batches, gaps, pairs, producers ---- */
 char *volume_text(struct host *h, struct firn_volume *v); /* to be freed */

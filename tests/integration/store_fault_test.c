@@ -16,12 +16,24 @@ static struct site site;
 static struct host a, b;
 static struct flaky *flaky;
 
-static void setup(void)
+static void begin(const char *params)
 {
 	site_make_on_files(&site);
-	flaky = flaky_bed(&site, "deadline_ms=1000");
+	flaky = flaky_bed(&site, params);
 	host_init(&a, &site, "a");
 	host_init(&b, &site, "b");
+}
+
+/* Every request is answered: the deadline is for none of them. */
+static void setup(void)
+{
+	begin("deadline_ms=60000");
+}
+
+/* It is told to be away, and that shall be seen soon. */
+static void setup_away(void)
+{
+	begin("deadline_ms=1000");
 }
 
 static void teardown(void)
@@ -169,24 +181,16 @@ static uint64_t fill(struct host *h, uint64_t s, const char *data, size_t len)
 	struct iovec iov = { (void *)(uintptr_t)data, len };
 	struct firn_op op = op_append(s, &iov);
 	struct firn_error err = FIRN_ERROR_INIT;
-	for (uint64_t n = 0;; n++) {
-		struct firn_write w = FIRN_WRITE_INIT;
-		struct firn_event ev = { 0 };
-		w.volume = h->volume;
-		w.op = &op;
-		w.n_op = 1;
-		w.req.timeout_ms = 700;
-		int rc = firn_engine_call(h->engine, &w.req, &ev, &err);
-		firn_release(ev.result);
-		if (!rc)
-			continue;
-		cr_expect_eq(rc, FIRN_ETIMEDOUT, "%s: %s", firn_code_name(rc), err.text);
-		cr_expect_eq(submit_ops(h, &op, 1, 0, 0, n, &err), FIRN_EFULL);
-		return n;
-	}
+	uint64_t n = 0;
+	int rc;
+	while (!(rc = write_if_room(h, op)))
+		n++;
+	cr_expect_eq(rc, FIRN_ETIMEDOUT, "%s", firn_code_name(rc));
+	cr_expect_eq(submit_ops(h, &op, 1, 0, 0, n, &err), FIRN_EFULL);
+	return n;
 }
 
-Test(store_fault, writes_go_on_in_an_outage_until_the_share_is_full, .init = setup,
+Test(store_fault, writes_go_on_in_an_outage_until_the_share_is_full, .init = setup_away,
      .fini = teardown)
 {
 	static char data[20000];
@@ -220,7 +224,7 @@ Test(store_fault, writes_go_on_in_an_outage_until_the_share_is_full, .init = set
 	cr_expect_eq(atomic_load(&f.live), 0);
 }
 
-Test(store_fault, a_restart_in_an_outage_loses_nothing, .init = setup, .fini = teardown)
+Test(store_fault, a_restart_in_an_outage_loses_nothing, .init = setup_away, .fini = teardown)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
 	host_start(&a);
