@@ -1,5 +1,6 @@
 /* Every byte verified (P6, P5): one flipped bit in WAL, segment, manifest or index is found by `firn
  * verify`, named, and never served; an index heals; a torn tail is cut, a rotten one is not (PROTOCOL 11). */
+#include "engine/os/env.h"
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -228,13 +229,24 @@ Test(damage, an_index_with_a_flipped_bit_heals, .init = setup, .fini = teardown)
 /* ---- torn or rotten ---- */
 
 struct crash {
-	bool idle; /* wait for the group that is written when nothing happens */
+	bool idle; /* wait for the group that is written when nothing happens; else there is none */
 };
+
+static uint64_t stopped(void *ctx)
+{
+	(void)ctx;
+	return 1;
+}
 
 static void write_and_die(void *arg)
 {
 	struct crash *c = arg;
 	struct firn_event ev;
+	static struct firn_env still; /* the engine's threads outlive this call */
+	still = *env_default();
+	still.mono_ns = stopped;
+	if (!c->idle)
+		a.opts.env = &still;
 	host_start(&a);
 	struct firn_volume *v = a.volume;
 	host_attach(&a, "w");
