@@ -97,15 +97,14 @@ static uint32_t fill(struct host *h, uint64_t id)
 			taken++;
 			refused = 0;
 		} else {
-			refused++;
+			refused += n ==
+			           taken; /* what is in flight takes memory until it is durable */
 			(void)usleep(10000);
 		}
 		while (reap_one(h, &ev, 0))
 			n += ev.kind == FIRN_REQ_WRITE;
 		cr_assert_lt(taken, 100u);
 	}
-	for (; n < taken; n++)
-		cr_assert(await(h, FIRN_REQ_WRITE, &ev));
 	return taken;
 }
 
@@ -148,8 +147,12 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 	store_all(&h);
 	site_store_leaves(&s, "store");
 	for (int told = 0;; told++) {
+		cr_assert_lt(told, 10, "full, and again and again there is room");
 		(void)fill(&h, id);
-		cr_assert(write_async(&h, id, data, sizeof data, &err));
+		if (!write_async(&h, id, data, sizeof data, &err)) {
+			cr_assert(await(&h, FIRN_REQ_WRITE, &ev));
+			continue;
+		}
 		write_elsewhere(&h, elsewhere);
 		if (!reap_one(&h, &ev, 700))
 			break;
@@ -157,7 +160,6 @@ Test(notice, writable_comes_when_there_is_room_and_not_before)
 		cr_assert_eq(write_async(&h, id, data, sizeof data, &err), 0, "told too early: %s",
 		             err.text);
 		cr_assert(await(&h, FIRN_REQ_WRITE, &ev));
-		cr_assert_lt(told, 10, "full, and told again and again that there is room");
 	}
 	site_store_returns(&s, "store");
 	cr_assert(await(&h, FIRN_EV_WRITABLE, &ev));
