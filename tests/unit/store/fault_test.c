@@ -167,15 +167,29 @@ Test(fault, a_cut_lets_one_request_through_without_its_answer_and_none_behind_it
 	close_it();
 }
 
+static uint64_t turned_ns;
+
+static uint64_t turned(void *ctx)
+{
+	(void)ctx;
+	return turned_ns;
+}
+
 Test(fault, an_outage_begins_and_ends)
 {
+	struct firn_env env = *env_default();
 	struct store_slot *slot;
 
-	open_fault("outage=0+150");
+	env.mono_ns = turned;
+	turned_ns = 1;
+	cr_assert_eq(store_open(&env, "fault:outage=0+150:mem:trial", &t.store, &t.err), FIRN_OK,
+	             "%s", t.err.text);
 	cr_assert_eq(put_outcome(), FIRN_STORE_RETRY);
+	turned_ns += 149000000;
 	slot = ask(FIRN_STORE_STAT, NULL);
 	cr_assert_not_null(strstr(slot->error.text, "outage"), "%s", slot->error.text);
-	(void)put(&t, "k", "when it is back"); /* the engine tries until then */
+	turned_ns += 1000000;
+	(void)put(&t, "k", "when it is back");
 	cr_assert_eq(put_outcome(), FIRN_STORE_DONE);
 	close_it();
 }

@@ -267,9 +267,10 @@ Test(outage, both_of_a_hedge_are_counted)
 	wait_for_losers();
 	struct meter m = meter_now();
 
-	cr_assert_eq(m.n_hedge, 5u);
-	cr_assert_eq(m.op[FIRN_STORE_GET].n_sent, 10u);
-	cr_assert_eq(m.op[FIRN_STORE_GET].n_again, 5u);
+	/* Who was not awake until the answer came had no reason to ask again. */
+	cr_assert(m.n_hedge > 0 && m.n_hedge <= 5);
+	cr_assert_eq(m.op[FIRN_STORE_GET].n_sent, 5 + m.n_hedge);
+	cr_assert_eq(m.op[FIRN_STORE_GET].n_again, m.n_hedge);
 	store_close(t.store);
 }
 
