@@ -33,6 +33,8 @@ void site_uri(const struct site *s, const char *name, char *out, size_t cap)
 struct site site_cut(const struct site *s, int n)
 {
 	struct site cut = *s;
+	if (!n)
+		return cut;
 	int len = snprintf(cut.uri, sizeof cut.uri, "fault:cut=%d:%s%cdeadline_ms=1", n, s->uri,
 	                   strchr(s->uri, '?') ? '&' : '?');
 	cr_assert(len > 0 && (size_t)len < sizeof cut.uri);
