@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PATIENCE_MS = 120000 }; /* who hangs, and not who is slow */
+
 _Noreturn void die(const char *fmt, ...)
 {
 	va_list ap;
@@ -52,6 +54,7 @@ struct firn_volume *attach(struct firn_engine *e, struct model *m, uint32_t flag
 	a.segment_bytes = 256 << 10;
 	a.upload_interval_ms = 20;
 	a.attach_flags = flags;
+	a.req.timeout_ms = PATIENCE_MS;
 	int rc = firn_engine_call(e, &a.req, &ev, &err);
 	if (code)
 		*code = rc;
@@ -74,6 +77,7 @@ void detach(struct firn_engine *e, struct firn_volume *v, uint32_t mode)
 	struct firn_detach d = FIRN_DETACH_INIT;
 	d.volume = v;
 	d.mode = mode;
+	d.req.timeout_ms = PATIENCE_MS;
 	int rc = firn_engine_call(e, &d.req, &ev, &err);
 	firn_release(ev.result);
 	if (rc)

@@ -30,6 +30,7 @@ void bed_close(struct bed *b, uint32_t mode)
 	struct firn_event ev = { 0 };
 	d.volume = b->volume;
 	d.mode = mode;
+	d.req.timeout_ms = FIRN_FOREVER;
 	if (b->volume)
 		cr_assert_eq(firn_engine_call(b->engine, &d.req, &ev, &err), 0, "%s", err.text);
 	cr_assert_eq(firn_cq_close(b->cq), 0);
@@ -51,6 +52,7 @@ static void write_op(struct bed *b, const struct firn_op *op, struct firn_event 
 	w.volume = b->volume;
 	w.op = op;
 	w.n_op = 1;
+	w.req.timeout_ms = FIRN_FOREVER;
 	cr_assert_eq(firn_engine_call(b->engine, &w.req, ev, &err), 0, "%s", err.text);
 }
 
@@ -115,6 +117,7 @@ void bed_store(struct bed *b)
 	struct firn_event ev;
 	f.volume = b->volume;
 	f.mark = FIRN_MARK_STORED;
+	f.req.timeout_ms = FIRN_FOREVER;
 	cr_assert_eq(firn_engine_call(b->engine, &f.req, &ev, &err), 0, "%s", err.text);
 }
 
@@ -185,6 +188,7 @@ int bed_lookup(struct bed *b, uint64_t stream, uint32_t by, int64_t value, struc
 	l.stream = stream;
 	l.by = by;
 	l.value = value;
+	l.req.timeout_ms = FIRN_FOREVER;
 	int rc = firn_engine_call(b->engine, &l.req, ev, &err);
 	firn_release(ev->result);
 	ev->result = NULL;

@@ -110,6 +110,7 @@ int host_try_attach(struct host *h, const char *name, uint32_t flags, const char
 	a.attach_flags = flags;
 	a.takeover = takeover;
 	a.node = strrchr(h->dir, '/') + 1;
+	a.req.timeout_ms = FIRN_FOREVER;
 	int rc = firn_engine_call(h->engine, &a.req, &ev, err);
 	const struct firn_attached *r = rc ? NULL : ev.result;
 	*out = r ? r->volume : NULL;
@@ -130,6 +131,7 @@ int host_detach(struct host *h, struct firn_volume *v, uint32_t mode, struct fir
 	struct firn_event ev = { 0 };
 	d.volume = v;
 	d.mode = mode;
+	d.req.timeout_ms = FIRN_FOREVER;
 	int rc = firn_engine_call(h->engine, &d.req, &ev, err);
 	firn_release(ev.result);
 	return rc;
@@ -247,6 +249,7 @@ int writes(struct host *h, const struct firn_op *op, uint32_t n, struct firn_eve
 	w.volume = h->volume;
 	w.op = op;
 	w.n_op = n;
+	w.req.timeout_ms = FIRN_FOREVER;
 	int rc = firn_engine_call(h->engine, &w.req, ev, &err);
 	cr_expect(rc == 0 || err.code == rc, "%s, but the error says %s: %s", firn_code_name(rc),
 	          firn_code_name(err.code), err.text);
@@ -290,6 +293,7 @@ void store_all(struct host *h)
 	struct firn_event ev = { 0 };
 	f.volume = h->volume;
 	f.mark = FIRN_MARK_STORED;
+	f.req.timeout_ms = FIRN_FOREVER;
 	int rc = firn_engine_call(h->engine, &f.req, &ev, &err);
 	cr_assert_eq(rc, 0, "%s: %s", firn_code_name(rc), err.text);
 }

@@ -1,5 +1,6 @@
 /* Any number of engine directories ("hosts") in a site (site_store.h); writes and attaches in one line; all
- * that can be read of a volume as text, so that two moments compare. */
+ * that can be read of a volume as text, so that two moments compare. Nothing in here has to be in time, by whatever clock the
+ * engine has: what never ends is the suite's to notice. */
 #ifndef TESTS_SITE_H
 #define TESTS_SITE_H
 #include "tests/integration/site_store.h"

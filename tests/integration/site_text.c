@@ -76,6 +76,7 @@ static void batches_text(const struct text *t, uint64_t stream, uint64_t from, u
 		struct firn_error err = FIRN_ERROR_INIT;
 		f.reader = r;
 		f.max_wait_ms = 5000;
+		f.req.timeout_ms = FIRN_FOREVER;
 		int rc = firn_engine_call(t->h->engine, &f.req, &ev, &err);
 		cr_assert_eq(rc, 0, "fetch: %s: %s", firn_code_name(rc), err.text);
 		const struct firn_fetched *got = ev.result;
