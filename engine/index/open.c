@@ -13,7 +13,7 @@
 /* Address space, not memory or disk. Halved while the system refuses. */
 #define MAP_BYTES (sizeof(size_t) > 4 ? (size_t)1 << 40 : (size_t)1 << 30)
 #define MAP_BYTES_MIN ((size_t)256 << 20)
-enum { N_READERS = 1024 };
+enum { N_READERS = 1024, LOCK_BYTES = (N_READERS + 64) * 64 };
 
 static int dir_open(struct index *ix, struct firn_error *err)
 {
@@ -28,6 +28,22 @@ static int dir_open(struct index *ix, struct firn_error *err)
 		return fail(err, FIRN_EBUSY, 0, "index", "%s is in use by another engine",
 		            ix->path);
 	return fail(err, code_of_errno(-errno), errno, "index", "lock %s", ix->path);
+}
+
+/* LMDB writes its lock file through a map, where a full disk has no answer but SIGBUS: so the blocks are had before. They
+ * are more than LMDB asks for, it takes a longer file as it is. Nobody has the file open: the directory's lock is held. */
+static int lock_blocks(struct index *ix, struct firn_error *err)
+{
+	int rc = 0, fd = openat(ix->dir, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return fail(err, code_of_errno(-errno), errno, "index", "open %s", ix->path);
+	do
+		rc = posix_fallocate(fd, 0, LOCK_BYTES);
+	while (rc == EINTR);
+	(void)close(fd);
+	if (rc && rc != EOPNOTSUPP && rc != EINVAL) /* where there is no such call */
+		return fail(err, code_of_errno(-rc), rc, "index", "make %s/lock.mdb", ix->path);
+	return 0;
 }
 
 static int env_try(struct index *ix, size_t map_bytes)
@@ -52,7 +68,10 @@ static int env_try(struct index *ix, size_t map_bytes)
 static int env_open(struct index *ix, size_t map_bytes, struct firn_error *err)
 {
 	size_t bytes = map_bytes ? map_bytes : MAP_BYTES;
-	int rc = env_try(ix, bytes);
+	int rc = lock_blocks(ix, err);
+	if (rc)
+		return rc;
+	rc = env_try(ix, bytes);
 	while (rc == ENOMEM && bytes > MAP_BYTES_MIN) {
 		bytes /= 2;
 		rc = env_try(ix, bytes);
