@@ -455,9 +455,9 @@ int gather_open(struct volume *v, const struct clean_step *step, struct layer_ru
                 struct gather **out, struct firn_error *err)
 {
 	const struct firn_env *env = v->engine->env;
-	struct gather *g = *out = mem_zalloc(env, sizeof *g);
 	struct index_segment *s = mem_dup(env, step->segment, step->n * sizeof *s);
-	if (!g || !s) {
+	struct gather *g = *out = s ? mem_zalloc(env, sizeof *g) : NULL;
+	if (!g) {
 		mem_free(env, s);
 		return fail(err, FIRN_ENOMEM, 0, "gc", "no memory to gather");
 	}

@@ -6,8 +6,10 @@
 #include "engine/index/rows.h"
 #include "engine/index/tx.h"
 #include "engine/upload/layered.h"
+#include "tests/integration/faulty.h"
 #include "tests/integration/turned.h"
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,6 +395,38 @@ Test(compact, a_block_that_the_index_does_not_know_is_not_left_behind)
 Test(compact, nor_one_that_it_forgets_meanwhile)
 {
 	expect_given_up(true);
+}
+
+/* The first allocation fails from the moment on in which it is to be gathered, then the second and so on: it is tried again
+ * until there is memory, and nothing is taken for damage. */
+Test(compact, without_memory_it_waits)
+{
+	struct site s;
+	struct host h;
+	struct faulty f;
+	struct rooms r = world(&s, &h);
+	host_stop(&h, FIRN_DETACH_ABORT);
+	faulty_init(&f, turned_env());
+	h.opts.env = &f.env;
+	host_start(&h);
+	for (long long n = 1, last = 0; extents(&h, r.room[0]).n > 1; n += last > 0) {
+		cr_assert_lt(n, 2000, "nothing is gathered");
+		faulty_arm(&f, FAULT_ALLOC, -ENOMEM, n);
+		turned_rest(&h);
+		last = atomic_load(&f.n_failed);
+		turned_by(100);
+	}
+	faulty_arm(&f, FAULT_ALLOC, -ENOMEM, 0);
+	turned_settle(&h);
+	expect_said(&h, &r, 0, "gathered at last");
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	cr_expect_eq(atomic_load(&f.live), 0);
+	start(&h, &s, "a", few); /* a sweep comes for what could not be deleted for want of memory */
+	later(&h, 2 * GRACE);
+	later(&h, 2 * GRACE);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	expect_sound(&s, "in the end");
+	site_remove(&s);
 }
 
 /* ---- a crash behind every request ---- */
