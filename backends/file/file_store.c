@@ -107,6 +107,8 @@ static int file_open(const struct firn_store_config *config, void **handle, stru
 		if (rc == -EACCES || rc == -EROFS || rc == -EPERM)
 			return open_error(err, FIRN_EREADONLY, -rc,
 			                  "creating the store's directory");
+		if (rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM)
+			return open_error(err, FIRN_ENOMEM, -rc, "opening the store's directory");
 		return open_error(err, FIRN_EIO, -rc, "opening the store's directory");
 	}
 	if (pthread_mutex_init(&s->lock, NULL))

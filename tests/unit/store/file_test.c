@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static struct trial t;
@@ -164,6 +165,22 @@ Test(file_store, the_root_is_made_with_its_parents)
 	(void)snprintf(uri, sizeof uri, "file://%s/plain", t.dir);
 	cr_assert_eq(store_open(env_default(), uri, &s, &t.err), FIRN_EIO);
 	cr_assert_eq(t.err.sys, ENOTDIR, "%s", t.err.text);
+}
+
+Test(file_store, without_a_free_descriptor_it_is_enomem_and_no_bad_disk)
+{
+	struct rlimit was, none;
+	struct store *s;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 0;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	int rc = store_open(env_default(), t.uri, &s, &t.err);
+
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+	cr_assert_eq(rc, FIRN_ENOMEM, "%s", t.err.text);
+	cr_assert_eq(t.err.sys, EMFILE, "%s", t.err.text);
 }
 
 Test(file_store, without_the_right_to_write_it_reads_and_says_ereadonly)
