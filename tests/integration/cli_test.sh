@@ -469,4 +469,18 @@ for room in rooms/*; do
 done
 expect 0 "$firn" verify --dir "$scratch/k"
 
+# ---- few open files: no tool takes that for damage, and none looks where it cannot lock
+
+at l chat3
+expect 0 "$firn" append "${where[@]}" --stream s rooms/*
+expect 0 "$firn" verify --dir "$scratch/l"
+says out '^volume +ok: chat3'
+for ((files = 4; files < 20; files++)); do
+	code=0
+	(ulimit -n "$files" && exec "$firn" verify --dir "$scratch/l") >out 2>err || code=$?
+	n=$((n + 1))
+	[[ $code != 1 ]] && ! grep -q DAMAGED out || fail "damage, with $files files"
+	[[ $code != 0 ]] || says out '^volume +ok: chat3'
+done
+
 echo "$n commands behaved"

@@ -91,10 +91,13 @@ int check_index(const struct held_dir *h, struct index_stats *out, struct findin
 	if (!h->has_index)
 		return DONE;
 	int code = index_apart(f->common, h->index, verify_index, &result);
-	if (code == DONE && result.code)
-		finding(f, "index: %s", result.text);
 	*out = result.stats;
-	return code;
+	if (code || !result.code)
+		return code;
+	struct firn_error err = FIRN_ERROR_INIT;
+	err.code = result.code;
+	(void)snprintf(err.text, sizeof err.text, "%.*s", (int)sizeof err.text - 1, result.text);
+	return check_judge(f, "index", result.code, &err);
 }
 
 /* ---- a volume ---- */

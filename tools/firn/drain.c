@@ -58,13 +58,6 @@ static bool wanted(const struct drain *d, const struct wal_volume_row *row)
 	return !(row->flags & (WAL_VOLUME_CLEAN | WAL_VOLUME_FENCED));
 }
 
-/* An intent alone: perhaps a volume came of it, perhaps not. */
-static bool is_intent(const struct wal_volume_row *row)
-{
-	static const uint8_t none[16];
-	return !row->rev && !memcmp(row->nonce, none, 16);
-}
-
 /* Nothing is to be stored: its last detach was marked clean without this WAL's knowing, or there is no such volume. */
 static bool nothing_to_do(const char *store, const struct wal_volume_row *row, bool *clean)
 {
@@ -74,7 +67,7 @@ static bool nothing_to_do(const char *store, const struct wal_volume_row *row, b
 	bool other = !rc && memcmp(v.manifest.volume_id, row->id, 16) != 0;
 	if (!rc)
 		stored_volume_close(&v);
-	return *clean || ((rc == FIRN_ENOENT || other) && is_intent(row));
+	return *clean || ((rc == FIRN_ENOENT || other) && row_is_intent(row));
 }
 
 static void tell(struct drain *d, const struct wal_volume_row *row, const char *store, bool stored)

@@ -2,6 +2,7 @@
 #include "engine/base/error.h"
 #include "engine/os/env.h"
 #include "engine/store/uri.h"
+#include "engine/wal/inspect.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -55,6 +56,8 @@ int dir_hold(struct held_dir *h, const struct common *c)
 	if (h->lock_fd < 0 && !h->has_wal)
 		return complain(c, TROUBLE, "%s is not the directory of an engine: %s", c->dir,
 		                strerror(errno));
+	if (h->lock_fd < 0 && errno != ENOENT) /* an engine may have it */
+		return complain(c, TROUBLE, "%s: %s", path, strerror(errno));
 	if (h->lock_fd < 0 || !flock(h->lock_fd, LOCK_EX | LOCK_NB))
 		return DONE;
 	holder_name(h->lock_fd, holder, sizeof holder);
@@ -81,6 +84,12 @@ void dir_release(struct held_dir *h)
 	if (h->lock_fd >= 0)
 		close(h->lock_fd);
 	h->lock_fd = -1;
+}
+
+bool row_is_intent(const struct wal_volume_row *row)
+{
+	static const uint8_t none[16];
+	return !row->rev && !memcmp(row->nonce, none, 16);
 }
 
 /* ---- a volume in its store ---- */

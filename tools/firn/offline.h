@@ -26,6 +26,10 @@ bool dir_in_use(const char *dir); /* an engine, or another tool, has it */
 /* For people: with has_copy, where to look. */
 void tell_of_copy(const struct held_dir *h);
 
+struct wal_volume_row;
+/* Of a WAL's table: an attach was begun, and perhaps a volume came of it, perhaps not. */
+bool row_is_intent(const struct wal_volume_row *row);
+
 /* ---- a copy of the index, in another process (offline_index.c) ---- */
 
 struct index_result {

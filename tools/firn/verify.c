@@ -140,11 +140,10 @@ static int verify_volume(struct verify *v, const char *uri, const char *name)
 	return DONE;
 }
 
-/* In a table, but never attached (its nonce is zero) or kept in memory: nothing to check. */
+/* Kept in memory, or perhaps never made: nothing to check. */
 static bool has_objects(const struct wal_volume_row *row)
 {
-	static const uint8_t zero[16];
-	return row->uri[0] && strncmp(row->uri, "mem:", 4) != 0 && memcmp(row->nonce, zero, 16);
+	return row->uri[0] && strncmp(row->uri, "mem:", 4) != 0 && !row_is_intent(row);
 }
 
 static int verify_volumes(struct verify *v)
