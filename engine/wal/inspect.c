@@ -308,6 +308,8 @@ static int survey_file(struct walk *w, uint64_t no, bool newest)
 		problem(w, "%s", why.text);
 	if (rc == FIRN_EUNSUPPORTED)
 		return 0;
+	if (!rc && h.file_no != no && w->n_live && memcmp(w->out->wal_id, h.wal_id, 16) != 0)
+		problem(w, "file of another WAL");
 	if (rc || h.file_no != no)
 		return judge_spare(w, l.bytes, newest);
 	if (w->n_live && h.run < w->live[w->n_live - 1].run) {

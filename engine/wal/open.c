@@ -86,13 +86,24 @@ static int open_one(struct wal *w, uint64_t file_no, struct scan_file *f, struct
 	return scan_first_pages(w, f, err);
 }
 
+/* Somebody's writes may be in it, so it is no spare either. */
+static int not_ours(const struct scan_file *f, struct firn_error *err)
+{
+	return fail(err, FIRN_ECORRUPT, 0, "wal",
+	            "%016llx.wal belongs to another WAL: it was copied here",
+	            (unsigned long long)f->file_no);
+}
+
+static bool is_ours(const struct wal *w, const struct scan_file *f)
+{
+	return w->n_file && !memcmp(w->wal_id, f->header.wal_id, sizeof w->wal_id);
+}
+
 /* A live file joins the WAL: read only from now on. Its lock stays with the handle. */
 static int adopt(struct wal *w, struct scan_file *f, struct firn_error *err)
 {
-	if (w->n_file && memcmp(w->wal_id, f->header.wal_id, sizeof w->wal_id))
-		return fail(err, FIRN_ECORRUPT, 0, "wal",
-		            "%016llx.wal belongs to another WAL: it was copied here",
-		            (unsigned long long)f->file_no);
+	if (w->n_file && !is_ours(w, f))
+		return not_ours(f, err);
 	memcpy(w->wal_id, f->header.wal_id, sizeof w->wal_id);
 	struct wal_file file = {
 		.file_no = f->file_no, .run = f->run, .file = f->file, .has_seal = true
@@ -131,6 +142,9 @@ static int adopt_spares(struct wal *w, const struct names *n, const struct scan_
 {
 	char path[4200];
 	int rc = 0;
+	for (size_t i = 0; i < n->n_live && !rc; i++)
+		if (scan[i].misnamed && !scan[i].live && !is_ours(w, &scan[i]))
+			rc = not_ours(&scan[i], err);
 	w->next_spare_no = n->n_spare ? n->spare[n->n_spare - 1] + 1 : 0;
 	for (size_t i = 0; i < n->n_spare && !rc; i++) {
 		wal_spare_path(w, n->spare[i], path, sizeof path);

@@ -457,6 +457,7 @@ int scan_first_pages(struct wal *w, struct scan_file *f, struct firn_error *err)
 		group = rc;
 	}
 	f->header_bad = !own && group;
+	f->misnamed = !head && !own;
 	f->live = own || group;
 	f->run = own ? f->header.run : group ? h.run : 0;
 	if (f->header_bad)

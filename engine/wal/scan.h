@@ -9,6 +9,7 @@ struct scan_file {
 	void *file; /* open, locked, synced */
 	bool live;  /* begun: has a header of its own, or had one */
 	bool header_bad;
+	bool misnamed;       /* a whole header, of another number: once recycled, or not ours */
 	uint32_t range_from; /* groups before it are in ranges */
 	bool suspect;        /* aside: some place in it does not verify */
 	bool sealed;         /* first group holds seals */

@@ -292,6 +292,24 @@ Test(damage, a_flipped_last_group_with_an_idle_group_behind_it_is_rot, .init = s
 	free(said);
 }
 
+/* Somebody brings a file of another engine's WAL here, under a number that is free: nobody's writes are taken for a spare. (P1) */
+Test(damage, a_file_of_another_wal_is_not_written_over, .init = setup, .fini = teardown)
+{
+	struct firn_error err = FIRN_ERROR_INIT;
+	host_start(&b);
+	some_work(&b);
+	host_stop(&b, FIRN_DETACH_KEEP_WAL);
+	host_open(&a);
+	host_close(&a);
+	site_run(&site, "cp $(ls b/wal/*.wal | tail -1) a/wal/00000000000000ff.wal");
+	cr_expect_eq(host_try_open(&a, &err), FIRN_ECORRUPT);
+	cr_expect(strstr(err.text, "ff.wal belongs to another WAL"), "%s", err.text);
+	site_run(&site, "cmp $(ls b/wal/*.wal | tail -1) a/wal/00000000000000ff.wal");
+	site_run(&site, "rm a/wal/00000000000000ff.wal");
+	host_open(&a);
+	host_close(&a);
+}
+
 Test(damage, a_flipped_last_group_alone_is_a_torn_tail_and_cut, .init = setup, .fini = teardown)
 {
 	struct crash c = { false };

@@ -344,6 +344,19 @@ Test(wal_inspect, files_of_two_wals_in_one_directory_are_a_problem)
 	done(w);
 }
 
+Test(wal_inspect, one_of_another_wal_under_a_free_number_is_no_spare)
+{
+	struct world *w = world();
+	file(w, 1, 1, NULL);
+	size_t len = wal_sample(w->m->file);
+	memset(w->m->file + len, 0, WALMAKE_FILE - len);
+	w->m->no = 3;
+	walmake_save(w->m, w->dir);
+	cr_assert(verify(w) == FIRN_ECORRUPT);
+	says(w, "0000000000000003.wal", "file of another WAL");
+	done(w);
+}
+
 Test(wal_inspect, verification_changes_nothing_and_a_missing_directory_is_enoent)
 {
 	struct world *w = three_files();
