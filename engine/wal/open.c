@@ -339,6 +339,9 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 		if (!rc)
 			revs_of_scan(w, scan);
 		rc = rc ? rc : begin_run(w, &s, err);
+		/* Of runs that came to nothing: who opens again and again must not fill the disk. */
+		while (!rc && wal_recycle(w))
+			;
 	}
 	mem_free(w->env, names.live);
 	mem_free(w->env, names.spare);

@@ -162,6 +162,35 @@ Test(fault, a_wal_file_that_cannot_be_opened_now_is_no_gap)
 	site_remove(&site);
 }
 
+/* Who starts an engine again and again that cannot come up, each time behind its WAL, must not fill the disk by that: no run
+ * keeps a file that nobody needs. (P7) */
+Test(fault, an_engine_that_does_not_come_up_takes_no_more_room_each_time)
+{
+	struct site site;
+	struct host h;
+	struct firn_error err = FIRN_ERROR_INIT;
+	char *text;
+	site_make(&site);
+	host_init(&h, &site, "a");
+	host_start(&h);
+	uint64_t s = new_stream(&h, "s");
+	say(&h, s, "kept");
+	host_stop(&h, FIRN_DETACH_KEEP_WAL);
+	site_run(&site, "mv a/index away && touch a/index");
+	for (int i = 0; i < 10; i++)
+		cr_expect_neq(host_try_open(&h, &err), 0);
+	text = site_ask(&site, "ls a/wal | wc -l");
+	cr_expect_leq(atoi(text), 6, "%s files for one write", text);
+	free(text);
+	site_run(&site, "rm a/index && mv away a/index");
+	host_start(&h);
+	cr_expect_eq(read_stream(&h, s, 0, &text), 0);
+	cr_expect_str_eq(text, "kept");
+	free(text);
+	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&site);
+}
+
 /* Whatever is there is read, and nothing is taken for damage. */
 static void read_all(struct host *h, long long n)
 {
