@@ -160,6 +160,7 @@ int append_beside_run(const struct bench *b, const struct workload *w, struct sa
 int first_run(const struct bench *b, const struct workload *w, struct sample *out);
 int replay_run(const struct bench *b, const struct workload *w, struct sample *out);
 
+int segments_run(const struct bench *b, const struct workload *w, struct sample *out);
 int bare_s3_run(const struct bench *b, const struct workload *w, struct sample *out);
 
 enum bare_mode { BARE_PUT = 0, BARE_GET = 1, BARE_GET_KEPT = 2 };

@@ -38,6 +38,12 @@ static const struct workload read_workloads[] = {
 	{ "bare-first", "bare GET of 64 KiB ranges, 1 connection", bare_s3_run, 64 << 10, 1,
 	  BARE_GET_KEPT },
 #ifndef BENCH_BASELINES_ONLY
+	{ "segments-2", "firn's store layer, segments read whole, 2 at once", segments_run, 0, 2,
+	  0 },
+	{ "segments-4", "firn's store layer, segments read whole, 4 at once", segments_run, 0, 4,
+	  0 },
+	{ "segments-8", "firn's store layer, segments read whole, 8 at once", segments_run, 0, 8,
+	  0 },
 	{ "first-store", "firn, first record of a stream nobody has read", first_run, 1024, 1, 0 },
 	{ "replay-store", "firn, replay from the store, 1 reader", replay_run, 16384, 1,
 	  REPLAY_STORE },
@@ -47,6 +53,10 @@ static const struct workload read_workloads[] = {
 };
 
 static const struct claim read_claims[] = {
+	{ "segments, whole, over the best of bare parallel GETs", "segments-*", "bare-get-*",
+	  FIG_MB, 0, 0.8, 0 },
+	{ "segments, whole, over the best of those that keep what they get", "segments-*",
+	  "bare-kept-*", FIG_MB, 0, 0.8, 0 },
 	{ "replay, 1 reader, over the best of bare parallel GETs", "replay-store", "bare-get-*",
 	  FIG_MB, 0, 0.8, 0 },
 	{ "replay, 1 reader, over the best of those that keep what they get", "replay-store",
