@@ -5,6 +5,9 @@
  *        |                                           +--> next one while there is little ahead
  *        +--needs what is not there--> its load takes the adjacent frames as well
  *
+ * Items of a reader that says that it replays (its class) begin with the whole window; the others have to be seen
+ * reading in order first.
+ *
  * Each load is one ranged GET. With one item that reads in order it takes a quarter of the item's window,
  * which doubles from 1 MiB, so that four may be under way; with more of them it may take as much for each, as theirs
  * are under way beside it. Bounds are 16 MiB, a quarter of the memory of hold.c, and what that has left. From
@@ -51,9 +54,11 @@ static void ahead_widen(struct reader_item *it)
 	it->ahead_window = least(it->ahead_window * 2, it->reader->ahead_max);
 }
 
+/* What has read nothing yet does if its reader says that it reads on. */
 static bool ahead_in_order(const struct reader_item *it, const struct index_extent *x)
 {
-	return it->streak_at && it->streak_at == x->block.base && it->reader->ahead_max;
+	bool so = it->streak_at ? it->streak_at == x->block.base : it->reader->scans;
+	return so && it->reader->ahead_max;
 }
 
 uint64_t ahead_demand(struct reader_item *it, const struct index_extent *x)

@@ -162,6 +162,7 @@ struct firn_reader {
 	struct account *account;
 	struct read_pin *pin;
 	uint64_t pin_max, ahead_max;
+	bool scans; /* what it reads it reads on: no window has to open */
 	atomic_uint refs;
 	/* queue.lock */
 	struct firn_reader *all_next, **all_at, *run_next;

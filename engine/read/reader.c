@@ -124,6 +124,7 @@ static struct firn_reader *reader_new(struct engine *e, const struct firn_reader
 	                2; /* with all that is ever lent */
 	if (r->ahead_max > most)
 		r->ahead_max = most;
+	r->scans = o->cls == FIRN_CLASS_REPLAY || o->cls == FIRN_CLASS_BULK;
 	r->waits_end = &r->waits;
 	atomic_init(&r->refs, 1);
 	pthread_mutex_init(&r->serve, NULL);
@@ -223,7 +224,7 @@ static struct reader_item *item_new(struct firn_reader *r, const struct firn_ite
 	it->max_bytes = item->max_bytes;
 	it->up_to = item->up_to;
 	it->part = READ_NO_PART;
-	it->ahead_window = 4 * READ_AHEAD_MIN;
+	it->ahead_window = r->scans ? r->ahead_max : 4 * READ_AHEAD_MIN;
 	return it;
 }
 

@@ -232,9 +232,10 @@ enum firn_req_kind {
 	FIRN_REQ_FLUSH = 6   /* struct firn_flush */
 };
 
-/* Whose turn it is for store requests, disk and decompression: lower numbers first. DEFAULT is
- * chosen by what is done: TAIL for writes and reads at the end, else by distance from it.
- * Since 0.1. */
+/* What a request or a reader is for. A reader of class REPLAY or BULK reads on: large requests to the store
+ * from its first fetch on, where others have to be seen reading in order. Nothing waits for anything else
+ * because of its class yet; that lower numbers go first is for a later release. DEFAULT is chosen by what
+ * is done: TAIL for writes and reads at the end, else by distance from it. Since 0.1. */
 enum firn_class {
 	FIRN_CLASS_DEFAULT = 0,
 	FIRN_CLASS_TAIL = 1,

@@ -79,12 +79,20 @@ static void begin(uint64_t *stream, uint32_t n, uint32_t bytes_each)
 
 /* ---- readers ---- */
 
-static struct firn_reader *reader_of(const uint64_t *stream, uint32_t n)
+static struct firn_reader *reader_of_class(uint32_t cls, const uint64_t *stream, uint32_t n)
 {
-	struct firn_reader *r = bed_reader(&bed, 0);
+	struct firn_reader_opts opts = { .struct_size = sizeof opts, .cls = cls };
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_reader *r;
+	cr_assert_eq(firn_reader_open(bed.engine, &opts, &r, &err), 0, "%s", err.text);
 	for (uint32_t i = 0; i < n; i++)
 		cr_assert_eq(bed_set(&bed, r, i, stream[i], 0, FIRN_MARK_STORED), 0);
 	return r;
+}
+
+static struct firn_reader *reader_of(const uint64_t *stream, uint32_t n)
+{
+	return reader_of_class(FIRN_CLASS_DEFAULT, stream, n);
 }
 
 /* One fetch; the bytes that came. */
@@ -138,6 +146,17 @@ Test(replay, of_many_streams_has_gets_for_several_of_them)
 	replay(reader_of(stream, 16), 96 * MIB);
 	cr_expect_leq(gets() - before, 80, "%u GETs", (unsigned)(gets() - before));
 	cr_expect_lt(got_bytes() - bytes, 97 * MIB, "something was got twice");
+}
+
+/* Who says that it replays need not be seen reading in order first: of a segment of 24 frames it gets no frame alone. */
+Test(replay, of_a_reader_that_says_so_has_large_gets_from_the_first_on)
+{
+	uint64_t stream[6];
+	begin(stream, 6, MIB);
+	uint64_t before = gets(), bytes = got_bytes();
+	replay(reader_of_class(FIRN_CLASS_REPLAY, stream, 6), 6 * MIB);
+	cr_expect_leq(gets() - before, 6, "%u GETs", (unsigned)(gets() - before));
+	cr_expect_lt(got_bytes() - bytes, 7 * MIB, "something was got twice");
 }
 
 /* Six segments of 60 frames, each of them for four streams: once it is seen that they are read in order, a GET brings
