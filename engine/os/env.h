@@ -21,6 +21,13 @@ const struct firn_env *env_default_pwrite(void);
  * newer than this library and uses what we do not know. */
 int env_complete(const struct firn_env *given, int wal_uring, struct firn_env *out);
 
+/* A directory whose names are made durable again and again, with a descriptor of its own: a process that has none left could not
+ * do that by sync_dir(), and must. NULL: not the default implementation, or no descriptor; then sync_dir(). */
+struct os_dir;
+struct os_dir *os_dir_hold(const struct firn_env *env, const char *path);
+int os_dir_sync(struct os_dir *d);     /* 0, or a negative errno */
+void os_dir_release(struct os_dir *d); /* NULL is fine */
+
 /* How an open file is really accessed, for the log and for tests; -1 if the file is not one of the
  * default implementation. The answer of os_file_direct() may turn from 1 to 0 at the first read or
  * write, when a file system accepts O_DIRECT at open and refuses it then. */

@@ -284,9 +284,14 @@ static int file_lock(void *ctx, void *file)
 const struct firn_files os_files_uring = FILES(file_open_uring);
 const struct firn_files os_files_pwrite = FILES(file_open_pwrite);
 
+int os_is_default(const struct firn_env *env)
+{
+	return env->files == &os_files_uring || env->files == &os_files_pwrite;
+}
+
 static const struct os_file *ours(const struct firn_env *env, void *file)
 {
-	return env->files == &os_files_uring || env->files == &os_files_pwrite ? file : NULL;
+	return os_is_default(env) ? file : NULL;
 }
 
 int os_file_direct(const struct firn_env *env, void *file)

@@ -37,6 +37,7 @@ int os_rename(void *ctx, const char *from, const char *to);
 int os_remove(void *ctx, const char *path);
 int os_mkdir(void *ctx, const char *path);
 int os_sync_dir(void *ctx, const char *path);
+int os_is_default(const struct firn_env *env); /* its files are those of here */
 int os_list(void *ctx, const char *path, int (*each)(void *arg, const char *name), void *arg);
 int os_space(void *ctx, const char *path, uint64_t *free_bytes);
 

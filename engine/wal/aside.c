@@ -274,7 +274,7 @@ int wal_aside_remove(struct wal *w)
 	char path[4200];
 	wal_file_path(w->dir, f.file_no, path, sizeof path);
 	(void)w->env->files->remove(w->env->ctx, path);
-	(void)w->env->files->sync_dir(w->env->ctx, w->dir); /* comes back? its writes are stored */
+	(void)wal_sync_dir(w); /* comes back? its writes are stored */
 	mem_free(w->env, f.pin);
 	mem_free(w->env, f.range);
 	return 1;

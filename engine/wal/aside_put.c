@@ -151,7 +151,7 @@ static int write_head(struct aside_put *p, void *file, struct wal_file *f)
 		f->bytes = WAL_PAGE + len;
 		f->last_sum = h.header_sum;
 		rc = write_at(p, file, image, WAL_PAGE + len, 0);
-		if (!rc && w->env->files->sync_dir(w->env->ctx, w->dir)) {
+		if (!rc && wal_sync_dir(w)) {
 			p->write_failed = true;
 			rc = FIRN_EIO;
 		}

@@ -9,6 +9,7 @@
 #include "engine/wal/aside.h"
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
+#include "engine/os/env.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,11 @@ int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file)
 	if (!(flags & FIRN_OPEN_READ_ONLY) && !w->opts.cache)
 		flags |= FIRN_OPEN_DURABLE | (w->opts.direct ? FIRN_OPEN_DIRECT : 0);
 	return w->env->files->open(w->env->ctx, path, flags, file);
+}
+
+int wal_sync_dir(struct wal *w)
+{
+	return w->held ? os_dir_sync(w->held) : w->env->files->sync_dir(w->env->ctx, w->dir);
 }
 
 int wal_files_add(struct wal *w, struct wal_file **array, uint32_t *n, uint32_t *cap,
@@ -126,7 +132,9 @@ int wal_prepare(struct wal *w)
 	pthread_mutex_lock(&w->lock);
 	if (rc && !w->no_room)
 		engine_log(w->engine, FIRN_LOG_WARN, "wal", NULL,
-		           "no room on the disk for a new WAL file");
+		           code_of_errno(rc) == FIRN_ENOSPC
+		                   ? "no room on the disk for a new WAL file"
+		                   : "a new WAL file cannot be made");
 	w->no_room = rc != 0;
 	w->no_room_ns = now;
 	pthread_mutex_unlock(&w->lock);
@@ -247,7 +255,7 @@ static int adopt_spare(struct wal *w, struct wal_file *f)
 	wal_file_path(w->dir, file_no, to, sizeof to);
 	f->file_no = file_no;
 	rc = w->env->files->rename(w->env->ctx, from, to);
-	return rc ? rc : w->env->files->sync_dir(w->env->ctx, w->dir);
+	return rc ? rc : wal_sync_dir(w);
 }
 
 int wal_file_begin(struct wal *w, const struct wal_seal_body *seal, uint32_t n_seal,

@@ -36,6 +36,7 @@ int wal_file_pin(struct wal *w, struct wal_file *f, const struct wal_pin *pin);
 bool wal_file_needed(struct wal *w, const struct wal_file *f); /* locked */
 struct wal_file *wal_file_find(struct wal *w, uint64_t file_no);
 struct wal_volume_row *wal_row_at(struct wal *w, uint32_t volume_no);
+int wal_sync_dir(struct wal *w); /* its names are durable */
 int wal_file_open(struct wal *w, const char *path, uint32_t flags, void **file);
 void wal_spare_path(const struct wal *w, uint64_t spare_no, char *out, size_t cap);
 /* Locked: appends to an array of files. */

@@ -4,6 +4,7 @@
 #include "engine/base/error.h"
 #include "engine/base/mem.h"
 #include "engine/base/mutex.h"
+#include "engine/os/env.h"
 #include "engine/wal/group_list.h"
 #include "engine/wal/slots.h"
 #include <assert.h>
@@ -328,6 +329,7 @@ int wal_open(struct wal *w, struct account *account, struct engine *engine, cons
 	if (rc) {
 		rc = fail(err, code_of_errno(rc), -rc, "wal", "%s", dir);
 	} else {
+		w->held = os_dir_hold(w->env, dir);
 		if (names.n_live)
 			qsort(names.live, names.n_live, sizeof *names.live, by_number);
 		if (names.n_aside)
@@ -407,6 +409,7 @@ void wal_close(struct wal *w, bool with_end_mark)
 	free_files(w, w->spare, w->n_spare);
 	mem_free(w->env, w->row);
 	mem_free(w->env, w->gone);
+	os_dir_release(w->held);
 	pthread_mutex_destroy(&w->lock);
 	pthread_rwlock_destroy(&w->readers);
 	pthread_cond_destroy(&w->work);

@@ -90,6 +90,7 @@ struct wal_opts {
 };
 
 struct slots;
+struct os_dir;
 
 struct wal {
 	struct slots *slots;        /* the log in a store, slots.h; NULL: the files are the log */
@@ -98,6 +99,8 @@ struct wal {
 	struct engine *engine;
 	struct wal_opts opts;
 	char dir[4096];
+	struct os_dir
+	        *held; /* to make its names durable whoever has the descriptors; may be NULL */
 	uint8_t wal_id[16], run_nonce[16];
 	uint64_t run;
 	pthread_mutex_t lock;

@@ -5,9 +5,12 @@
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 TestSuite(fault, .timeout = 60);
 
@@ -159,6 +162,47 @@ Test(fault, a_wal_file_that_cannot_be_opened_now_is_no_gap)
 	cr_expect_str_eq(text, "kept");
 	free(text);
 	host_stop(&h, FIRN_DETACH_DRAIN);
+	site_remove(&site);
+}
+
+/* The host has used up its descriptors: files that are there are begun all the same, and what is acked stays acked. */
+Test(fault, a_wal_goes_on_into_its_next_file_without_a_free_descriptor)
+{
+	static int taken[512];
+	static char big[100 << 10];
+	struct site site;
+	struct host h;
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct rlimit was, few;
+	int n = 0, acked = 0, rc = 0;
+	char *text;
+	site_make_on_files(&site);
+	host_init(&h, &site, "a");
+	h.opts.wal_bytes = 16 << 20; /* files of 1 MiB, which are all there before */
+	h.opts.options = (const char *const[]){ "upload_interval_ms=3600000",
+		                                "wal_preallocate=true", NULL };
+	host_start(&h);
+	uint64_t s = new_stream(&h, "s");
+	memset(big, 'x', sizeof big);
+	struct iovec iov = { big, sizeof big };
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = was;
+	few.rlim_cur = 256;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (n < 512 && (taken[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	for (; !rc && acked < 30; acked += !rc)
+		rc = write_one(&h, op_append(s, &iov), NULL);
+	cr_expect_eq(rc, 0, "%s behind %d", firn_code_name(rc), acked);
+	while (n)
+		(void)close(taken[--n]);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+	cr_assert_eq(host_detach(&h, h.volume, FIRN_DETACH_KEEP_WAL, &err), 0, "%s", err.text);
+	host_attach(&h, "v");
+	cr_expect_eq(read_stream(&h, s, 0, &text), 0);
+	cr_expect_eq(strlen(text), (size_t)acked * sizeof big);
+	free(text);
+	host_stop(&h, FIRN_DETACH_KEEP_WAL);
 	site_remove(&site);
 }
 
