@@ -67,10 +67,11 @@ static void event_of(const struct plan *p, uint64_t rev, struct firn_event *ev)
 	ev->timestamp_ms = o->op.kind == WAL_OP_APPEND ? o->op.batch.append_ms : 0;
 	if (p->duplicate) {
 		ev->flags = FIRN_F_DUPLICATE;
-		ev->stream = p->p[p->dup_at].src->stream;
+		ev->stream = p->p[p->dup_at].done.stream;
 		ev->offset = p->first.offset;
 		ev->end = p->first.offset + p->first.n_offsets;
 		ev->rev = p->first.rev;
+		ev->timestamp_ms = 0;
 	}
 }
 
@@ -84,9 +85,8 @@ static int written_of(struct plan *p, struct firn_event *ev)
 		return FIRN_ENOMEM;
 	struct firn_done *done = (struct firn_done *)(w + 1);
 	for (uint32_t i = 0; i < p->n; i++)
-		done[i] = p->p[i].done;
-	if (p->duplicate)
-		done[p->dup_at] = (struct firn_done){ ev->stream, ev->offset, ev->end };
+		if (p->p[i].known || !p->duplicate)
+			done[i] = p->p[i].done;
 	w->struct_size = sizeof *w;
 	w->n = p->n;
 	w->size = sizeof *done;

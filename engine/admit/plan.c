@@ -64,7 +64,7 @@ int plan_ops(struct plan *p)
 		else
 			rc = plan_stream_op(p, i);
 		if (rc || p->duplicate)
-			return rc;
+			return rc ? rc : plan_known(p, i + 1);
 		if (!o->op.kind)
 			continue;
 		p->n_write++;

@@ -12,6 +12,7 @@ struct planned {
 	uint32_t stamp_pos;
 	uint64_t stamp;
 	bool stamped, made; /* made: the stream struct is this operation's */
+	bool known;         /* an APPEND that was there before; `done` says where */
 	uint8_t *copy;      /* stamped key or value, or an encoded configuration */
 	struct firn_done done;
 };
@@ -27,8 +28,11 @@ struct plan {
 	uint64_t meta_len, payload_len;
 	uint64_t next_stream;     /* to give back when refused */
 	struct stream *made_last; /* FIRN_STREAM_NEW: of the last CREATE so far */
-	bool duplicate;
-	struct dedup_answer first; /* of the duplicate */
+	bool duplicate;           /* an APPEND is known: nothing of the write takes place */
+	bool fresh;               /* one is not, and would be if it came again */
+	bool mixed;               /* refused for being both */
+	struct dedup_answer
+	        first; /* of the first that is known; rev: the highest of all that are */
 	uint32_t dup_at;
 	int code; /* refusal by event: code, and its numbers */
 	uint64_t at_op, real;
@@ -44,6 +48,7 @@ void plan_close(struct plan *p);
 
 const struct firn_op *plan_src(const struct firn_write *w, uint32_t i);
 int plan_append(struct plan *p, uint32_t i);
+int plan_known(struct plan *p, uint32_t from); /* the rest of a write of which one is known */
 int plan_kv(struct plan *p, uint32_t i);
 int plan_stream_op(struct plan *p, uint32_t i);
 /* The configuration of the operation is the stream's from now on, for those that are judged after it. */

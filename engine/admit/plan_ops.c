@@ -72,6 +72,30 @@ static void plan_limits(const struct plan *p, const struct stream *s, struct ded
 		*lim = s->limits;
 }
 
+/* Half new, half known: neither answer would be true. */
+static int refuse_mixed(struct plan *p, uint32_t i)
+{
+	p->mixed = true;
+	return plan_refuse(p, i, FIRN_ECONFLICT, p->first.offset);
+}
+
+/* Acked when all that it repeats is as durable as asked. */
+static int take_known(struct plan *p, uint32_t i, const struct stream *s,
+                      const struct dedup_answer *answer)
+{
+	uint64_t rev = p->first.rev > answer->rev ? p->first.rev : answer->rev;
+	if (!p->duplicate) {
+		p->first = *answer;
+		p->dup_at = i;
+	}
+	p->first.rev = rev;
+	p->duplicate = true;
+	p->p[i].known = true;
+	p->p[i].done = (struct firn_done){ s->id, answer->offset,
+		                           answer->offset + answer->n_offsets };
+	return p->fresh ? refuse_mixed(p, i) : 0;
+}
+
 static int judge_duplicate(struct plan *p, uint32_t i, struct stream *s, struct batch *b)
 {
 	struct dedup_limits lim;
@@ -89,17 +113,10 @@ static int judge_duplicate(struct plan *p, uint32_t i, struct stream *s, struct 
 		return rc;
 	if (rc)
 		return plan_refuse(p, i, rc, answer.expected);
-	if (verdict == DEDUP_DUPLICATE) {
-		for (uint32_t k = 0; k < i;
-		     k++) /* half new, half known: neither answer would be true */
-			if (p->p[k].op.kind == WAL_OP_APPEND &&
-			    (p->p[k].op.batch.flags & BATCH_PRODUCER || p->p[k].op.batch.key_len))
-				return plan_refuse(p, i, FIRN_ECONFLICT, answer.offset);
-		p->duplicate = true;
-		p->first = answer;
-		p->dup_at = i;
-	}
-	return 0;
+	if (verdict == DEDUP_DUPLICATE)
+		return take_known(p, i, s, &answer);
+	p->fresh = p->fresh || keyed || !(b->flags & BATCH_SEQ_NONE);
+	return p->fresh && p->duplicate ? refuse_mixed(p, i) : 0;
 }
 
 static uint64_t iov_bytes(const struct firn_op_append *a)
@@ -110,14 +127,9 @@ static uint64_t iov_bytes(const struct firn_op_append *a)
 	return len;
 }
 
-int plan_append(struct plan *p, uint32_t i)
+static void batch_of(const struct firn_op *op, const struct stream *s, struct batch *b)
 {
-	struct planned *o = &p->p[i];
-	const struct firn_op_append *a = &o->src->u.append;
-	struct batch *b = &o->op.batch;
-	struct stream *s = plan_stream(p, i);
-	if (!s)
-		return p->code;
+	const struct firn_op_append *a = &op->u.append;
 	*b = (struct batch){ .stream = s->id,
 		             .n_offsets = a->n_offsets ? a->n_offsets : 1,
 		             .payload_len = (uint32_t)iov_bytes(a),
@@ -126,14 +138,25 @@ int plan_append(struct plan *p, uint32_t i)
 		             .attr_len = a->attr_len,
 		             .key = a->key,
 		             .attr = a->attr };
-	if (o->src->flags & FIRN_APPEND_PRODUCER) {
+	if (op->flags & FIRN_APPEND_PRODUCER) {
 		b->producer_id = a->producer_id;
 		b->producer_seq = a->producer_seq;
 		b->producer_epoch = a->producer_epoch;
 		b->flags = BATCH_PRODUCER;
-		b->flags |= o->src->flags & FIRN_SEQ_RISING ? BATCH_SEQ_RISING : 0;
-		b->flags |= o->src->flags & FIRN_SEQ_NONE ? BATCH_SEQ_NONE : 0;
+		b->flags |= op->flags & FIRN_SEQ_RISING ? BATCH_SEQ_RISING : 0;
+		b->flags |= op->flags & FIRN_SEQ_NONE ? BATCH_SEQ_NONE : 0;
 	}
+}
+
+int plan_append(struct plan *p, uint32_t i)
+{
+	struct planned *o = &p->p[i];
+	const struct firn_op_append *a = &o->src->u.append;
+	struct batch *b = &o->op.batch;
+	struct stream *s = plan_stream(p, i);
+	if (!s)
+		return p->code;
+	batch_of(o->src, s, b);
 	int rc = judge_duplicate(p, i, s, b);
 	if (rc || p->duplicate)
 		return rc;
@@ -154,6 +177,28 @@ int plan_append(struct plan *p, uint32_t i)
 		return stamp_base(p, i, true, &o->stamp);
 	}
 	return 0;
+}
+
+/* Streams that are gone since have nothing to be known by. */
+int plan_known(struct plan *p, uint32_t from)
+{
+	int rc = 0;
+	for (uint32_t i = from; i < p->n && !rc; i++) {
+		struct planned *o = &p->p[i];
+		const struct firn_op *op = o->src = plan_src(p->w, i);
+		if (op->kind == FIRN_OP_CREATE)
+			p->made_last = volume_stream_named(p->v, op->u.stream.name,
+			                                   op->u.stream.name_len);
+		if (op->kind != FIRN_OP_APPEND)
+			continue;
+		struct stream *s = op->stream == FIRN_STREAM_NEW ? p->made_last
+		                                                 : volume_stream(p->v, op->stream);
+		if (!s || s->deleting || s->deleted)
+			continue;
+		batch_of(op, s, &o->op.batch);
+		rc = judge_duplicate(p, i, s, &o->op.batch);
+	}
+	return rc;
 }
 
 /* Preconditions of a key, against the state before this write. */

@@ -167,7 +167,8 @@ struct firn_event {
 	uint64_t offset;      /* append: base (the original's if F_DUPLICATE); lookup: the */
 	                      /* batch's; on a refusal as enum firn_code says */
 	uint64_t end;         /* append, lookup: one past the batch's last offset */
-	int64_t timestamp_ms; /* append: the engine's append time; lookup: the batch's */
+	int64_t timestamp_ms; /* append: the engine's append time, 0 if F_DUPLICATE; lookup: */
+	                      /* the batch's */
 	uint64_t rev;         /* write: its number in the volume: dense, rises across takeovers */
 	const void *result;   /* by kind; on error NULL or const struct firn_error *, except */
 	                      /* where the kind says otherwise. Yours to release */

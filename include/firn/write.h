@@ -270,12 +270,13 @@ struct firn_op {
  * submit. At most 65 535 operations and 64 MiB, or half a WAL file, or half of the engine's
  * tail_bytes, whichever is least; and three quarters of a WAL file less 128 KiB, where each operation counts 43 bytes more. A write is never recalled. Preconditions on keys (CHECK, IF_ABSENT, IF_REV) see the state before this write;
  * appends of one write to one stream see one another. A write of which a part is a duplicate and
- * another is new is refused with FIRN_ECONFLICT.
+ * another is new is refused with FIRN_ECONFLICT; parts are the APPENDs with a producer's sequence or a key.
  * event.stream, offset, end: of the first APPEND, else of the first CREATE. event.result: a const
  * struct firn_written * if there is more than one operation, else NULL; on error as engine.h says.
  * A duplicate (producer sequence or idempotency key known) makes the whole write a no-op that
  * succeeds with FIRN_F_DUPLICATE and the original's offsets, once the ORIGINAL is as durable as
- * asked.
+ * asked. Behind the first APPEND that is known only APPENDs are judged, whether they are known too:
+ * preconditions that hold but once belong there, or a write sent again meets FIRN_ECONFLICT.
  * Refused, nothing of it was written; event.end is the number of the operation, from 1:
  *  FIRN_ECONFLICT    EXPECT, AT, IF_ABSENT, IF_REV or CHECK failed; event.offset = the real end, or
  *                    the real revision (0 = absent)
@@ -308,7 +309,7 @@ struct firn_write {
 	}
 
 /* What one operation did. APPEND: [offset, end). CREATE: offset = end = first offset. TRIM: offset
- * = start. Otherwise 0. Since 0.1. */
+ * = start. Otherwise 0, and in a duplicate write all but APPENDs that are known. Since 0.1. */
 struct firn_done {
 	uint64_t stream;
 	uint64_t offset;

@@ -188,6 +188,57 @@ EACH_WAY(write, a_retry_in_flight_is_answered_with_the_first_offset)
 	cr_expect_eq(mark_of(h, s, FIRN_MARK_DURABLE), 1);
 }
 
+static struct firn_op numbered(uint64_t s, const struct iovec *iov, uint64_t producer, uint64_t seq)
+{
+	struct firn_op op = op_append(s, iov);
+	op.flags = FIRN_APPEND_PRODUCER;
+	op.u.append.producer_id = producer;
+	op.u.append.producer_seq = seq;
+	return op;
+}
+
+EACH_WAY(write, what_is_half_known_is_refused_in_either_order)
+{
+	uint64_t s = new_stream(h, "s"), t = new_stream(h, "t");
+	struct iovec iov = io_of("x");
+	struct firn_op known = numbered(s, &iov, 1, 0), fresh = numbered(t, &iov, 2, 0);
+	struct firn_op op[3] = { known, op_kv(FIRN_OP_KV_PUT, s, "k", "v"), fresh };
+	struct firn_event ev;
+	cr_assert_eq(write_one(h, known, &ev), 0);
+	cr_expect(writes(h, op, 3, &ev) == FIRN_ECONFLICT && ev.end == 3 && ev.offset == 0);
+	op[0] = fresh;
+	op[2] = known;
+	cr_expect(writes(h, op, 3, &ev) == FIRN_ECONFLICT && ev.end == 3 && ev.offset == 0);
+	cr_expect_eq(mark_of(h, t, FIRN_MARK_ASSIGNED), 0);
+	cr_expect_eq(write_one(h, fresh, &ev), 0, "it was not used up by the refusals");
+	cr_expect_eq(mark_of(h, s, FIRN_MARK_ASSIGNED), 1);
+}
+
+/* A marker that only shows its epoch cannot be known again: it is no reason to refuse the rest. */
+EACH_WAY(write, a_write_sent_again_tells_where_each_part_is)
+{
+	uint64_t s = new_stream(h, "s"), t = new_stream(h, "t");
+	struct iovec iov = io_of("x");
+	struct firn_op op[4] = { numbered(t, &iov, 7, 0), numbered(s, &iov, 1, 0),
+		                 numbered(s, &iov, 1, 1), op_append(t, &iov) };
+	struct firn_event ev;
+	op[0].flags |= FIRN_SEQ_NONE;
+	wrote(h, op, 4, &ev);
+	const uint64_t first = ev.rev;
+	struct firn_write again = FIRN_WRITE_INIT;
+	again.volume = h->volume;
+	again.op = op;
+	again.n_op = 4;
+	cr_assert_eq(firn_engine_call(h->engine, &again.req, &ev, NULL), 0);
+	const struct firn_written *w = ev.result;
+	cr_expect(ev.flags == FIRN_F_DUPLICATE && ev.rev == first && ev.stream == s);
+	cr_expect(w->n == 4 && w->op[1].stream == s && w->op[2].stream == s);
+	cr_expect(w->op[1].offset == 0 && w->op[2].offset == 1 && w->op[2].end == 2);
+	cr_expect(!w->op[0].end && !w->op[3].end, "these would have been new, and were not made");
+	firn_release(ev.result);
+	cr_expect_eq(mark_of(h, t, FIRN_MARK_ASSIGNED), 2);
+}
+
 EACH_WAY(write, an_idempotency_key_is_taken_once)
 {
 	struct firn_stream_config c = { .struct_size = sizeof c, .key_window_n = 3 };
