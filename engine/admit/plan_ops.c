@@ -5,6 +5,8 @@
 #include "engine/base/mem.h"
 #include <string.h>
 
+#define PAIRS_MAX (UINT64_C(256) << 20)
+
 static uint64_t next_of(const struct plan *p, const struct stream *s)
 {
 	return s->tx_id == p->tx ? s->tx_next : s->assigned;
@@ -244,6 +246,14 @@ static int stamp_kv(struct plan *p, uint32_t i)
 	return 0;
 }
 
+/* Pairs live in memory. What is there can be deleted when there is no room for more. */
+static uint64_t pairs_room(const struct volume *v)
+{
+	uint64_t max = v->engine->memory_bytes / 2, used = kv_bytes(v->kv);
+	max = max < PAIRS_MAX ? max : PAIRS_MAX;
+	return used < max ? max - used : 0;
+}
+
 int plan_kv(struct plan *p, uint32_t i)
 {
 	struct planned *o = &p->p[i];
@@ -268,6 +278,8 @@ int plan_kv(struct plan *p, uint32_t i)
 		o->op.key_to_len = k->key_to ? k->key_to_len : 0;
 		return 0;
 	}
+	if (k->key_len + k->value_len > pairs_room(p->v))
+		return plan_refuse(p, i, FIRN_ETOOBIG, pairs_room(p->v));
 	o->op.value = k->value;
 	o->op.value_len = k->value_len;
 	rc = stamp_kv(p, i);

@@ -286,7 +286,8 @@ struct firn_op {
  *  FIRN_EEXIST       CREATE: the name exists, event.stream
  *  FIRN_ERANGE       TRIM above assigned; an offset above 2^62, or 2^36 or more above stored
  *  FIRN_ETOOBIG      a limit above is exceeded: it would never fit, and event.offset says how many
- *                    bytes would; or a volume's key-value pairs exceed 256 MiB
+ *                    bytes would; or a volume's key-value pairs, with what keeps each (some 100 B), exceed
+ *                    256 MiB or half of memory_bytes
  *  FIRN_EFULL, FIRN_EFENCED, FIRN_EREADONLY, FIRN_ESHUTDOWN, FIRN_EIO    see firn_engine_submit()
  * Admitted, outcome not known:
  *  FIRN_EUNKNOWN     the WAL failed, or the volume was fenced or aborted, before what `ack` asks

@@ -2,6 +2,7 @@
  * (P3, P10) */
 #include "tests/integration/site.h"
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,42 @@ EACH_WAY(write_state, pairs_are_put_checked_and_deleted)
 	op.u.kv.rev = rev;
 	cr_expect(write_one(h, op, &ev) == FIRN_ECONFLICT && ev.offset == 0,
 	          "absent is revision 0");
+}
+
+/* Half of the engine's memory; what is there can still be deleted, and then there is room again. */
+Test(write_state, pairs_are_bounded)
+{
+	enum { AT_ONCE = 4 };
+	static char value[65536];
+	struct site site;
+	struct host h;
+	struct firn_event ev;
+	struct firn_op op[AT_ONCE];
+	char key[AT_ONCE][8];
+	uint32_t n = 0;
+	int rc = 0;
+	site_make(&site);
+	host_init(&h, &site, "a");
+	h.opts.memory_bytes = 16 << 20;
+	host_start(&h);
+	for (; !rc && n < 1024; n += rc ? 0 : AT_ONCE) {
+		for (uint32_t i = 0; i < AT_ONCE; i++) {
+			(void)snprintf(key[i], sizeof key[i], "%u", n + i);
+			op[i] = op_kv(FIRN_OP_KV_PUT, FIRN_STREAM_VOLUME, key[i], "");
+			op[i].u.kv.value = value;
+			op[i].u.kv.value_len = sizeof value;
+		}
+		rc = writes(&h, op, AT_ONCE, &ev);
+	}
+	cr_expect(rc == FIRN_ETOOBIG && n > 108 && n <= 128, "%s at %u", firn_code_name(rc), n);
+	cr_expect(ev.offset < sizeof value + 8 && ev.end >= 1 && ev.end <= AT_ONCE);
+	struct firn_op gone = op_kv(FIRN_OP_KV_DELETE, FIRN_STREAM_VOLUME, "1", NULL);
+	gone.u.kv.key_to = "2";
+	gone.u.kv.key_to_len = 1;
+	cr_expect_eq(write_one(&h, gone, &ev), 0);
+	cr_expect_eq(writes(&h, op, AT_ONCE, &ev), 0);
+	host_stop(&h, FIRN_DETACH_KEEP_WAL);
+	site_remove(&site);
 }
 
 EACH_WAY(write_state, a_range_of_pairs_goes_at_once)
