@@ -167,8 +167,7 @@ static int admit_locked(struct plan *p, const struct completion *to, struct wal_
 			                   .end = p->at_op };
 		if (p->code == FIRN_EEXIST)
 			ev->stream = p->real;
-		return fail(err, p->code, 0, "admit", "%s: operation %llu refused: %s", v->name,
-		            (unsigned long long)p->at_op, firn_code_name(p->code));
+		return plan_refusal(p, err);
 	}
 	if (!write)
 		plan_undo(p); /* nothing to do, or done already */

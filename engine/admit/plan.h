@@ -54,5 +54,7 @@ int plan_stream_op(struct plan *p, uint32_t i);
 /* The configuration of the operation is the stream's from now on, for those that are judged after it. */
 void plan_limits_take(struct planned *o);
 int plan_refuse(struct plan *p, uint32_t i, int code, uint64_t real);
+/* A refused plan in words; -> its code. */
+int plan_refusal(const struct plan *p, struct firn_error *err);
 struct stream *plan_stream(struct plan *p, uint32_t i);
 #endif

@@ -87,9 +87,12 @@ static int check_config(const struct firn_stream_config *c, uint32_t i, struct f
 	    c->flags & ~(uint32_t)(FIRN_HOLD_VISIBLE | FIRN_HOLD_STABLE | FIRN_RETAIN_BY_TIMESTAMP))
 		return bad(err, i, FIRN_EUNSUPPORTED,
 		           "config asks for what this release does not have");
-	if (c->producer_window > 16 || c->producer_seq_bits > 64 || c->compression > 2 ||
-	    c->cls > 4 || c->_pad)
-		return bad(err, i, FIRN_EINVAL, "config out of its limits");
+	if (c->producer_window > 16)
+		return bad(err, i, FIRN_EINVAL, "config.producer_window is at most 16");
+	if (c->producer_seq_bits > 64)
+		return bad(err, i, FIRN_EINVAL, "config.producer_seq_bits is at most 64");
+	if (c->compression > FIRN_COMPRESSION_ZSTD || c->cls > FIRN_CLASS_BULK || c->_pad)
+		return bad(err, i, FIRN_EINVAL, "config.compression, cls or _pad");
 	return 0;
 }
 

@@ -327,6 +327,52 @@ EACH_WAY(write, one_failing_operation_refuses_all)
 	free(was);
 }
 
+static void is_told(struct host *h, struct firn_op op, const char *words)
+{
+	struct firn_write w = FIRN_WRITE_INIT;
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	w.volume = h->volume;
+	w.op = &op;
+	w.n_op = 1;
+	int rc = firn_engine_call(h->engine, &w.req, &ev, &err);
+	cr_expect(rc && strstr(err.text, words), "no word of `%s`: %s: %s", words,
+	          firn_code_name(rc), err.text);
+	firn_release(ev.result);
+}
+
+/* Whoever reads a broker's log has only the text. */
+EACH_WAY(write, a_refusal_says_what_it_met)
+{
+	struct iovec iov = io_of("x");
+	uint64_t s = new_stream(h, "s");
+	struct firn_op op = numbered(s, &iov, 5, 0);
+	op.u.append.producer_epoch = 3;
+	cr_assert_eq(write_one(h, op, NULL), 0);
+	op.u.append.producer_seq = 9;
+	is_told(h, op, "producer 5 sent sequence 9, the next is 1");
+	op.u.append.producer_epoch = 2;
+	is_told(h, op, "producer 5 has epoch 3 by now, not 2");
+	op = op_append(s, &iov);
+	op.flags = FIRN_APPEND_EXPECT;
+	op.u.append.expect = 44;
+	is_told(h, op, "operation 1: the stream ends at 1, not at 44");
+	is_told(h, op_append(77, &iov), "there is no stream 77");
+	is_told(h, op_append(FIRN_STREAM_NEW, &iov), "FIRN_STREAM_NEW without a CREATE");
+	is_told(h, op_trim(s, 100), "a trim up to 100, and the stream ends at 1");
+	is_told(h, op_create("s"), "the name is that of stream");
+	is_told(h, op_kv(FIRN_OP_KV_CHECK, s, "k", "v"), "there is no such key");
+	op = op_kv(FIRN_OP_KV_PUT, s, "k", "v");
+	cr_assert_eq(write_one(h, op, NULL), 0);
+	op.flags = FIRN_KV_IF_ABSENT;
+	is_told(h, op, "the key is there");
+	is_told(h, op_kv(FIRN_OP_KV_CHECK, s, "k", "w"), "the key was changed by write");
+	struct firn_stream_config c = { .struct_size = sizeof c, .producer_window = 17 };
+	op = op_create("t");
+	op.u.stream.config = &c;
+	is_told(h, op, "producer_window is at most 16");
+}
+
 Test(write, limits_are_told_and_change_nothing)
 {
 	struct site site;
