@@ -69,9 +69,10 @@ struct firn_stream_config {
 	uint32_t flags;              /* enum firn_stream_config_flag */
 	uint64_t retention_ms;       /* age at which batches go, see above; 0 = for ever */
 	uint64_t retention_bytes;    /* payload that is kept, likewise; 0 = no bound */
-	uint32_t producer_window;    /* batches remembered per producer; 0 = 5 */
+	uint32_t producer_window;    /* batches remembered per producer, at most 16; 0 = 5 */
 	uint32_t producer_seq_bits;  /* sequences wrap after this many bits; 0 = 64, Kafka 31 */
-	uint64_t producer_expire_ms; /* a producer silent that long is forgotten; 0 = 1 day */
+	uint64_t producer_expire_ms; /* a producer silent that long is forgotten; 0 = 1 day. So */
+	                             /* are those silent for longest above 65 536 a stream */
 	uint64_t key_window_ms;      /* idempotency keys are remembered this long ... */
 	uint32_t key_window_n;       /* ... and this many; one 0 = no such bound, both 0 = off */
 	uint32_t dirty_percent;      /* reserved: must be 0, else FIRN_EUNSUPPORTED */
@@ -92,8 +93,9 @@ struct firn_stream_info {
 	uint32_t flags; /* enum firn_stream_flag */
 	uint64_t stream;
 	uint64_t mark[8];      /* by enum firn_mark; what is not in it is 0 */
-	uint64_t bytes;        /* payload from start to durable */
-	uint64_t stored_bytes; /* of it, payload below stored */
+	uint64_t bytes;        /* payload appended: bounds what lies from start to durable from */
+	                       /* above, for only a trim of everything takes off it, down to 0 */
+	uint64_t stored_bytes; /* of it, below stored */
 	uint64_t dirty_bytes;  /* reserved, 0 */
 	uint64_t n_producers;
 	int64_t first_ms; /* append time of the first and last batch; 0 = none */
@@ -202,6 +204,18 @@ enum firn_op_flag {
 	FIRN_CREATE_OPEN = 1 /* a stream of that name is success: its number comes back, its */
 	                     /* configuration stays */
 };
+
+/* Producers (FIRN_APPEND_PRODUCER) are known to a stream by id, any but 2^64 - 1, with the newest
+ * epoch and the next sequence:
+ *  not known yet, or forgotten    any epoch and sequence is taken
+ *  the same epoch                 the next sequence is taken; a batch of the window is a duplicate;
+ *                                 else FIRN_ESEQ. SEQ_RISING takes a higher one as well, and of a
+ *                                 lower one says duplicate
+ *  a higher epoch                 begins with sequence 0, or with SEQ_RISING anywhere
+ *  a lower epoch                  FIRN_EPRODUCER
+ * Who sends again after a crash finds its next sequence by firn_producer_list(), after_id = id - 1.
+ * Idempotency keys need a key window in the stream's configuration; without one they are kept with
+ * the batch and judged by nobody. */
 
 /* FIRN_OP_APPEND: one batch. It takes the offsets [base, base + n_offsets). Since 0.1. */
 struct firn_op_append {
