@@ -71,6 +71,7 @@ static int join_engine(struct attach *a)
 struct answer { /* what the caller gets; made first, so that nobody is attached without being told */
 	struct firn_attached attached;
 	struct firn_lost lost;
+	char text[sizeof((struct firn_error *)NULL)->text];
 };
 
 static void answer_fill(struct answer *r, const struct attach *a, int rc)
@@ -94,6 +95,8 @@ static void answer_fill(struct answer *r, const struct attach *a, int rc)
 	r->lost = a->lost;
 	if (a->abandon)
 		return;
+	memcpy(r->text, a->err->text, sizeof r->text);
+	r->attached.text = r->text;
 	r->lost = (struct firn_lost){ .rev_stored = m->rev_stored,
 		                      .rev_skip = m->rev_stored + LOST_SKIP };
 	memcpy(r->lost.nonce, m->nonce, sizeof r->lost.nonce);

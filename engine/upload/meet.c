@@ -66,13 +66,15 @@ bool nonce_is_mine(const struct wal_volume_row *row, const uint8_t nonce[16])
 static int not_this_wal(struct attach *a)
 {
 	const struct manifest *m = &a->v->manifest;
+	const struct firn_env *env = a->e->env;
+	int64_t ago = (env->now_ms(env->ctx) - m->committed_ms) / 1000;
 	a->gone = true;
 	return fail(
 	        a->err, FIRN_ELOST, 0, "attach",
-	        "%s: acked writes above %llu lie in the WAL of node %s (last commit %lld ms, durable then %llu), "
-	        "not in this one",
+	        "%s: acked writes above %llu lie in the WAL of node %s, not in this one (%llu were durable "
+	        "at its last commit, %lld s ago); drain it there",
 	        a->v->name, (unsigned long long)m->rev_stored, m->node[0] ? m->node : "?",
-	        (long long)m->committed_ms, (unsigned long long)m->rev_durable);
+	        (unsigned long long)m->rev_durable, (long long)(ago > 0 ? ago : 0));
 }
 
 int attach_check_identity(struct attach *a)

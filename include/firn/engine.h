@@ -331,8 +331,9 @@ enum firn_survives {
  * manifest was updated leaves a higher epoch and nothing else: attach again.
  *  FIRN_ENOENT       no such volume, and no CREATE
  *  FIRN_EBUSY        this engine has it attached or is attaching it; takeover=abandon: its owner lives
- *  FIRN_ELOST        acked writes lie in a WAL that is not this one: the text names its node and
- *                    the last commit, `lost` what would be given up. Nothing was changed
+ *  FIRN_ELOST        acked writes lie in a WAL that is not this one: `text` names its node and
+ *                    the last commit, `lost` what would be given up. Nothing was changed. Attach with the directory
+ *                    that has that WAL and detach with DRAIN; if it is gone for good: takeover
  *  FIRN_ECORRUPT     WAL, manifest and index do not meet, or one went backwards; nothing was
  *                    changed. With a log in a store: something acked is missing in it; the epoch was raised
  *  FIRN_EFENCED      another engine attached it at the same moment, or has it since the WAL was
@@ -427,6 +428,7 @@ struct firn_attached {
 	uint32_t flags; /* enum firn_attached_flag */
 	uint32_t _pad;
 };
+	const char *text; /* with FIRN_ELOST what a firn_error.text would say; else NULL */
 
 /* How much is done before the volume is let go. Since 0.1. */
 enum firn_detach_mode {

@@ -213,6 +213,30 @@ Test(attach, the_wrong_directory_is_told_which_node_has_the_wal, .init = setup, 
 	host_stop(&b, FIRN_DETACH_DRAIN);
 }
 
+/* A queue's event has no firn_error beside the result that says what would be lost. */
+Test(attach, a_queue_is_told_which_node_has_the_wal, .init = setup, .fini = teardown)
+{
+	struct firn_attach r = FIRN_ATTACH_INIT;
+	const struct firn_req *req = &r.req;
+	struct firn_error err = FIRN_ERROR_INIT;
+	struct firn_event ev;
+	host_start(&a);
+	(void)some_work(&a);
+	host_open(&b);
+	r.req.cq = b.cq;
+	r.store = site.uri;
+	r.name = "v";
+	cr_assert_eq(firn_engine_submit(b.engine, &req, 1, &err), 1, "%s", err.text);
+	cr_assert_eq(firn_cq_reap(b.cq, &ev, sizeof ev, 1, 10000), 1);
+	cr_assert(ev.kind == FIRN_REQ_ATTACH && ev.code == FIRN_ELOST);
+	const struct firn_attached *got = ev.result;
+	cr_assert(got && got->text && got->n_lost == 1 && !got->volume);
+	cr_expect(strstr(got->text, "node a"), "%s", got->text);
+	firn_release(got);
+	host_close(&b);
+	host_stop(&a, FIRN_DETACH_DRAIN);
+}
+
 Test(attach, a_copied_directory_is_no_possession, .init = setup, .fini = teardown)
 {
 	host_start(&a);
