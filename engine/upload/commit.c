@@ -335,8 +335,8 @@ static void finish(struct volume *v, struct commit *c)
 	struct volume_group last = { 0 };
 	uint64_t bytes = 0;
 	uint32_t n = c->n_round;
-	volume_set_state(v, FIRN_STATE_OPEN,
-	                 NULL); /* before those who wait for `stored` look at it */
+	/* before those who wait for `stored` look at it */
+	volume_set_state(v, FIRN_STATE_OPEN, "the store answers again");
 	pthread_mutex_lock(&v->lock);
 	v->manifest = c->next;
 	manifest_init(&c->next);
