@@ -100,13 +100,27 @@ static int set(struct engine_options *o, const char *name, size_t len, const cha
 	return rc ? -1 : 0;
 }
 
+static const struct firn_option *find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+		if (!strncmp(options[i].name, name, len) && !options[i].name[len])
+			return &options[i];
+	return NULL;
+}
+
 static int parse_list(struct engine_options *o, const char *const *list, struct firn_error *err)
 {
 	for (; list && *list; list++) {
 		const char *eq = strchr(*list, '=');
-		if (!eq || set(o, *list, (size_t)(eq - *list), eq + 1))
-			return fail(err, FIRN_EINVAL, 0, "engine",
-			            "option %.100s is unknown or malformed", *list);
+		if (eq && !set(o, *list, (size_t)(eq - *list), eq + 1))
+			continue;
+		const struct firn_option *known = eq ? find(*list, (size_t)(eq - *list)) : NULL;
+		return known ? fail(err, FIRN_EINVAL, 0, "engine", "option %.60s (%s): %s", *list,
+		                    known->type, known->help)
+		             : fail(err, FIRN_EINVAL, 0, "engine",
+		                    "option %.100s is unknown or malformed: name=value, of those that "
+		                    "firn_options() lists",
+		                    *list);
 	}
 	return 0;
 }
@@ -114,7 +128,8 @@ static int parse_list(struct engine_options *o, const char *const *list, struct 
 int attach_options_check(const char *const *list, struct firn_error *err)
 {
 	if (list && *list)
-		return fail(err, FIRN_EINVAL, 0, "attach", "option %.100s is unknown", *list);
+		return fail(err, FIRN_EINVAL, 0, "attach", "option %.100s: an attach takes none",
+		            *list);
 	return 0;
 }
 

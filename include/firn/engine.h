@@ -18,8 +18,9 @@
  *             After fork() the child must not touch a handle; exec is fine. A process with a limit
  *             on the size of files ignores SIGXFSZ: then it is FIRN_ENOSPC.
  *  Zero       A struct that stands alone begins with its size: set it, also in one the library
- *             fills. Zero means default everywhere else; fields are only appended. A caller newer
- *             than the library is accepted if the tail the library does not know is zero, else
+ *             fills (struct firn_cq_opts o = { .struct_size = sizeof o }). Zero means default
+ *             everywhere else; fields are only appended. A caller newer than the library is
+ *             accepted if the tail the library does not know is zero, else
  *             FIRN_EUNSUPPORTED; a size smaller than release 0.1's is FIRN_EINVAL. Array elements
  *             carry no size: their stride stands beside the array, use it to step. There is no
  *             hidden padding; _pad and _zero must be 0, else FIRN_EINVAL. An unknown flag is
@@ -76,7 +77,8 @@ struct firn_engine_opts {
 	uint32_t flags;     /* enum firn_engine_flag */
 	uint32_t n_threads; /* 0 = chosen by the engine */
 	uint32_t linger_us; /* wait for more writes before a flush; 0 = never wait, at most 1 s */
-	const char *dir;    /* WAL and index live here; one engine at a time. Must be set */
+	const char *dir;    /* WAL and index live here; one engine at a time. Must be set, also */
+	                    /* where all is READ_ONLY: it holds nothing then that would be missed */
 	uint64_t wal_bytes; /* room for the WAL on disk, up to 16 TiB; 0 = 4 GiB */
 	uint64_t memory_bytes; /* hard bound on all memory of the engine; 0 = 512 MiB */
 	uint64_t tail_bytes;   /* share for what is not yet stored, from 1 MiB; no write may be */
@@ -102,8 +104,8 @@ struct firn_option {
 	const char *help; /* one sentence */
 };
 
-/* All options that `options` arrays may hold, for --help and for bindings: *n of them, sorted by
- * name, static. Does not block; any thread. Cannot fail. Since 0.1. */
+/* All options that firn_engine_opts.options may hold, for --help and for bindings: *n of them,
+ * sorted by name, static. Does not block; any thread. Cannot fail. Since 0.1. */
 FIRN_API const struct firn_option *firn_options(size_t *n);
 
 /* [blocks] Opens the engine of one directory, made if absent: locks it and its WAL files, reads the
@@ -356,7 +358,7 @@ struct firn_attach {
 	const char *name;       /* 1 to 200 bytes of [A-Za-z0-9._-/], no empty or dot part */
 	const char *node;       /* who you are, for the messages of others; NULL = host name */
 	uint64_t segment_bytes; /* un-stored bytes that start an upload, 4 KiB to 1 GiB; 0 = */
-	                        /* default */
+	                        /* the engine's option of that name */
 	uint32_t
 	        upload_interval_ms; /* age of the oldest that does; READ_ONLY: of the oldest look; */
 	                            /* 0 = default */
@@ -364,9 +366,8 @@ struct firn_attach {
 	const char *takeover;       /* NULL; "moved": the directory lies on another machine, disk */
 	                            /* or path than it was written on, and the original is gone */
 	                            /* for good; "abandon": see below */
-	const char *const *options; /* "name=value", NULL-terminated, see firn_options(); NULL = */
-	                            /* none. Segment size and interval are the fields above, */
-	                            /* not options */
+	const char *const *options; /* "name=value", NULL-terminated; there is none in this */
+	                            /* release: those of firn_options() are the engine's */
 };
 
 /* takeover = "abandon": what the last writer acked and did not store is given up, where an attach would answer
@@ -427,8 +428,8 @@ struct firn_attached {
 	uint32_t lost_size;
 	uint32_t flags; /* enum firn_attached_flag */
 	uint32_t _pad;
-};
 	const char *text; /* with FIRN_ELOST what a firn_error.text would say; else NULL */
+};
 
 /* How much is done before the volume is let go. Since 0.1. */
 enum firn_detach_mode {
@@ -463,7 +464,10 @@ struct firn_detach {
 enum firn_state {
 	FIRN_STATE_OPEN = 1,       /* all is well */
 	FIRN_STATE_STORE_AWAY = 2, /* the store does not answer; writes go on until the WAL is */
-	                           /* full. Attached read-only: what is in memory is read on */
+	                           /* full. Attached read-only: what is in memory is read on. */
+	                           /* Said when a request was given up, which takes the */
+	                           /* deadline_ms of the store's URI (30 s); a line of the */
+	                           /* log says why */
 	FIRN_STATE_FULL = 3,       /* writes are refused with FIRN_EFULL */
 	FIRN_STATE_READ_ONLY = 4,  /* attached so, or the WAL failed */
 	FIRN_STATE_FENCED = 5,     /* another engine is the writer; what is stored stays readable */
@@ -480,11 +484,11 @@ struct firn_volume_info {
 	uint32_t state; /* enum firn_state */
 	uint64_t epoch;
 	uint64_t n_streams;
-	uint64_t rev_durable; /* number of the last durable write */
-	uint64_t rev_stored;  /* number of the last write in the manifest */
-	uint64_t wal_bytes;   /* this volume's share at present */
-	uint64_t wal_used;    /* of it, un-stored and set aside */
-	uint64_t unstored_bytes;
+	uint64_t rev_durable;       /* number of the last durable write */
+	uint64_t rev_stored;        /* number of the last write in the manifest */
+	uint64_t wal_bytes;         /* this volume's share at present */
+	uint64_t wal_used;          /* of it, un-stored and set aside */
+	uint64_t unstored_bytes;    /* as records of the WAL; segment_bytes counts these */
 	uint64_t pinned_bytes;      /* in results not yet released */
 	int64_t oldest_unstored_ms; /* append time; 0 = all is stored */
 	int64_t last_commit_ms;
@@ -570,10 +574,10 @@ enum firn_metric_kind { FIRN_METRIC_COUNTER = 1, FIRN_METRIC_GAUGE = 2, FIRN_MET
 
 /* One figure. Since 0.1. */
 struct firn_metric {
-	const char *name;       /* firn_wal_write_bytes ... */
+	const char *name;       /* firn_wal_write_bytes ...; may stand there often, labels differ */
 	const char *help;       /* one sentence */
 	const char *unit;       /* "bytes", "us"; "" = none */
-	const char *labels;     /* volume="v0",class="tail"; "" = none */
+	const char *labels;     /* op="put",outcome="done"; "" = none */
 	uint32_t kind;          /* enum firn_metric_kind */
 	uint32_t n_bucket;      /* histogram only, else 0 */
 	uint64_t value;         /* counter, gauge; histogram: sum of what was counted */
@@ -592,8 +596,9 @@ struct firn_metrics {
 	const struct firn_metric *metric;
 };
 
-/* All figures of the engine at one moment. *out is yours to release. Does not block beyond copying;
- * any thread. On failure *out is NULL. Since 0.1. */
+/* All figures of the engine at one moment, its volumes and stores added up; for one volume there is
+ * firn_volume_info(), for a stream firn_stream_info(). *out is yours to release. Does not block
+ * beyond copying; any thread. On failure *out is NULL. Since 0.1. */
 FIRN_API int firn_engine_metrics(struct firn_engine *engine, const struct firn_metrics **out);
 
 /* Result of FIRN_EV_LOG: one line. Valid until released. Since 0.1. */

@@ -84,7 +84,8 @@ struct firn_env {
 	int64_t (*now_ms)(void *ctx);                     /* wall clock, Unix milliseconds */
 	uint64_t (*mono_ns)(void *ctx);                   /* never runs backwards */
 	void (*random)(void *ctx, void *buf, size_t len); /* unpredictable: nonces, ids */
-	/* One line, without a newline. Must be quick: it may be called with locks held. */
+	/* One line, without a newline. `origin` is the volume it concerns, else the stage. NULL: it
+	 * is said to nobody but who asked for FIRN_EV_LOG. Must be quick: locks may be held. */
 	void (*log)(void *ctx, uint32_t level, const char *origin, const char *text);
 	const struct firn_files *files; /* all of its members, or NULL */
 };
