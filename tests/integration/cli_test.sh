@@ -47,6 +47,13 @@ says err 'no command `nonsense'
 expect 2 "$firn" volume
 expect 2 "$firn" volume nonsense
 expect 0 "$firn" volume --help
+expect 0 "$firn" help
+says out '^Commands:'
+expect 0 "$firn" help volume drain
+says out '^Examples:'
+expect 0 "$firn" help volume
+says out 'volume drain'
+expect 2 "$firn" help nonsense
 for command in 'volume create' 'volume list' 'volume info' 'volume drain' 'stream create' \
 	'stream list' 'stream info' 'stream delete' 'stream trim' append read import drain salvage verify gc \
 	'rebuild index' 'rebuild manifest' 'dump wal' 'dump segment' 'dump manifest' 'dump index' doctor; do
@@ -247,9 +254,15 @@ says out '[0-9a-f]{16}\.wal'
 expect 0 "$firn" doctor --dir "$scratch/a" --json
 jq -e '.volumes[0] | .safe and .only_on_this_disk and .unstored_writes > 0' out >/dev/null ||
 	fail "JSON"
+# who sees the store alone is not told that all is well
+expect 0 "$firn" doctor --store "$store" --volume v
+says out 'v: safe with the directory of its engine$'
+expect 2 "$firn" doctor --store "fault:outage=0+3600000:$store?deadline_ms=100" --volume v
+says out 'v: not known$'
 at b v
 expect 1 "$firn" read "${where[@]}" --stream s
 says err 'FIRN_ELOST'
+says err 'takeover abandon'
 at a v
 expect 0 "$firn" read "${where[@]}" --stream s
 cp out before
@@ -264,6 +277,33 @@ same before split/s
 at a v
 expect 0 "$firn" read "${where[@]}" --stream s
 same before out
+
+# ---- a store that goes away and comes back under a command that runs for long
+
+away=$scratch/away.store
+# tells FILE PATTERN: comes to say so while lines come in
+tells() {
+	until grep -qE -- "$2" "$1"; do
+		kill -0 "$background" 2>/dev/null || fail "it ended, and $1 has no /$2/"
+		echo line >&5
+		sleep 0.02
+	done
+}
+mkfifo drip
+: >out
+: >err
+"$firn" append --dir "$scratch/w" --volume w "${small[@]}" --stream s --acks --upload-interval 50ms \
+	--store "fault:outage_while=$away:$store?deadline_ms=100" <drip >out 2>err &
+background=$!
+exec 5>drip
+tells out '^s 0$'
+touch "$away"
+tells err '^firn append: w: .*outage'
+rm "$away"
+tells err '^firn append: w: the store answers again$'
+exec 5>&-
+wait "$background" || fail "an append through an outage"
+background=
 
 # ---- a directory that was copied, or moved; a look without taking over
 
@@ -419,6 +459,18 @@ says err 'from is missing'
 expect 1 "$firn" salvage --from d-moved --dir own --store "$store" --volume d1 "${small[@]}"
 says err 'nothing of it was given up'
 expect 2 "$firn" salvage --from look-nowhere --dir own --store "$store" --volume d1 "${small[@]}"
+
+# The doctor knows which directory has the only copy of what was given up.
+at g given
+echo one | expect 0 "$firn" append "${where[@]}" --stream s --drain
+echo two | expect 0 "$firn" append "${where[@]}" --stream s
+expect 0 "$firn" rebuild manifest --replace --store "$store" --volume given
+expect 1 "$firn" doctor --dir "$scratch/g"
+says out 'IN DANGER'
+says out 'firn salvage --from'
+expect 0 "$firn" salvage --from g --dir own --store "$store" --volume given "${small[@]}"
+expect 0 "$firn" read --dir own --store "$store" --volume given "${small[@]}" --stream s
+[[ $(<out) == $'one\ntwo' ]] || fail "what was put back"
 
 # ---- gc: what would go
 

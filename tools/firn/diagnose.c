@@ -45,6 +45,18 @@ static enum store_answer ask_store(struct patient *p)
 	return STORE_AWAY;
 }
 
+/* Numbers skip what is given up: what the WAL has of that range nobody has stored, or ever will. */
+static void find_given_up(struct patient *p)
+{
+	for (uint32_t i = 0; i < p->manifest.n_lost; i++) {
+		const struct lost_entry *l = &p->manifest.lost[i];
+		if (p->row.rev <= l->rev_stored || l->rev_stored >= p->rev_stored)
+			continue;
+		p->rev_stored = l->rev_stored;
+		p->given_up = true;
+	}
+}
+
 void patient_init(struct patient *p, const struct wal_volume_row *row, const char *uri,
                   const char *name)
 {
@@ -63,6 +75,8 @@ void patient_init(struct patient *p, const struct wal_volume_row *row, const cha
 		p->foreign = row && p->manifest.epoch > row->epoch &&
 		             !is_mine(row, p->manifest.nonce);
 	}
+	if (p->foreign)
+		find_given_up(p);
 }
 
 void patient_fini(struct patient *p)
@@ -230,7 +244,7 @@ static void advise_drain(const struct patient *p, const struct common *c, struct
 }
 
 /* Its writer is another engine by now. */
-static void diagnose_foreign(const struct patient *p, struct verdict *out)
+static void diagnose_foreign(const struct patient *p, const struct common *c, struct verdict *out)
 {
 	const struct manifest *m = &p->manifest;
 	SAY("Another engine (%s, epoch %" PRIu64 ") has it now.", m->node, m->epoch);
@@ -240,7 +254,7 @@ static void diagnose_foreign(const struct patient *p, struct verdict *out)
 	}
 	SAY(" This WAL holds writes %" PRIu64 " to %" PRIu64 ", which are not stored.",
 	    p->rev_first, p->rev_last);
-	if (!m->n_lost && m->rev_durable >= p->rev_last) {
+	if (!p->given_up && m->rev_durable >= p->rev_last) {
 		SAY(" That engine has them in its own.");
 		ADVISE("Keep this directory until they are stored.");
 		return;
@@ -248,6 +262,10 @@ static void diagnose_foreign(const struct patient *p, struct verdict *out)
 	out->safe = false;
 	SAY(" That engine has not got them.");
 	ADVISE("Keep this directory: it is the only copy of those writes.");
+	if (p->given_up)
+		ADVISE(" To put them back: firn salvage --from %s --dir NEW --store %s --volume %s; "
+		       "with --dry-run it says what of them is not back yet.",
+		       c->dir, p->uri, p->name);
 }
 
 /* Known to this directory's WAL, and the store answers. */
@@ -255,7 +273,7 @@ static void diagnose_known(const struct patient *p, const struct common *c, stru
 {
 	const struct manifest *m = &p->manifest;
 	if (p->foreign) {
-		diagnose_foreign(p, out);
+		diagnose_foreign(p, c, out);
 		return;
 	}
 	say_unstored(p, out);
@@ -323,18 +341,24 @@ static void diagnose_manifest(const struct patient *p, struct verdict *out)
 		diagnose_log(p, out);
 		return;
 	}
-	SAY(" It is attached by %s, or that engine died: what it acked since then is in its WAL "
-	    "(id %s) only.",
-	    m->node[0] ? m->node : "some engine",
+	out->elsewhere = true;
+	SAY(" It is attached by %s, or that engine died: what it acked above that (write %" PRIu64
+	    " at the last commit, or later) is in its WAL (id %s) only.",
+	    m->node[0] ? m->node : "some engine", m->rev_durable,
 	    m->n_log ? text_hex(m->log[m->n_log - 1].id, 16).s : "unknown");
-	ADVISE("If that engine is not running: run firn doctor with its --dir, then drain it.");
+	ADVISE("If that engine is not running: run firn doctor with its --dir, then firn volume drain. "
+	       "If that directory is gone for good: --takeover=abandon gives up what is in it only.");
 }
 
 static void diagnose_away(const struct patient *p, const struct common *c, struct verdict *out)
 {
 	SAY("The store does not answer: %s.", p->answer_text);
-	if (!p->in_wal)
+	if (!p->in_wal) {
+		out->safe = false;
+		out->unknown = true;
+		ADVISE("Ask again when it answers, or give the --dir of its engine.");
 		return;
+	}
 	SAY(" As of the last commit that the WAL knows: ");
 	say_unstored(p, out);
 	ADVISE("When the store is back it drains by itself under a running engine. ");

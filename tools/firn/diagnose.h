@@ -16,6 +16,7 @@ struct patient {
 	char answer_text[216];
 	struct manifest manifest; /* when it answers */
 	bool foreign;             /* the manifest is another engine's by now */
+	bool given_up;            /* and was made so without what this WAL holds above rev_stored */
 	uint64_t rev_stored;      /* by the manifest, else as the WAL knew it */
 	/* writes above rev_stored in the WAL */
 	uint64_t n_unstored, unstored_bytes, rev_first, rev_last;
@@ -35,8 +36,10 @@ void patient_fini(struct patient *p);
 int patients_read_wal(const struct common *c, const char *wal_dir, struct patient *p, uint32_t n);
 
 struct verdict {
-	bool safe;  /* nothing is lost, nothing is in doubt */
-	bool local; /* acked writes hang on this directory's disk */
+	bool safe;      /* nothing is lost, nothing is in doubt, as far as can be seen */
+	bool local;     /* acked writes hang on this directory's disk */
+	bool elsewhere; /* or may on that of another, which was not looked at */
+	bool unknown;   /* nothing could be seen: neither a WAL nor the store */
 	char text[1200];
 	char advice[600];
 };

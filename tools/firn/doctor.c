@@ -13,14 +13,15 @@ struct doctor {
 	struct patient *patient;
 	uint32_t n_patient;
 	struct json json;
-	bool wrong;
+	bool wrong, unknown;
 };
 
 static const char doc[] =
         "Say in words whether the data of a directory, or of a volume, is safe; what is not stored "
         "yet, how old it is and which WAL files hold it; and what to do.\v"
-        "Changes nothing. Exit code 1 if something is wrong or missing; writes that wait in the "
-        "WAL are not wrong.\n\n"
+        "Changes nothing. Exit code 1 if something is wrong or missing, 2 if the store does not answer and "
+        "there is no --dir to tell; writes that wait in the WAL are not wrong. While an engine runs on a "
+        "directory ask with --store and --volume.\n\n"
         "Examples:\n"
         "  firn doctor -d /var/lib/firn\n"
         "  firn doctor -s file:///srv/firn -v chat\n";
@@ -83,7 +84,9 @@ static void tell_json(struct doctor *d, const struct patient *p, const struct ve
 	json_object(j, NULL);
 	json_string(j, "name", p->name);
 	json_bool(j, "safe", v->safe);
+	json_bool(j, "known", !v->unknown);
 	json_bool(j, "only_on_this_disk", v->local);
+	json_bool(j, "only_on_another_disk", v->elsewhere);
 	json_u64(j, "rev_stored", p->rev_stored);
 	json_u64(j, "unstored_writes", p->n_unstored);
 	json_u64(j, "unstored_bytes", p->unstored_bytes);
@@ -101,20 +104,26 @@ static void tell_json(struct doctor *d, const struct patient *p, const struct ve
 	json_end(j);
 }
 
+static const char *headline(const struct verdict *v)
+{
+	return v->unknown     ? "not known"
+	       : !v->safe     ? "IN DANGER"
+	       : v->local     ? "safe on this disk"
+	       : v->elsewhere ? "safe with the directory of its engine"
+	                      : "safe";
+}
+
 static void tell_patient(struct doctor *d, const struct patient *p)
 {
 	struct verdict v;
 	diagnose(p, &d->common, &v);
-	d->wrong = d->wrong || !v.safe;
+	d->wrong = d->wrong || (!v.safe && !v.unknown);
+	d->unknown = d->unknown || v.unknown;
 	if (d->common.json) {
 		tell_json(d, p, &v);
 		return;
 	}
-	printf("\n%s: %s\n  %s\n", p->name,
-	       !v.safe   ? "IN DANGER"
-	       : v.local ? "safe on this disk"
-	                 : "safe",
-	       v.text);
+	printf("\n%s: %s\n  %s\n", p->name, headline(&v), v.text);
 	if (v.advice[0])
 		printf("  %s\n", v.advice);
 }
@@ -138,7 +147,7 @@ static int examine(struct doctor *d)
 		printf("There is no volume in it.\n");
 		tell_of_copy(&d->dir);
 	}
-	return d->wrong || d->findings.n ? WRONG : DONE;
+	return d->wrong || d->findings.n ? WRONG : d->unknown ? TROUBLE : DONE;
 }
 
 int doctor_run(int argc, char **argv)

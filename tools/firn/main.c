@@ -116,11 +116,33 @@ static int group_help(const char *group, const char *verb)
 	return asked ? DONE : TROUBLE;
 }
 
+static int dispatch(int argc, char **argv);
+
+/* `firn help volume drain` is `firn volume drain --help`. */
+static int help(int argc, char **argv)
+{
+	static char option[] = "--help";
+	char *as[4] = { option };
+	int n = argc < 3 ? argc : 3;
+	for (int i = 1; i < n; i++)
+		as[i - 1] = argv[i];
+	as[n - 1] = option;
+	as[n] = NULL;
+	if (n > 1)
+		return dispatch(n, as);
+	char *all[] = { argv[0], option, NULL };
+	static char firn[] = "firn";
+	all[0] = firn;
+	return argp_parse(&main_argp, 2, all, ARGP_IN_ORDER, NULL, &(int){ 0 }) ? TROUBLE : DONE;
+}
+
 static int dispatch(int argc, char **argv)
 {
 	char name[64];
 	int used = 1;
 	snprintf(name, sizeof name, "%s", argv[0]);
+	if (!strcmp(name, "help"))
+		return help(argc, argv);
 	if (is_group(name)) {
 		const char *verb = argc > 1 ? argv[1] : NULL;
 		if (verb)

@@ -62,10 +62,11 @@ int dir_hold(struct held_dir *h, const struct common *c)
 		return DONE;
 	holder_name(h->lock_fd, holder, sizeof holder);
 	dir_release(h);
-	return complain(c, TROUBLE,
-	                "%s is in use by %s: nothing was looked at (FIRN_EBUSY)\n"
-	                "  next: stop it, or ask that process itself",
-	                c->dir, holder);
+	return complain(
+	        c, TROUBLE,
+	        "%s is in use by %s: nothing was looked at (FIRN_EBUSY)\n"
+	        "  next: stop it; or look at what is stored: --store and --volume, without --dir",
+	        c->dir, holder);
 }
 
 bool dir_in_use(const char *dir)

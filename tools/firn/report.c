@@ -25,11 +25,13 @@ static const struct advice {
 	{ FIRN_ERANGE, WRONG, "`firn stream info' shows the offsets that are there" },
 	{ FIRN_ELOST, WRONG,
 	  "use the engine directory that holds the missing writes (--dir, and --takeover moved if "
-	  "it was moved), or run `firn volume drain' there first" },
+	  "it was moved), or run `firn volume drain' there first; if it is gone for good, "
+	  "--takeover abandon gives them up" },
 	{ FIRN_ECORRUPT, WRONG,
 	  "keep a copy of the directory, then let `firn verify' name all that is damaged" },
 	{ FIRN_EIO, TROUBLE, "look at the disk (dmesg, smartctl) before anything else" },
-	{ FIRN_ENOSPC, TROUBLE, "make room on the disk, or give a smaller --wal-size" },
+	{ FIRN_ENOSPC, TROUBLE,
+	  "make room on the disk (of --dir, or of a file: store), or give a smaller --wal-size" },
 	{ FIRN_ESTORE, TROUBLE,
 	  "check --store, and that the store answers; what was acked waits in the WAL" },
 	{ FIRN_EFENCED, TROUBLE,

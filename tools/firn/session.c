@@ -1,15 +1,28 @@
 /* One engine with one attached volume: what most sub-commands work on. */
 #include "tools/firn/command.h"
 #include "tools/firn/text.h"
+#include <firn/env.h>
 #include <stdio.h>
 #include <string.h>
 
 #define STORE_PATIENCE_NS (60 * UINT64_C(1000000000))
 
+/* What the engine meets meanwhile, such as a store that is away: who runs a command for days must be told. */
+static void tell_warning(void *ctx, uint32_t level, const char *origin, const char *text)
+{
+	const struct common *c = ctx;
+	if (level <= FIRN_LOG_WARN)
+		(void)fprintf(stderr, "%s: %s: %s\n", c->name, origin, text);
+}
+
 static int open_engine(struct session *s, const struct common *c)
 {
 	struct firn_error err = FIRN_ERROR_INIT;
+	const struct firn_env env = { .struct_size = sizeof env,
+		                      .ctx = (void *)(uintptr_t)c,
+		                      .log = tell_warning };
 	struct firn_engine_opts opts = { .struct_size = sizeof opts,
+		                         .env = &env,
 		                         .dir = c->dir,
 		                         .wal_bytes = c->wal_bytes,
 		                         .options = c->n_option ? c->option : NULL };
