@@ -421,7 +421,8 @@ Test(compact, without_memory_it_waits)
 	expect_said(&h, &r, 0, "gathered at last");
 	host_stop(&h, FIRN_DETACH_DRAIN);
 	cr_expect_eq(atomic_load(&f.live), 0);
-	start(&h, &s, "a", few); /* a sweep comes for what could not be deleted for want of memory */
+	start(&h, &s, "a",
+	      few); /* a sweep comes for what could not be deleted for want of memory */
 	later(&h, 2 * GRACE);
 	later(&h, 2 * GRACE);
 	host_stop(&h, FIRN_DETACH_DRAIN);
