@@ -67,14 +67,15 @@ static int not_this_wal(struct attach *a)
 {
 	const struct manifest *m = &a->v->manifest;
 	const struct firn_env *env = a->e->env;
-	int64_t ago = (env->now_ms(env->ctx) - m->committed_ms) / 1000;
+	int64_t now = env->now_ms(env->ctx), then = m->committed_ms;
+	int64_t ago = then > 0 && then < now ? (now - then) / 1000 : 0; /* clocks differ */
 	a->gone = true;
 	return fail(
 	        a->err, FIRN_ELOST, 0, "attach",
 	        "%s: acked writes above %llu lie in the WAL of node %s, not in this one (%llu were durable "
 	        "at its last commit, %lld s ago); drain it there",
 	        a->v->name, (unsigned long long)m->rev_stored, m->node[0] ? m->node : "?",
-	        (unsigned long long)m->rev_durable, (long long)(ago > 0 ? ago : 0));
+	        (unsigned long long)m->rev_durable, (long long)ago);
 }
 
 int attach_check_identity(struct attach *a)
