@@ -213,8 +213,8 @@ __attribute__((format(printf, 3, 4))) static void say(char *text, size_t cap, co
 
 static struct text age(int64_t ms)
 {
-	int64_t past = wall_ms() - ms;
-	return text_duration(past > 0 ? (uint64_t)past * 1000000 : 0);
+	int64_t now = wall_ms();
+	return text_duration(ms > 0 && ms < now ? (uint64_t)(now - ms) * 1000000 : 0);
 }
 
 static void say_unstored(const struct patient *p, struct verdict *out)
