@@ -99,6 +99,29 @@ Test(fault, a_full_or_read_only_disk_is_told_at_open)
 	}
 }
 
+/* A host at a site of its own that has said "kept" to the stream it gives, and is closed. */
+static uint64_t kept_at(struct site *site, struct host *h)
+{
+	site_make(site);
+	host_init(h, site, "a");
+	host_start(h);
+	uint64_t s = new_stream(h, "s");
+	say(h, s, "kept");
+	host_stop(h, FIRN_DETACH_KEEP_WAL);
+	return s;
+}
+
+/* Attached again, it still has that; and goes. */
+static void is_kept(struct site *site, struct host *h, uint64_t s)
+{
+	char *text;
+	cr_expect_eq(read_stream(h, s, 0, &text), 0);
+	cr_expect_str_eq(text, "kept");
+	free(text);
+	host_stop(h, FIRN_DETACH_DRAIN);
+	site_remove(site);
+}
+
 /* Without threads the group that is written when nothing comes may be on its way when the engine closes. What
  * close writes goes behind it, not over it. */
 Test(fault, a_close_waits_for_the_group_in_flight)
@@ -106,7 +129,6 @@ Test(fault, a_close_waits_for_the_group_in_flight)
 	struct site site;
 	struct host h;
 	struct faulty f;
-	char *text;
 	site_make(&site);
 	host_init(&h, &site, "a");
 	host_way(&h, WAY_NO_THREADS);
@@ -127,11 +149,7 @@ Test(fault, a_close_waits_for_the_group_in_flight)
 	h.opts.env = NULL;
 	host_start(&h);
 	cr_assert_eq(firn_stream_find(h.volume, "s", 1, &s), 0);
-	cr_expect_eq(read_stream(&h, s, 0, &text), 0);
-	cr_expect_str_eq(text, "kept");
-	free(text);
-	host_stop(&h, FIRN_DETACH_DRAIN);
-	site_remove(&site);
+	is_kept(&site, &h, s);
 }
 
 /* A file that cannot be opened for want of descriptors is not one that went: nothing is missing, nothing is
@@ -142,13 +160,7 @@ Test(fault, a_wal_file_that_cannot_be_opened_now_is_no_gap)
 	struct host h;
 	struct faulty f;
 	struct firn_error err = FIRN_ERROR_INIT;
-	char *text;
-	site_make(&site);
-	host_init(&h, &site, "a");
-	host_start(&h);
-	uint64_t s = new_stream(&h, "s");
-	say(&h, s, "kept");
-	host_stop(&h, FIRN_DETACH_KEEP_WAL);
+	uint64_t s = kept_at(&site, &h);
 	faulty_init(&f, env_default());
 	f.lasting = true;
 	h.opts.env = &f.env;
@@ -158,11 +170,7 @@ Test(fault, a_wal_file_that_cannot_be_opened_now_is_no_gap)
 	             err.text);
 	f.kinds = 0;
 	host_attach(&h, "v");
-	cr_expect_eq(read_stream(&h, s, 0, &text), 0);
-	cr_expect_str_eq(text, "kept");
-	free(text);
-	host_stop(&h, FIRN_DETACH_DRAIN);
-	site_remove(&site);
+	is_kept(&site, &h, s);
 }
 
 /* The host has used up its descriptors: files that are there are begun all the same, and what is acked stays acked. */
@@ -214,12 +222,7 @@ Test(fault, an_engine_that_does_not_come_up_takes_no_more_room_each_time)
 	struct host h;
 	struct firn_error err = FIRN_ERROR_INIT;
 	char *text;
-	site_make(&site);
-	host_init(&h, &site, "a");
-	host_start(&h);
-	uint64_t s = new_stream(&h, "s");
-	say(&h, s, "kept");
-	host_stop(&h, FIRN_DETACH_KEEP_WAL);
+	uint64_t s = kept_at(&site, &h);
 	site_run(&site, "mv a/index away && touch a/index");
 	for (int i = 0; i < 10; i++)
 		cr_expect_neq(host_try_open(&h, &err), 0);
@@ -228,11 +231,7 @@ Test(fault, an_engine_that_does_not_come_up_takes_no_more_room_each_time)
 	free(text);
 	site_run(&site, "rm a/index && mv away a/index");
 	host_start(&h);
-	cr_expect_eq(read_stream(&h, s, 0, &text), 0);
-	cr_expect_str_eq(text, "kept");
-	free(text);
-	host_stop(&h, FIRN_DETACH_DRAIN);
-	site_remove(&site);
+	is_kept(&site, &h, s);
 }
 
 /* Whatever is there is read, and nothing is taken for damage. */

@@ -121,19 +121,17 @@ static int dispatch(int argc, char **argv);
 /* `firn help volume drain` is `firn volume drain --help`. */
 static int help(int argc, char **argv)
 {
-	static char option[] = "--help";
-	char *as[4] = { option };
-	int n = argc < 3 ? argc : 3;
-	for (int i = 1; i < n; i++)
-		as[i - 1] = argv[i];
-	as[n - 1] = option;
-	as[n] = NULL;
-	if (n > 1)
-		return dispatch(n, as);
-	char *all[] = { argv[0], option, NULL };
-	static char firn[] = "firn";
-	all[0] = firn;
-	return argp_parse(&main_argp, 2, all, ARGP_IN_ORDER, NULL, &(int){ 0 }) ? TROUBLE : DONE;
+	static char firn[] = "firn", option[] = "--help";
+	char *as[4] = { firn };
+	int n = 0;
+	for (int i = 1; i < argc && i < 3; i++)
+		as[n++] = argv[i];
+	if (n) {
+		as[n] = option;
+		return dispatch(n + 1, as);
+	}
+	as[1] = option;
+	return argp_parse(&main_argp, 2, as, ARGP_IN_ORDER, NULL, &(int){ 0 }) ? TROUBLE : DONE;
 }
 
 static int dispatch(int argc, char **argv)

@@ -331,14 +331,20 @@ Test(wal_inspect, a_rev_that_comes_twice_is_a_problem)
 	done(w);
 }
 
+/* A whole file of another WAL, as the one of this number. */
+static void add_foreign(struct world *w, uint64_t no)
+{
+	size_t len = wal_sample(w->m->file);
+	memset(w->m->file + len, 0, WALMAKE_FILE - len);
+	w->m->no = no;
+	walmake_save(w->m, w->dir);
+}
+
 Test(wal_inspect, files_of_two_wals_in_one_directory_are_a_problem)
 {
 	struct world *w = world();
 	file(w, 1, 1, NULL);
-	size_t len = wal_sample(w->m->file);
-	memset(w->m->file + len, 0, WALMAKE_FILE - len);
-	w->m->no = 2;
-	walmake_save(w->m, w->dir);
+	add_foreign(w, 2);
 	cr_assert(verify(w) == FIRN_ECORRUPT);
 	says(w, "0000000000000002.wal", "file of another WAL");
 	done(w);
@@ -348,10 +354,7 @@ Test(wal_inspect, one_of_another_wal_under_a_free_number_is_no_spare)
 {
 	struct world *w = world();
 	file(w, 1, 1, NULL);
-	size_t len = wal_sample(w->m->file);
-	memset(w->m->file + len, 0, WALMAKE_FILE - len);
-	w->m->no = 3;
-	walmake_save(w->m, w->dir);
+	add_foreign(w, 3);
 	cr_assert(verify(w) == FIRN_ECORRUPT);
 	says(w, "0000000000000003.wal", "file of another WAL");
 	done(w);
